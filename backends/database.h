@@ -1,0 +1,81 @@
+// Database: one configured database as the front ends see it, whichever backend is behind it.
+//
+// Loop thread only. A Database outlives its BackendSessions.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/status.h"
+#include "backends/unit.h"
+#include "protocol/result.h"
+
+namespace based {
+
+// Told what happens to a session between units. Never called inside a call into the backend.
+class SessionListener {
+ public:
+  virtual ~SessionListener() = default;
+  // The lease was taken away (idle too long while others wait, link lost, sandbox lost, shutdown):
+  // its transaction is rolled back and no level of it exists any more.
+  virtual void on_lease_lost(const Error& reason) = 0;
+};
+
+struct SessionOptions {
+  std::uint64_t session_id = 0;    // for logs, and for errors that name the holder
+  std::string label;               // the client's name for the session: logs, application_name
+  std::string client;              // the client's address, for errors that name the holder
+  bool read_only = false;          // writes fail with 25006
+  Duration idle_in_transaction{};  // how long a lease may rest between units; zero: the database's
+                                   // setting
+};
+
+// A backend's half of one session: the lease it may hold, and the unit in flight.
+//
+// Destroying it abandons the session: what is queued is forgotten, what runs is cancelled, its
+// transaction and no other is rolled back, the link or lane is cleaned or closed. The sink and the
+// listener hear nothing more.
+class BackendSession {
+ public:
+  virtual ~BackendSession() = default;
+  // One unit at a time: REQUIRES that none is in flight. Its sink's on_done is called exactly once.
+  virtual void submit(Unit unit) = 0;
+  // The unit in flight ends with 57014 as soon as it can: at once while it waits, executed == no.
+  // No unit: no effect. Never hits a later unit. `timed_out` only changes the message.
+  virtual void cancel(std::string_view reason) = 0;
+  // After Flow::pause: rows may flow again.
+  virtual void resume() = 0;
+};
+
+class Database {
+ public:
+  virtual ~Database() = default;
+
+  virtual const std::string& name() const = 0;
+  virtual Dialect dialect() const = 0;
+  // Are client transactions nested in a root that is never committed (a PostgreSQL sandbox)? Then
+  // level 1 is a savepoint and autocommit units are guarded. A SQLite sandbox answers false: its
+  // commits are real, in the overlay.
+  virtual bool rooted() const = 0;
+  virtual bool force_rollback() const = 0;
+
+  // Cuts and classifies a client's text; answers from the interned texts where it can. 42601 for
+  // what cannot be cut.
+  virtual Result<ScriptRef> intern(std::string_view text) = 0;
+
+  virtual std::unique_ptr<BackendSession> open_session(SessionOptions options,
+                                                       SessionListener& listener) = 0;
+
+  virtual DatabaseStatus status() const = 0;
+
+  // Closes every link, handle and lane; `done` runs on the loop when none is left, with one line
+  // for each thing the operator should know ("sandbox main: 12 transactions discarded"). REQUIRES
+  // that every BackendSession is destroyed.
+  virtual void shut_down(std::function<void(std::vector<std::string> report)> done) = 0;
+};
+
+}  // namespace based
