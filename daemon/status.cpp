@@ -72,6 +72,8 @@ StatusTree describe(const LevelStatus& level) {
   };
 }
 
+StatusTree describe(const SessionStatus& session);
+
 template <typename T>
 StatusTree describe_all(const std::vector<T>& items) {
   List list;
