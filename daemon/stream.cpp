@@ -1,0 +1,205 @@
+#include "daemon/stream.h"
+
+#include <array>
+#include <utility>
+
+#include "protocol/check.h"
+
+namespace based {
+
+// A write under way owns its bytes and points at the cell, never at the stream.
+struct Stream::Write {
+  uv_write_t request{};
+  std::string bytes;
+};
+
+Stream::Stream(StreamContext& context, std::function<void(Stream&)> on_gone)
+    : context_(context), on_gone_(std::move(on_gone)) {}
+
+Stream::~Stream() = default;
+
+uv_stream_t* Stream::accept_tcp() {
+  cell_ = make_uv<UvClient>(
+      this, [this](UvClient* c) { return uv_tcp_init(context_.reactor.loop(), &c->tcp); });
+  return &cell_->handle.stream;
+}
+
+uv_stream_t* Stream::accept_unix() {
+  cell_ = make_uv<UvClient>(
+      this, [this](UvClient* c) { return uv_pipe_init(context_.reactor.loop(), &c->pipe, 0); });
+  return &cell_->handle.stream;
+}
+
+void Stream::begin(std::unique_ptr<TransportHandler> handler, std::string peer) {
+  handler_ = std::move(handler);
+  peer_ = std::move(peer);
+  if (cell_->base()->type == UV_TCP) {
+    uv_tcp_nodelay(&cell_->handle.tcp, 1);
+    uv_tcp_keepalive(&cell_->handle.tcp, 1, 60);
+  }
+  transition(State::open);
+  read_on();
+}
+
+void Stream::transition(State to) {
+  constexpr std::array<std::array<bool, 4>, 4> edges{{
+      // made   open   closing closed
+      {false, true, false, true},    // made
+      {false, false, true, true},    // open
+      {false, false, false, true},   // closing
+      {false, false, false, false},  // closed
+  }};
+  INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
+  state_ = to;
+}
+
+void Stream::read_on() {
+  if (reading_ || state_ != State::open) return;
+  reading_ = true;
+  const int started = uv_read_start(
+      &cell_->handle.stream,
+      [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) noexcept {
+        auto* self = uv_owner<Stream, UvClient>(handle);
+        if (self == nullptr) return;
+        buffer->base = self->context_.read_buffer.get();
+        buffer->len = self->context_.read_buffer_bytes;
+      },
+      [](uv_stream_t* handle, ssize_t length, const uv_buf_t* buffer) noexcept {
+        auto* self = uv_owner<Stream, UvClient>(handle);
+        if (self == nullptr || length == 0) return;
+        if (length < 0)
+          return self->finish(length == UV_EOF ? "closed by the client"
+                                               : uv_strerror(static_cast<int>(length)));
+        self->context_.bytes_received += static_cast<std::uint64_t>(length);
+        self->handler_->on_bytes({buffer->base, static_cast<std::size_t>(length)});
+      });
+  if (started != 0) finish(uv_strerror(started));
+}
+
+void Stream::set_reading(bool on) {
+  if (on) return read_on();
+  if (!reading_ || state_ != State::open) return;
+  reading_ = false;
+  uv_read_stop(&cell_->handle.stream);
+}
+
+void Stream::send(std::string_view bytes) {
+  if (state_ != State::open || bytes.empty()) return;
+  if (unsent() == 0) progressed();
+  output_.append(bytes);
+  want_flush();
+}
+
+std::size_t Stream::unsent() const { return output_.size() + in_flight_; }
+
+void Stream::want_flush() {
+  if (flush_wanted_ || in_flight_ > 0 || cell_ == nullptr) return;
+  flush_wanted_ = true;
+  context_.reactor.at_end_of_turn([cell = cell_.get()] {
+    // The cell outlives this turn: it is freed by its close callback, which runs after the end of
+    // the turn.
+    if (cell->owner != nullptr) static_cast<Stream*>(cell->owner)->flush();
+  });
+}
+
+void Stream::flush() {
+  flush_wanted_ = false;
+  if (in_flight_ > 0 || state_ == State::closed) return;
+  if (!output_.empty()) {
+    uv_buf_t buffer = uv_buf_init(output_.data(), static_cast<unsigned>(output_.size()));
+    const int written = uv_try_write(&cell_->handle.stream, &buffer, 1);
+    if (written < 0 && written != UV_EAGAIN) return finish(uv_strerror(written));
+    const auto taken = static_cast<std::size_t>(written > 0 ? written : 0);
+    if (taken > 0) progressed();
+    context_.bytes_sent += taken;
+    if (taken < output_.size()) {
+      write_rest(std::string_view(output_).substr(taken));
+    }
+    output_ = std::string();
+  }
+  if (in_flight_ == 0 && state_ == State::closing) return finish(reason_);
+  if (tell_drained_ && unsent() <= drained_low_) {
+    tell_drained_ = false;
+    handler_->on_drained();
+  }
+}
+
+void Stream::write_rest(std::string_view rest) {
+  auto write = std::make_unique<Write>();
+  write->bytes.assign(rest);
+  uv_buf_t buffer = uv_buf_init(write->bytes.data(), static_cast<unsigned>(write->bytes.size()));
+  in_flight_ = rest.size();
+  write->request.data = write.get();
+  const int started =
+      uv_write(&write->request, &cell_->handle.stream, &buffer, 1,
+               [](uv_write_t* request, int status) noexcept {
+                 const std::unique_ptr<Write> done(static_cast<Write*>(request->data));
+                 auto* self = uv_owner<Stream, UvClient>(request->handle);
+                 if (self != nullptr) self->on_written(status);
+               });
+  if (started == 0) {
+    write.release();
+  } else {
+    in_flight_ = 0;
+    finish(uv_strerror(started));
+  }
+}
+
+void Stream::on_written(int status) {
+  context_.bytes_sent += in_flight_;
+  in_flight_ = 0;
+  if (status < 0) return finish(uv_strerror(status));
+  progressed();
+  flush();
+}
+
+void Stream::progressed() { last_progress_ = context_.reactor.now(); }
+
+void Stream::notify_when_drained(std::size_t low) {
+  tell_drained_ = true;
+  drained_low_ = low;
+  want_flush();
+}
+
+void Stream::check_stall() {
+  if (unsent() == 0 || (state_ != State::open && state_ != State::closing)) return;
+  // libuv tells only of a whole write; what its queue still holds tells of progress within one.
+  const std::size_t queued = uv_stream_get_write_queue_size(&cell_->handle.stream);
+  if (queued < in_flight_) {
+    in_flight_ = queued;
+    progressed();
+  }
+  if (context_.reactor.now() - last_progress_ >= context_.write_stall_max) {
+    finish("its output was not taken for too long");
+  }
+}
+
+void Stream::close(std::string_view reason) {
+  if (state_ != State::open) return;
+  set_reading(false);
+  transition(State::closing);
+  reason_ = reason;
+  progressed();
+  want_flush();
+}
+
+void Stream::abort(std::string_view reason) { finish(reason); }
+
+void Stream::finish(std::string_view reason) {
+  if (state_ == State::closed) return;
+  reason_ = reason;
+  set_reading(false);  // libuv would go on delivering what it has read
+  transition(State::closed);
+  context_.reactor.at_end_of_turn([cell = cell_.get()] {
+    if (cell->owner != nullptr) static_cast<Stream*>(cell->owner)->tell_gone();
+  });
+}
+
+void Stream::tell_gone() {
+  if (handler_ != nullptr) handler_->on_closed(reason_);
+  handler_.reset();
+  const std::function<void(Stream&)> on_gone = std::move(on_gone_);
+  on_gone(*this);
+}
+
+}  // namespace based

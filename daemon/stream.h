@@ -1,0 +1,98 @@
+// Stream: one accepted client's bytes over libuv, TCP or unix socket. The Transport of every front
+// end.
+//
+// Reads land in the reactor-wide shared buffer; output is gathered and flushed once a loop turn. A
+// client with nothing unsent holds no buffer. Loop thread only.
+#pragma once
+
+#include <uv.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backends/reactor.h"
+#include "daemon/transport.h"
+#include "daemon/uv_cell.h"
+#include "daemon/uv_reactor.h"
+
+namespace based {
+
+union UvClient {
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+  uv_stream_t stream;
+};
+
+// What all streams share. Outlives them.
+struct StreamContext {
+  UvReactor& reactor;
+  std::unique_ptr<char[]> read_buffer;
+  std::size_t read_buffer_bytes;
+  // A client that takes none of its output for this long is closed.
+  Duration write_stall_max;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t bytes_sent = 0;
+};
+
+class Stream final : public Transport {
+ public:
+  // `on_gone(stream)` is called once, at the end of a loop turn, when the peer is closed and the
+  // handler was told; it destroys the stream.
+  Stream(StreamContext& context, std::function<void(Stream&)> on_gone);
+  ~Stream() override;
+
+  // The handle to accept into: uv_accept() it, then begin().
+  uv_stream_t* accept_tcp();
+  uv_stream_t* accept_unix();
+  void begin(std::unique_ptr<TransportHandler> handler, std::string peer);
+
+  // Closes at once what did not move for too long. Called now and then.
+  void check_stall();
+  // Closes without flushing. on_gone follows.
+  void abort(std::string_view reason);
+
+  void send(std::string_view bytes) override;
+  std::size_t unsent() const override;
+  void notify_when_drained(std::size_t low) override;
+  void set_reading(bool on) override;
+  void close(std::string_view reason) override;
+  const std::string& peer() const override { return peer_; }
+
+ private:
+  enum class State : std::uint8_t {
+    made,     // no peer yet
+    open,     // bytes flow
+    closing,  // nothing is read; output is being flushed, bounded by write_stall_max
+    closed,   // the socket is gone; the handler hears of it at the end of the turn
+  };
+  struct Write;
+
+  void transition(State to);
+  void read_on();
+  void want_flush();
+  void flush();
+  void write_rest(std::string_view rest);
+  void on_written(int status);
+  void progressed();
+  void finish(std::string_view reason);
+  void tell_gone();
+
+  StreamContext& context_;
+  UvOwned<UvClient> cell_;
+  std::unique_ptr<TransportHandler> handler_;
+  std::function<void(Stream&)> on_gone_;
+  std::string peer_;
+  std::string output_;
+  std::string reason_;
+  std::size_t in_flight_ = 0;  // bytes libuv has and the socket has not
+  std::size_t drained_low_ = 0;
+  TimePoint last_progress_;
+  State state_ = State::made;
+  bool reading_ = false;
+  bool flush_wanted_ = false;
+  bool tell_drained_ = false;
+};
+
+}  // namespace based

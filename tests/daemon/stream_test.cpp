@@ -1,0 +1,263 @@
+#include "daemon/stream.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "daemon/client_list.h"
+#include "daemon/listener.h"
+#include "daemon/stderr_log.h"
+#include "tests/support/loop_fixture.h"
+
+using namespace based;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::string temporary_folder() {
+  std::string path = "/tmp/based-stream-XXXXXX";
+  REQUIRE(mkdtemp(path.data()) != nullptr);
+  return path;
+}
+
+int connect_to(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  REQUIRE(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return fd;
+}
+
+// What the handler of the test does with its bytes.
+struct Script {
+  std::function<void(Transport&, std::string_view)> on_bytes;
+  std::function<void()> on_drained;
+  std::string closed;
+  Transport* transport = nullptr;
+};
+
+class ScriptedHandler final : public TransportHandler {
+ public:
+  ScriptedHandler(Transport& transport, Script& script) : transport_(transport), script_(script) {
+    script_.transport = &transport;
+  }
+  void on_bytes(std::string_view bytes) override { script_.on_bytes(transport_, bytes); }
+  void on_drained() override {
+    if (script_.on_drained) script_.on_drained();
+  }
+  void on_closed(std::string_view reason) override { script_.closed = reason; }
+
+ private:
+  Transport& transport_;
+  Script& script_;
+};
+
+// A listening unix socket with a client list behind it.
+class StreamFixture : public LoopFixture {
+ public:
+  explicit StreamFixture(Duration stall = 5s, std::size_t clients_max = 4) {
+    folder_ = temporary_folder();
+    greeter_.first_byte_max = 5s;
+    greeter_.native = [this](Transport& t) { return std::make_unique<ScriptedHandler>(t, script); };
+    clients = std::make_unique<ClientList>(
+        reactor, log, ClientLimits{.clients_max = clients_max, .write_stall_max = stall}, greeter_);
+    auto opened =
+        Listener::open({.path = folder_ + "/s"}, reactor,
+                       [this](uv_stream_t* server, bool is_unix, const std::string& place) {
+                         clients->accept(server, is_unix, place);
+                       });
+    REQUIRE(opened.ok());
+    listeners = std::move(*opened);
+  }
+  ~StreamFixture() {
+    listeners.clear();
+    clients->abort_all("end of test");
+    run_until([this] { return clients->size() == 0; });
+    clients.reset();
+    CHECK(access((folder_ + "/s").c_str(), F_OK) != 0);
+    CHECK(rmdir(folder_.c_str()) == 0);
+  }
+
+  int connect_client() { return connect_to(folder_ + "/s"); }
+
+  StderrLog log{LogLevel::error};
+  Script script;
+  std::unique_ptr<ClientList> clients;
+  std::vector<std::unique_ptr<Listener>> listeners;
+
+ private:
+  std::string folder_;
+  GreeterOptions greeter_;
+};
+
+class StallFixture : public StreamFixture {
+ public:
+  StallFixture() : StreamFixture(10ms) {}
+};
+
+class NarrowFixture : public StreamFixture {
+ public:
+  NarrowFixture() : StreamFixture(5s, 1) {}
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(StreamFixture,
+                  "bytes come in as sent and what one turn sends goes out together") {
+  std::string received;
+  script.on_bytes = [&](Transport& t, std::string_view bytes) {
+    received += bytes;
+    t.send("one ");
+    t.send("two");
+  };
+  const int fd = connect_client();
+  REQUIRE(write(fd, "\x1fhello", 6) == 6);
+  run_until([&] { return received == "\x1fhello"; });
+  char answer[16];
+  CHECK(read(fd, answer, sizeof answer) == 7);
+  close(fd);
+  run_until([&] { return !script.closed.empty(); });
+  CHECK(script.closed == "closed by the client");
+}
+
+TEST_CASE_FIXTURE(StreamFixture,
+                  "close flushes megabytes first, and the handler may ask for it in its callback") {
+  const std::string megabytes(4 << 20, 'x');
+  script.on_bytes = [&](Transport& t, std::string_view) {
+    t.send(megabytes);
+    t.close("done");
+    t.send("never seen");
+  };
+  const int fd = connect_client();
+  REQUIRE(write(fd, "\x1f", 1) == 1);
+  run_until([&] { return script.transport != nullptr && script.transport->unsent() > 0; });
+  std::size_t received = 0;
+  std::string buffer(1 << 16, '\0');
+  while (received < megabytes.size()) {
+    const ssize_t n = recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (n > 0) received += static_cast<std::size_t>(n);
+    if (n <= 0) uv_run(reactor.loop(), UV_RUN_NOWAIT);
+  }
+  run_until([&] { return script.closed == "done"; });
+  CHECK(read(fd, buffer.data(), buffer.size()) == 0);
+  close(fd);
+}
+
+TEST_CASE_FIXTURE(StreamFixture, "on_drained comes once, when the output has fallen to the mark") {
+  int drained = 0;
+  script.on_drained = [&] { ++drained; };
+  script.on_bytes = [&](Transport& t, std::string_view) {
+    t.send(std::string(1 << 20, 'x'));
+    t.notify_when_drained(0);
+  };
+  const int fd = connect_client();
+  REQUIRE(write(fd, "\x1f", 1) == 1);
+  run_until([&] { return script.transport != nullptr; });
+  CHECK(drained == 0);
+  std::string buffer(1 << 16, '\0');
+  while (drained == 0) {
+    [[maybe_unused]] const auto n = recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    uv_run(reactor.loop(), UV_RUN_NOWAIT);
+  }
+  CHECK(drained == 1);
+  CHECK(script.transport->unsent() == 0);
+  close(fd);
+}
+
+TEST_CASE_FIXTURE(StallFixture, "a client that stops taking its output is closed") {
+  script.on_bytes = [&](Transport& t, std::string_view) { t.send(std::string(8 << 20, 'x')); };
+  const int fd = connect_client();
+  REQUIRE(write(fd, "\x1f", 1) == 1);
+  run_until([&] { return !script.closed.empty(); });
+  CHECK(script.closed == "its output was not taken for too long");
+  close(fd);
+}
+
+TEST_CASE_FIXTURE(NarrowFixture, "a client above max_clients is closed and the others stay") {
+  script.on_bytes = [&](Transport& t, std::string_view) { t.send("x"); };
+  const int first = connect_client();
+  REQUIRE(write(first, "\x1f", 1) == 1);
+  run_until([&] { return script.transport != nullptr; });
+  const int second = connect_client();
+  run_until([&] { return clients->refused() == 1; });
+  char answer;
+  CHECK(read(second, &answer, 1) == 0);
+  CHECK(clients->size() == 1);
+  close(first);
+  close(second);
+}
+
+TEST_CASE_FIXTURE(StreamFixture, "other protocols are refused in their own words") {
+  std::uint64_t accepted_before = 0;
+  const auto conversation = [&](std::string_view sent) {
+    const int fd = connect_client();
+    REQUIRE(write(fd, sent.data(), sent.size()) == static_cast<ssize_t>(sent.size()));
+    const auto before = accepted_before;
+    run_until([&] { return clients->accepted() > before && clients->size() == 0; });
+    accepted_before = clients->accepted();
+    char answer[512];
+    const ssize_t n = read(fd, answer, sizeof answer);
+    close(fd);
+    return std::string(answer, static_cast<std::size_t>(n > 0 ? n : 0));
+  };
+  CHECK(conversation("\x16\x03\x01") == std::string_view("\x15\x03\x01\x00\x02\x02\x46", 7));
+  CHECK(conversation("GET / HTTP/1.1\r\n").starts_with("HTTP/1.1 400 "));
+  CHECK(conversation("?").empty());
+  const std::string startup("\0\0\0\x08\0\x03\0\0", 8);
+  const std::string refusal = conversation(startup);
+  CHECK(refusal.starts_with("E"));
+  CHECK(refusal.find("C0A000") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(StreamFixture,
+                  "a PostgreSQL client that asks for encryption is answered N first") {
+  const int fd = connect_client();
+  const std::string request("\0\0\0\x08\x04\xd2\x16\x2f", 8);
+  REQUIRE(write(fd, request.data(), 3) == 3);
+  run_until([&] { return clients->size() == 1 && clients->bytes_received() == 3; });
+  REQUIRE(write(fd, request.data() + 3, 5) == 5);
+  run_until([&] { return clients->bytes_sent() == 1; });
+  char answer = 0;
+  CHECK(read(fd, &answer, 1) == 1);
+  CHECK(answer == 'N');
+  CHECK(clients->size() == 1);
+  close(fd);
+}
+
+TEST_CASE("a socket's path belongs to the living daemon and passes on when it is gone") {
+  const std::string folder = temporary_folder();
+  const std::string path = folder + "/s";
+  {
+    auto first = UnixSocketPath::claim(path);
+    REQUIRE(first.ok());
+    auto second = UnixSocketPath::claim(path);
+    REQUIRE_FALSE(second.ok());
+    CHECK(second.error().sqlstate == sqlstate::lock_not_available);
+  }
+  // A socket file without its daemon is stale.
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  REQUIRE(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  close(fd);
+  {
+    auto third = UnixSocketPath::claim(path);
+    CHECK(third.ok());
+    CHECK(access(path.c_str(), F_OK) != 0);
+  }
+  // Anything but a socket is not ours to remove.
+  close(open((folder + "/file").c_str(), O_CREAT | O_WRONLY, 0600));
+  auto file = UnixSocketPath::claim(folder + "/file");
+  REQUIRE_FALSE(file.ok());
+  CHECK(file.error().message.find("no socket") != std::string::npos);
+  unlink((folder + "/file").c_str());
+  unlink((folder + "/file.lock").c_str());
+  CHECK(rmdir(folder.c_str()) == 0);
+  CHECK_FALSE(UnixSocketPath::claim(std::string(200, 'x')).ok());
+}
