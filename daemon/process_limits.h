@@ -5,8 +5,8 @@
 
 namespace based {
 
-// Raises RLIMIT_NOFILE to its hard limit (a sandboxed service may be forbidden to: then it stays) and answers the limit
-// in force.
+// Raises RLIMIT_NOFILE to its hard limit (a sandboxed service may be forbidden to: then it stays)
+// and answers the limit in force.
 std::size_t raise_descriptor_limit();
 
 }  // namespace based

@@ -1,4 +1,5 @@
-// Signals: the process's signals as loop callbacks. SIGPIPE is ignored for the whole process. Loop thread only.
+// Signals: the process's signals as loop callbacks. SIGPIPE is ignored for the whole process. Loop
+// thread only.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,8 @@ class Signals {
  public:
   explicit Signals(UvReactor& reactor);
 
-  // `callback` runs on the loop for each delivery of the signal (SIGTERM, ...), until this object is destroyed.
+  // `callback` runs on the loop for each delivery of the signal (SIGTERM, ...), until this object
+  // is destroyed.
   void on(int signal, std::function<void()> callback);
 
  private:
