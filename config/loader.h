@@ -1,0 +1,31 @@
+// From a command line, a file and the environment to Settings. Loop thread, before the loop runs;
+// reads files.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "config/command_line.h"
+#include "config/problem.h"
+#include "config/settings.h"
+
+namespace based {
+
+// The value of an environment variable, if it is set. getenv in the daemon, a map in tests.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+struct LoadedSettings {
+  Settings settings;
+  ConfigProblems problems;  // not empty: settings are not to be used; exit with ExitCode::config
+};
+
+// Databases of the command line come before those of the file. Everything that is wrong is found in
+// one go.
+LoadedSettings load_settings(const CommandLine& line, const Environment& environment);
+
+// The settings in force as TOML, defaults included, every secret masked: what --print-config
+// prints.
+std::string print_settings(const Settings& settings);
+
+}  // namespace based

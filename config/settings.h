@@ -1,0 +1,115 @@
+// Settings: everything that can be configured, as plain values with their defaults.
+//
+// daemon/ translates them into the option structs of the layers below. The keys of the file, their
+// ranges and their help are the rows of config/schema.h, bound to these members; the defaults are
+// here and nowhere else. A duration of zero means "no limit" where the schema allows zero.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/address.h"
+#include "config/units.h"
+
+namespace based {
+
+enum class LogLevelSetting : std::uint8_t { debug, info, warning, error };
+
+enum class DatabaseKind : std::uint8_t { postgresql, sqlite };
+
+enum class JournalModeSetting : std::uint8_t {
+  automatic,  // "auto": wal for files that we create, keep for files that we find
+  keep,
+  wal,
+  rollback,  // "delete"
+  truncate,
+  persist,
+};
+
+enum class SynchronousSetting : std::uint8_t { off, normal, full, extra };
+
+// The mode of a unix socket's file, written in octal ("0700").
+struct FileMode {
+  std::uint32_t bits = 0700;
+  friend constexpr bool operator==(const FileMode&, const FileMode&) = default;
+};
+
+struct ServerSettings {
+  // Clients
+  std::vector<ListenAddress> listen{{"127.0.0.1", 6432, ""}};
+  FileMode unix_socket_mode{0700};
+  bool trust_network = false;
+  std::uint32_t max_clients = 10'000;
+  std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds idle_timeout{0};  // of a client without sessions at work
+  std::chrono::milliseconds ping_interval = std::chrono::seconds(60);
+  std::chrono::milliseconds write_timeout = std::chrono::seconds(60);
+  // One client
+  Bytes max_frame = 16_MiB;
+  std::uint32_t max_sessions = 64;
+  std::uint32_t max_inflight = 256;
+  std::uint32_t max_depth = 64;
+  Bytes output_buffer = 1_MiB;
+  // The daemon
+  std::chrono::milliseconds shutdown_timeout = std::chrono::seconds(30);
+  LogLevelSetting log_level = LogLevelSetting::info;
+  bool force_rollback = false;  // as if every database said so
+};
+
+struct DatabaseSettings {
+  std::string name;
+  DatabaseKind kind = DatabaseKind::sqlite;
+  std::string place;        // where it was configured: "based.toml:12:2", "command line"
+  std::string shown;        // the URL with its passwords masked: all that a log or a client may see
+  std::string path;         // sqlite: of the file; empty: in memory
+  std::string conninfo;     // postgresql: for libpq, without "+driver"; may hold a password
+  bool embedded = false;    // nobody configured it: the daemon makes the folder of its file
+  std::string config_path;  // the folder that password_file is relative to; empty: the working one
+
+  std::string url;  // as written, for --print-config through the mask only
+  bool force_rollback = false;
+  std::vector<std::string> init_sql;
+  std::chrono::milliseconds timeout = std::chrono::seconds(30);
+  std::uint32_t max_waiting = 10'000;
+  std::chrono::milliseconds statement_timeout{0};
+  std::chrono::milliseconds transaction_timeout{0};
+  std::chrono::milliseconds idle_in_transaction = std::chrono::seconds(60);
+  std::uint32_t statement_cache = 256;
+
+  // postgresql
+  std::string user;
+  std::string password;  // from wherever it came: the file, password_file, a credential
+  std::string password_file;
+  std::string password_credential;
+  std::string application_name = "based";
+  std::uint32_t min_size = 0;
+  std::uint32_t max_size = 20;
+  std::chrono::milliseconds max_lifetime = std::chrono::hours(1);
+  std::chrono::milliseconds max_idle = std::chrono::minutes(10);
+  std::chrono::milliseconds reconnect_timeout = std::chrono::minutes(5);
+  std::chrono::milliseconds check_interval = std::chrono::seconds(30);
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
+
+  // sqlite
+  bool read_only = false;
+  JournalModeSetting journal_mode = JournalModeSetting::automatic;
+  SynchronousSetting synchronous = SynchronousSetting::full;
+  std::chrono::milliseconds busy_timeout = std::chrono::seconds(5);
+  std::chrono::milliseconds idle_while_waited = std::chrono::seconds(5);
+  std::chrono::milliseconds slow_reader = std::chrono::seconds(5);
+  Bytes cache_size = 16_MiB;
+  Bytes max_value = 256_MiB;
+  Bytes result_buffer = 1_MiB;
+  std::uint32_t checkpoint_pages = 10'000;
+  std::uint64_t max_page_count = 0;  // 0: SQLite's own limit
+  std::string temp_dir;              // empty: $TMPDIR, else /tmp
+};
+
+struct Settings {
+  ServerSettings server;
+  std::vector<DatabaseSettings> databases;  // never empty; the first is a client's default
+};
+
+}  // namespace based
