@@ -34,6 +34,7 @@ std::string_view condition_name(Sqlstate code) noexcept;
 namespace sqlstate {
 // The codes that Based itself gives. What each means to a client: protocol/native/PROTOCOL.md.
 inline constexpr Sqlstate protocol_violation{"08P01"};
+inline constexpr Sqlstate no_such_session{"08003"};
 inline constexpr Sqlstate connection_failure{"08006"};
 inline constexpr Sqlstate cannot_connect{"08001"};
 inline constexpr Sqlstate transaction_resolution_unknown{"08007"};
@@ -54,6 +55,8 @@ inline constexpr Sqlstate read_only_sql_transaction{"25006"};
 inline constexpr Sqlstate no_active_sql_transaction{"25P01"};
 inline constexpr Sqlstate in_failed_sql_transaction{"25P02"};
 inline constexpr Sqlstate idle_in_transaction_session_timeout{"25P03"};
+// Ours (subclasses from I to Z are free): a chained request whose predecessor failed.
+inline constexpr Sqlstate request_skipped{"25S01"};
 inline constexpr Sqlstate invalid_sql_statement_name{"26000"};
 inline constexpr Sqlstate invalid_transaction_initiation{"0B000"};
 inline constexpr Sqlstate invalid_authorization{"28000"};
