@@ -63,9 +63,10 @@ class Database {
   virtual bool rooted() const = 0;
   virtual bool force_rollback() const = 0;
 
-  // Cuts and classifies a client's text; answers from the interned texts where it can. 42601 for
-  // what cannot be cut.
-  virtual Result<ScriptRef> intern(std::string_view text) = 0;
+  // Cuts, classifies and translates a client's text (backends/sql/statement_table.h does it);
+  // answers from the interned texts where it can. 42601 for what cannot be cut, for transaction
+  // control that cannot be read and for placeholders of different styles in one statement.
+  virtual Result<ScriptRef> intern(std::string_view text, ParameterStyle style) = 0;
 
   virtual std::unique_ptr<BackendSession> open_session(SessionOptions options,
                                                        SessionListener& listener) = 0;

@@ -19,7 +19,7 @@ enum class Dialect : std::uint8_t { postgres, sqlite };
 enum class StatementKind : std::uint8_t {
   empty,                // only comments and white space
   read,                 // SELECT, VALUES, TABLE, SHOW, EXPLAIN without ANALYZE, reading PRAGMA
-  write,                // INSERT, UPDATE, DELETE, MERGE, REPLACE, and WITH (which may contain them)
+  write,                // INSERT, UPDATE, DELETE, MERGE, REPLACE, also inside WITH; SELECT INTO
   definition,           // CREATE, ALTER, DROP, TRUNCATE, GRANT, COMMENT, ...
   begin,                // BEGIN, START TRANSACTION
   commit,               // COMMIT, END
@@ -36,8 +36,13 @@ enum class StatementKind : std::uint8_t {
   copy,                 // COPY
   standalone,  // refuses to run in a transaction: VACUUM, CREATE DATABASE, ... CONCURRENTLY
   pinning,     // leaves state on its connection: temporary objects, advisory locks, LOAD, WITH HOLD
-  other,
+  other,       // CALL, DO, NOTIFY, LOCK, FETCH, writing PRAGMA, what is not known
 };
+
+// How the client gives a text's parameters. It decides what a `?` is on PostgreSQL, where `?` is an
+// operator too: a placeholder only where parameters are positional and the statement has neither
+// `$n` nor `:name`; there, `??` is the operator `?`. On SQLite a `?` is always a placeholder.
+enum class ParameterStyle : std::uint8_t { none, positional, named };
 
 struct BeginOptions {
   enum class Isolation : std::uint8_t {
@@ -61,6 +66,15 @@ struct BeginOptions {
   std::string name;             // the client's name for the level; empty: none
 };
 
+// One place where a statement's text differs from the client's: a placeholder that was rewritten.
+// Offsets are in bytes; original_* count from the statement's start in the client's text.
+struct TextEdit {
+  std::uint32_t translated_begin = 0;
+  std::uint32_t translated_end = 0;
+  std::uint32_t original_begin = 0;
+  std::uint32_t original_end = 0;
+};
+
 struct Statement {
   std::string text;  // in the backend's dialect: `$1` for PostgreSQL, `?1` for SQLite
   StatementKind kind = StatementKind::other;
@@ -70,11 +84,28 @@ struct Statement {
   std::vector<std::string> parameter_names;
   std::uint32_t offset = 0;  // where it starts in the client's text, in bytes
 
+  std::vector<TextEdit> edits;  // in order; empty where the text is as the client wrote it
+
+  // What the tokens say beyond the kind. Never trusted for safety alone.
+  bool locks_rows = false;  // FOR UPDATE, FOR SHARE and their like
+  // kind == read and nothing in it is known to write, lock, notify or depend on the connection: it
+  // may go to a read handle or a replica. A user's own function that writes cannot be seen.
+  bool plain_read = false;
+  bool may_copy = false;  // may answer with COPY: nothing must be pipelined behind it
+
   // Filled for transaction control and settings only.
-  BeginOptions begin;      // begin, and the modes of set_transaction
-  std::string name;        // savepoint, release, rollback_to; the setting's name (lower case)
+  BeginOptions begin;  // begin, set_transaction, and SET SESSION CHARACTERISTICS: the modes
+  // savepoint, release, rollback_to: the name, folded as the dialect folds it. setting, and SET
+  // LOCAL: the setting's name in lower case, `session_authorization`, `role` and `timezone`
+  // whichever way they are written; `all` for RESET ALL; `session characteristics`. discard: what.
+  // SQLite's PRAGMA: its name.
+  std::string name;
   std::string setting;     // setting: the value's text as written; empty for RESET
   bool and_chain = false;  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
+
+  // Where a byte of `text` is in the client's whole text: for the positions of errors. An offset
+  // inside a rewritten placeholder gives the start of what the client wrote there.
+  std::uint32_t client_offset(std::uint32_t text_offset) const noexcept;
 };
 
 using StatementRef = std::shared_ptr<const Statement>;
