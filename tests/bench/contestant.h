@@ -35,7 +35,8 @@ Figures run_sqlite(const std::string& path, Workload workload, int clients,
 
 [[noreturn]] void fail(const std::string& what);
 
-// What every contestant sends for a read: rows of bench_rows(id, payload), filled before the first run.
+// What every contestant sends for a read: rows of bench_rows(id, payload), filled before the first
+// run.
 constexpr int keys = 10000;
 
 }  // namespace based::bench

@@ -1,4 +1,5 @@
-// PostgreSQL directly: one libpq connection a client, prepared statements, one thread that polls them all.
+// PostgreSQL directly: one libpq connection a client, prepared statements, one thread that polls
+// them all.
 #include <libpq-fe.h>
 #include <poll.h>
 

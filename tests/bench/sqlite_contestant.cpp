@@ -1,4 +1,5 @@
-// SQLite in this process: a handle and a thread a client, as an application without a daemon would have it.
+// SQLite in this process: a handle and a thread a client, as an application without a daemon would
+// have it.
 #include <sqlite3.h>
 
 #include <cstdlib>
