@@ -119,10 +119,9 @@ struct End {
 };
 void encode(const End& end, std::string& out);
 
-// A decoded END or ERROR owns the errors that its results point at.
 struct DecodedEnd {
   End end;
-  std::vector<std::unique_ptr<Error>> errors;
+  std::vector<std::unique_ptr<Error>> errors;  // what the results point at
 };
 Result<DecodedEnd> decode_end(std::string_view payload);
 
@@ -138,6 +137,7 @@ struct DecodedFailure {
   TransactionReport transaction;
   std::optional<std::uint32_t> step;
   std::vector<ResultReport> results;
+  std::vector<std::unique_ptr<Error>> errors;  // what the results point at
 };
 Result<DecodedFailure> decode_failure(std::string_view payload);
 
