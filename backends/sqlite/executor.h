@@ -1,0 +1,91 @@
+// Executor: runs units on the handle, one after the other. Lane thread, unless said otherwise.
+//
+// After every statement it asks SQLite itself whether a transaction is still open: SQLite ends one
+// without being asked (OR ROLLBACK, a write that was cancelled, a full disk), and what comes next
+// must not run as if it were inside.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/log.h"
+#include "backends/sqlite/authorizer.h"
+#include "backends/sqlite/handle.h"
+#include "backends/sqlite/job.h"
+#include "backends/sqlite/sqlite_error.h"
+#include "backends/sqlite/statement_cache.h"
+#include "backends/sqlite/vigil.h"
+
+namespace based::sqlite {
+
+class Executor : private Handle::Owner {
+ public:
+  // Made and destroyed on any thread, while no task uses it. Both references outlive it.
+  Executor(const SqliteOptions& options, Log& log);
+  ~Executor() override { handle_.close(); }
+
+  // Opens the file ahead of the first unit; a failure is logged.
+  void warm_up();
+  // Delivers everything through the job, the outcome last.
+  void run(Job& job);
+  // Rolls back what the lease's holder left open.
+  void end_lease();
+  void on_idle() { handle_.truncate_log(); }
+  // Rolls back, closes; what the operator should know.
+  std::vector<std::string> close();
+
+  // Any thread.
+  std::uint64_t statements_cached() const { return statements_cached_.load(); }
+  std::uint64_t commits() const { return commits_.load(); }
+
+ private:
+  struct StepRun;
+
+  Result<void> on_opened(sqlite3* db) override;
+  void on_closing() override;
+
+  UnitOutcome execute(Job& job);
+  std::optional<Error> run_unit(Job& job, UnitOutcome& outcome);
+  void recover(Job& job, UnitOutcome& outcome);
+  std::optional<Error> run_control(const Job* job, const Statement& statement);
+  std::optional<Error> run_step(Job& job, std::size_t index);
+  std::optional<Error> check_allowed(const Job& job, const CompiledStatement& compiled) const;
+  std::optional<Error> fetch(Job& job, StepRun& run);
+  std::optional<Error> add_row(Job& job, StepRun& run);
+  void add_columns(StepRun& run, bool on_row);
+  std::optional<Error> hand_over(Job& job);
+  StepResult result_of(const StepRun& run);
+  void note_failure(Error& error, bool was_open, bool writes);
+
+  Result<CompiledStatement*> compile(StatementCache& cache, const std::string& text, Author author);
+  Error error_now(int code, FailedIn where);
+  TimePoint busy_until(const Job* job) const;
+
+  std::int64_t changes_now() const;
+  std::int64_t total_changes_now() const;
+  void restore_memory(SessionMemory& memory);
+  void save_memory(bool counted);
+
+  const SqliteOptions& options_;
+  Log& log_;
+  Authorizer authorizer_;
+  Vigil vigil_;
+  StatementCache control_statements_{64};
+  StatementCache client_statements_;
+  Handle handle_;  // closed before the statements' caches go
+
+  std::shared_ptr<Parcel> parcel_;
+  SessionMemory* memory_ = nullptr;     // of the session whose unit runs
+  std::int64_t total_before_step_ = 0;  // the handle's total_changes when the step began
+  bool transaction_lost_ = false;       // in this unit
+  bool transaction_read_only_ = false;  // as its BEGIN said
+  bool handle_broken_ = false;          // I/O failed: reopen before the next unit
+  std::atomic<std::uint64_t> statements_cached_{0};
+  std::atomic<std::uint64_t> commits_{0};
+};
+
+}  // namespace based::sqlite

@@ -1,0 +1,280 @@
+#include "backends/sqlite/lane.h"
+
+#include <algorithm>
+#include <array>
+
+#include "backends/sqlite/tag.h"
+#include "protocol/check.h"
+
+namespace based::sqlite {
+namespace {
+
+constexpr std::size_t statement_words_bytes = 80;
+
+constexpr std::array<std::string_view, 5> state_names = {"idle", "running", "leased", "cleaning",
+                                                         "closed"};
+std::string_view name_of(LaneState state) { return state_names[static_cast<std::size_t>(state)]; }
+
+struct Edge {
+  LaneState from, to;
+};
+constexpr std::array edges = {
+    Edge{LaneState::idle, LaneState::running},    Edge{LaneState::running, LaneState::idle},
+    Edge{LaneState::running, LaneState::leased},  Edge{LaneState::running, LaneState::cleaning},
+    Edge{LaneState::leased, LaneState::running},  Edge{LaneState::leased, LaneState::cleaning},
+    Edge{LaneState::cleaning, LaneState::idle},   Edge{LaneState::idle, LaneState::closed},
+    Edge{LaneState::running, LaneState::closed},  Edge{LaneState::leased, LaneState::closed},
+    Edge{LaneState::cleaning, LaneState::closed},
+};
+constexpr bool has_edge(LaneState from, LaneState to) {
+  for (const auto& edge : edges) {
+    if (edge.from == from && edge.to == to) return true;
+  }
+  return false;
+}
+static_assert(!has_edge(LaneState::leased, LaneState::idle), "a lease is ended by cleaning");
+static_assert(!has_edge(LaneState::closed, LaneState::idle), "closed is final");
+
+std::string seconds(Duration duration) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  if (ms < 1000) return std::to_string(ms) + " ms";
+  return std::to_string(ms / 1000) + "." + std::to_string(ms % 1000 / 100) + " s";
+}
+
+}  // namespace
+
+Lane::Lane(const SqliteOptions& options, Reactor& reactor, Log& log)
+    : options_(options),
+      reactor_(reactor),
+      log_(log),
+      timer_(reactor.make_timer([this] { on_timer(); })),
+      executor_(std::make_unique<Executor>(options, log)),
+      anchor_(std::make_shared<Lane*>(this)) {
+  auto* executor = executor_.get();
+  thread_ =
+      std::make_unique<LaneThread>([executor] { executor->on_idle(); }, options.truncate_log_after);
+  thread_->post([executor] { executor->warm_up(); });
+}
+
+Lane::~Lane() {
+  *anchor_ = nullptr;
+  if (holder_.job != nullptr) holder_.job->cancel("the database is shutting down");
+}
+
+void Lane::transition(LaneState to, std::string_view reason) {
+  INVARIANT(has_edge(state_, to));
+  if (log_.enabled(LogLevel::debug)) {
+    log_.write(LogLevel::debug, "lane " + options_.name + ": " + std::string{name_of(state_)} +
+                                    "->" + std::string{name_of(to)} +
+                                    " session=" + std::to_string(holder_.session_id) +
+                                    " reason=" + std::string{reason});
+  }
+  state_ = to;
+}
+
+bool Lane::holds_lease(const LaneClient& client) const {
+  return holder_.leased && holder_.client == &client;
+}
+
+void Lane::submit(LaneClient& client) {
+  if (state_ == LaneState::closed) {
+    client.refuse(Error::make(sqlstate::admin_shutdown, "the database is shutting down"));
+    return;
+  }
+  if (state_ == LaneState::leased && holder_.client == &client) return begin(client);
+  if (state_ == LaneState::idle) return begin(client);
+  if (waiters_.size() >= options_.waiting_max) {
+    auto error = Error::make(sqlstate::too_many_connections,
+                             "too many units wait for the database " + options_.name + " (" +
+                                 std::to_string(waiters_.size()) + ")");
+    client.refuse(std::move(error).with_detail(describe_holder()).as_retryable());
+    return;
+  }
+  const auto number = ++arrivals_;
+  const Waiter waiter{
+      .client = &client, .since = reactor_.now(), .deadline = client.queue_deadline()};
+  waiters_.emplace(number, waiter);
+  if (waiter.deadline != TimePoint{}) deadlines_.emplace(waiter.deadline, number);
+  arm();
+}
+
+void Lane::begin(LaneClient& client) {
+  const auto now = reactor_.now();
+  if (state_ == LaneState::idle) {
+    const auto& options = client.options();
+    holder_ = Holder{};
+    holder_.client = &client;
+    holder_.session_id = options.session_id;
+    holder_.label = options.label;
+    holder_.client_name = options.client;
+    holder_.idle_limit = options.idle_in_transaction > Duration{} ? options.idle_in_transaction
+                                                                  : options_.idle_in_transaction;
+    holder_.lease_began = now;
+  }
+  holder_.unit_began = now;
+  const auto words = first_words(client.first_statement(), statement_words_bytes);
+  if (!words.empty()) holder_.last_statement = words;
+  transition(LaneState::running, "unit");
+  ++counters_.units;
+  holder_.job = client.start(deliverer(client));
+  thread_->post([executor = executor_.get(), job = holder_.job] { executor->run(*job); });
+  arm();
+}
+
+// What the lane's thread calls with each parcel: over to the loop, first to the lane, which is free
+// when the last one comes, then to the session if it is still there.
+Job::Deliver Lane::deliverer(const LaneClient& client) {
+  return [&reactor = reactor_, lane = std::weak_ptr<Lane*>{anchor_},
+          client = client.anchor()](std::shared_ptr<Parcel> parcel) {
+    reactor.post([lane, client, parcel = std::move(parcel)] {
+      const auto there = client.lock();
+      const auto alive = lane.lock();
+      auto* const session = there ? *there : nullptr;
+      if (parcel->outcome() && alive && *alive != nullptr) {
+        (*alive)->finished(session, *parcel->outcome());
+      }
+      if (session != nullptr) session->take(parcel);
+    });
+  };
+}
+
+void Lane::finished(LaneClient* client, const UnitOutcome& outcome) {
+  INVARIANT(state_ == LaneState::running || state_ == LaneState::closed);
+  if (outcome.error) {
+    ++counters_.errors;
+    if (outcome.error->sqlstate == sqlstate::query_canceled) ++counters_.cancelled;
+  }
+  holder_.job = nullptr;
+  if (state_ == LaneState::closed) return;
+  holder_.leased = outcome.lease_held;
+  if (holder_.leased && client == nullptr) return clean("abandoned");
+  if (holder_.leased) {
+    holder_.idle_since = reactor_.now();
+    transition(LaneState::leased, "transaction open");
+    arm();
+    return;
+  }
+  holder_.client = nullptr;
+  transition(LaneState::idle, "unit done");
+  next();
+}
+
+void Lane::next() {
+  if (waiters_.empty()) return arm();
+  auto first = waiters_.begin();
+  auto& client = *first->second.client;
+  erase_waiter(first);
+  begin(client);
+}
+
+bool Lane::withdraw(LaneClient& client) {
+  const auto waiter = find_waiter(client);
+  if (waiter == waiters_.end()) return false;
+  erase_waiter(waiter);
+  arm();
+  return true;
+}
+
+void Lane::abandon(LaneClient& client) {
+  if (holder_.client != &client) return;
+  holder_.client = nullptr;
+  if (state_ == LaneState::running && holder_.job != nullptr) {
+    holder_.job->cancel("the session was closed");
+  } else if (state_ == LaneState::leased) {
+    clean("abandoned");
+  }
+}
+
+void Lane::clean(std::string_view reason) {
+  transition(LaneState::cleaning, reason);
+  holder_.leased = false;
+  holder_.client = nullptr;
+  thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_}] {
+    executor->end_lease();
+    reactor_.post([weak] {
+      const auto lane = weak.lock();
+      if (lane && *lane != nullptr) (*lane)->cleaned();
+    });
+  });
+  arm();
+}
+
+void Lane::cleaned() {
+  if (state_ != LaneState::cleaning) return;
+  transition(LaneState::idle, "rolled back");
+  next();
+}
+
+void Lane::take_lease(std::string_view why, std::string detail) {
+  ++counters_.leases_expired;
+  auto* client = holder_.client;
+  log_.write(LogLevel::warning, "lane " + options_.name + ": session " +
+                                    std::to_string(holder_.session_id) +
+                                    " loses its transaction: " + std::string{why} +
+                                    "; last statement: " + holder_.last_statement);
+  clean("lease expired");
+  if (client == nullptr) return;
+  client->lose_lease(Error::make(sqlstate::idle_in_transaction_session_timeout, std::string{why})
+                         .with_detail(std::move(detail))
+                         .with_scope(ErrorScope::transaction));
+}
+
+std::string Lane::describe_holder() const {
+  if (state_ == LaneState::idle || state_ == LaneState::closed) return "the lane is free";
+  std::string text = "it is held by session " + std::to_string(holder_.session_id);
+  if (!holder_.label.empty()) text += " \"" + holder_.label + "\"";
+  if (!holder_.client_name.empty()) text += " of " + holder_.client_name;
+  const auto now = reactor_.now();
+  if (state_ == LaneState::leased) {
+    text += ", in a transaction, idle for " + seconds(now - holder_.idle_since);
+  } else if (state_ == LaneState::running) {
+    text += std::string{holder_.leased ? ", in a transaction" : ""} + ", busy for " +
+            seconds(now - holder_.unit_began);
+  } else {
+    text += ", being rolled back";
+  }
+  if (!holder_.last_statement.empty()) text += ", last statement: " + holder_.last_statement;
+  return text;
+}
+
+std::map<std::uint64_t, Lane::Waiter>::iterator Lane::find_waiter(const LaneClient& client) {
+  return std::ranges::find_if(
+      waiters_, [&client](const auto& entry) { return entry.second.client == &client; });
+}
+
+void Lane::erase_waiter(std::map<std::uint64_t, Waiter>::iterator waiter) {
+  deadlines_.erase({waiter->second.deadline, waiter->first});
+  waiters_.erase(waiter);
+}
+
+LaneStatus Lane::status() const {
+  LaneStatus status;
+  status.path = options_.path.empty() ? ":memory:" : options_.path;
+  status.state = name_of(state_);
+  status.holder = holder_.client != nullptr ? holder_.session_id : 0;
+  status.waiting = waiters_.size();
+  status.units = counters_.units;
+  status.errors = counters_.errors;
+  status.cancelled = counters_.cancelled;
+  status.leases_expired = counters_.leases_expired;
+  status.statements_cached = executor_->statements_cached();
+  return status;
+}
+
+void Lane::close(std::function<void(std::vector<std::string>)> done) {
+  INVARIANT(state_ != LaneState::closed && waiters_.empty());
+  if (holder_.job != nullptr) holder_.job->cancel("the database is shutting down");
+  transition(LaneState::closed, "shutdown");
+  timer_->disarm();
+  thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_},
+                 done = std::move(done)] {
+    auto report = executor->close();
+    reactor_.post([weak, done, report = std::move(report)] {
+      const auto lane = weak.lock();
+      if (lane && *lane != nullptr) (*lane)->thread_->stop();
+      done(report);
+    });
+  });
+}
+
+}  // namespace based::sqlite

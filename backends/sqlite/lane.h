@@ -1,0 +1,138 @@
+// Lane: who may use a database's one handle, and when. The queue in front of the thread.
+//
+// Units wait here in order of arrival, up to a limit and each until its own deadline. A session
+// whose unit left a transaction open holds the lane (its lease): its units go first, everybody else
+// waits, and a lease that rests too long is taken away. Loop thread; the executor behind it runs on
+// the lane's own thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backends/database.h"
+#include "backends/log.h"
+#include "backends/reactor.h"
+#include "backends/sqlite/executor.h"
+#include "backends/sqlite/lane_thread.h"
+#include "backends/sqlite/sqlite_database.h"
+
+namespace based::sqlite {
+
+// What the lane asks of a session. Loop thread.
+class LaneClient {
+ public:
+  virtual ~LaneClient() = default;
+  virtual const SessionOptions& options() const = 0;
+  // The unit that was submitted begins: hands its job over.
+  virtual std::shared_ptr<Job> start(Job::Deliver deliver) = 0;
+  // A parcel of the running unit, the last one with its outcome.
+  virtual void take(std::shared_ptr<Parcel> parcel) = 0;
+  // What is posted finds the client through this: null once the client has gone.
+  virtual std::weak_ptr<LaneClient*> anchor() const = 0;
+  // The unit that was submitted will not run.
+  virtual void refuse(Error error) = 0;
+  virtual void lose_lease(Error reason) = 0;
+  // Since when its sink has taken no rows; none while it takes them.
+  virtual std::optional<TimePoint> paused_since() const = 0;
+  // The waiting unit's deadline (the epoch: none), and its first statement.
+  virtual TimePoint queue_deadline() const = 0;
+  virtual std::string_view first_statement() const = 0;
+};
+
+enum class LaneState : std::uint8_t {
+  idle,      // nobody's
+  running,   // a unit is on the thread
+  leased,    // its holder rests between units; deadline: the idle rules
+  cleaning,  // a lost or abandoned lease is rolled back on the thread
+  closed,    // final
+};
+
+class Lane {
+ public:
+  // All references outlive it.
+  Lane(const SqliteOptions& options, Reactor& reactor, Log& log);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Starts the unit, queues it, or refuses it (later, never inside this call).
+  void submit(LaneClient& client);
+  // The client's waiting unit leaves the queue. False: it was not waiting.
+  bool withdraw(LaneClient& client);
+  // The client is going: its lease and what it runs are ended. REQUIRES that it does not wait.
+  void abandon(LaneClient& client);
+  // The client's sink paused or resumed: the slow reader's clock.
+  void reader_changed() { arm(); }
+
+  bool holds_lease(const LaneClient& client) const;
+  // Where a client that gave up had been waiting: names the holder.
+  std::string describe_holder() const;
+  LaneStatus status() const;
+  const Executor& executor() const { return *executor_; }
+  std::uint64_t units() const { return counters_.units; }
+
+  // `done` runs on the loop when the handle is closed and the thread has ended.
+  void close(std::function<void(std::vector<std::string>)> done);
+
+ private:
+  struct Waiter {
+    LaneClient* client = nullptr;
+    TimePoint since{};
+    TimePoint deadline{};
+  };
+  // Who has the lane: while a unit of his runs, and while he rests with a lease.
+  struct Holder {
+    LaneClient* client = nullptr;  // null: gone
+    std::uint64_t session_id = 0;
+    std::string label, client_name, last_statement;
+    Duration idle_limit{};
+    bool leased = false;
+    TimePoint lease_began{}, idle_since{}, unit_began{};
+    std::shared_ptr<Job> job;  // while running
+  };
+  struct Counters {
+    std::uint64_t units = 0, errors = 0, cancelled = 0, leases_expired = 0;
+  };
+
+  void transition(LaneState to, std::string_view reason);
+  void begin(LaneClient& client);
+  Job::Deliver deliverer(const LaneClient& client);
+  void finished(LaneClient* client, const UnitOutcome& outcome);
+  void next();
+  void clean(std::string_view reason);
+  void cleaned();
+  void take_lease(std::string_view why, std::string detail);
+  std::map<std::uint64_t, Waiter>::iterator find_waiter(const LaneClient& client);
+  void erase_waiter(std::map<std::uint64_t, Waiter>::iterator waiter);
+
+  void arm();
+  void on_timer();
+  TimePoint next_due() const;
+  TimePoint lease_due() const;
+  TimePoint slow_reader_due() const;
+  void refuse_overdue(TimePoint now);
+
+  const SqliteOptions& options_;
+  Reactor& reactor_;
+  Log& log_;
+  LaneState state_ = LaneState::idle;
+  Holder holder_;
+  std::map<std::uint64_t, Waiter> waiters_;  // by arrival
+  std::set<std::pair<TimePoint, std::uint64_t>> deadlines_;
+  std::uint64_t arrivals_ = 0;
+  Counters counters_;
+  std::unique_ptr<Reactor::Timer> timer_;
+  std::unique_ptr<Executor> executor_;
+  std::shared_ptr<Lane*> anchor_;       // what is posted finds the lane through it, or null
+  std::unique_ptr<LaneThread> thread_;  // last: joined first
+};
+
+}  // namespace based::sqlite
