@@ -1,0 +1,506 @@
+#include "daemon/native/connection.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "daemon/native/status_encoding.h"
+
+namespace based::native {
+namespace {
+
+constexpr std::size_t cancel_key_bytes = 16;
+constexpr Sqlstate no_such_connection{"08003"};
+
+std::string random_key() {
+  std::string key(cancel_key_bytes, '\0');
+  INVARIANT(getrandom(key.data(), key.size(), 0) == static_cast<ssize_t>(key.size()));
+  return key;
+}
+
+// Takes the same time wherever the first difference is.
+bool same_key(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned char difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
+  }
+  return difference == 0;
+}
+
+std::uint64_t milliseconds(Duration duration) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+Error ending_error() {
+  return Error::make(sqlstate::admin_shutdown, "the daemon is ending")
+      .with_scope(ErrorScope::session)
+      .as_retryable();
+}
+
+}  // namespace
+
+NativeConnection::NativeConnection(NativeFrontEnd& front_end, Transport& transport,
+                                   std::uint64_t id)
+    : front_end_(front_end),
+      transport_(transport),
+      id_(id),
+      frames_(hello_payload_max),
+      accepted_(front_end.reactor().now()),
+      last_heard_(accepted_) {}
+
+NativeConnection::~NativeConnection() { front_end_.forget(id_); }
+
+void NativeConnection::transition(State to) {
+  constexpr std::array<std::array<bool, 4>, 4> edges{{
+      // preface hello ready closing
+      {false, true, false, true},    // preface
+      {false, false, true, true},    // hello
+      {false, false, false, true},   // ready
+      {false, false, false, false},  // closing
+  }};
+  INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
+  state_ = to;
+}
+
+void NativeConnection::on_bytes(std::string_view bytes) {
+  last_heard_ = front_end_.reactor().now();
+  ping_sent_ = false;
+  if (state_ == State::preface) {
+    const PrefaceReader::State read = preface_.feed(bytes);
+    if (read == PrefaceReader::State::more) return;
+    const std::uint8_t version =
+        read == PrefaceReader::State::whole ? choose_version(preface_.preface()) : 0;
+    transport_.send(encode_server_preface(version));
+    if (version == 0) {
+      transition(State::closing);
+      return transport_.close(read == PrefaceReader::State::whole ? "no version in common"
+                                                                  : "wrong magic");
+    }
+    transition(State::hello);
+  }
+  if (state_ == State::closing) return;
+  frames_.feed(bytes);
+  Frame frame;
+  while (state_ != State::closing) {
+    const FrameBuffer::Scan scan = frames_.next(frame);
+    if (scan == FrameBuffer::Scan::more) return;
+    if (scan == FrameBuffer::Scan::too_long) {
+      return fail_connection(
+          frame.header, Error::make(sqlstate::program_limit_exceeded,
+                                    fmt::format("a payload of {} bytes is longer than the limit",
+                                                frame.header.payload_bytes)));
+    }
+    take_frame(frame);
+  }
+}
+
+void NativeConnection::take_frame(const Frame& frame) {
+  const FrameHeader& header = frame.header;
+  if (!is_known(header.type)) {
+    if (header.has(flags::ignorable)) return;
+    return fail_connection(header, Error::make(sqlstate::protocol_violation,
+                                               fmt::format("unknown frame type {}",
+                                                           static_cast<unsigned>(header.type))));
+  }
+  if (header.type == MessageType::auth) {
+    return fail_connection(
+        header, Error::make(sqlstate::feature_not_supported, "authentication is not there yet"));
+  }
+  if (header.type == MessageType::ping && header.has(flags::reply)) return;
+  if (!is_request(header.type)) {
+    return fail_connection(
+        header, Error::make(sqlstate::protocol_violation,
+                            fmt::format("{} is for servers to send", name_of(header.type))));
+  }
+  if ((header.type == MessageType::hello) != (state_ == State::hello)) {
+    return fail_connection(
+        header,
+        Error::make(sqlstate::protocol_violation,
+                    state_ == State::hello ? "the first frame must be HELLO" : "HELLO comes once"));
+  }
+  if (header.request <= last_request_) {
+    return fail_connection(
+        header, Error::make(sqlstate::protocol_violation,
+                            fmt::format("request number {} does not increase", header.request)));
+  }
+  last_request_ = header.request;
+  ++front_end_.counters().requests;
+  if (state_ == State::hello) return take_hello(frame);
+  take_request(frame);
+}
+
+void NativeConnection::take_hello(const Frame& frame) {
+  const Result<Hello> hello = decode_hello(frame.payload);
+  if (!hello) return fail_connection(frame.header, hello.error());
+  if (hello->frame_bytes_max != 0) client_frame_bytes_max_ = hello->frame_bytes_max;
+  if (log().enabled(LogLevel::debug)) {
+    log().write(LogLevel::debug,
+                fmt::format("client {}: connection {} of {}", peer(), id_,
+                            hello->client.empty() ? "an unnamed program" : hello->client));
+  }
+  transition(State::ready);
+  frames_.set_payload_bytes_max(limits().frame_bytes);
+  welcome(frame.header.request);
+  if (front_end_.draining()) end();
+}
+
+void NativeConnection::welcome(std::uint32_t request) {
+  cancel_key_ = random_key();
+  const std::string grease = front_end_.meaningless_feature();
+  const NativeLimits& ours = limits();
+  Welcome welcome;
+  welcome.server = "based " BASED_VERSION;
+  welcome.connection = id_;
+  welcome.cancel_key = cancel_key_;
+  welcome.features = {grease};
+  welcome.limits = {.frame_bytes = ours.frame_bytes,
+                    .sessions = ours.sessions,
+                    .requests = ours.requests,
+                    .request_bytes = ours.request_bytes,
+                    .parameters = parameters_max,
+                    .statements = statements_max,
+                    .depth = ours.depth,
+                    .nesting = nesting_max,
+                    .handshake_ms = milliseconds(ours.handshake),
+                    .ping_ms = milliseconds(ours.ping),
+                    .statement_timeout_ms = ours.statement_timeout_ms,
+                    .queue_timeout_ms = ours.queue_timeout_ms,
+                    .idle_in_transaction_ms = ours.idle_in_transaction_ms};
+  for (const auto& database : front_end_.databases().all()) {
+    welcome.databases.push_back(
+        {.name = database->name(),
+         .backend = database->dialect() == Dialect::postgres ? "postgresql" : "sqlite",
+         .force_rollback = database->force_rollback()});
+  }
+  std::string payload;
+  encode(welcome, payload);
+  send(MessageType::welcome, 0, request, payload);
+}
+
+void NativeConnection::take_request(const Frame& frame) {
+  switch (frame.header.type) {
+    case MessageType::open:
+    case MessageType::close:
+    case MessageType::exec:
+    case MessageType::batch:
+    case MessageType::tx:
+      return take_queued(frame);
+    case MessageType::fetch:
+      return take_fetch(frame);
+    case MessageType::cancel:
+      return take_cancel(frame);
+    case MessageType::ping:
+      return take_ping(frame);
+    case MessageType::status:
+      return take_status(frame);
+    case MessageType::hello:
+    case MessageType::welcome:
+    case MessageType::auth:
+    case MessageType::cols:
+    case MessageType::rows:
+    case MessageType::end:
+    case MessageType::error:
+    case MessageType::notice:
+      INVARIANT(false);
+  }
+}
+
+void NativeConnection::take_queued(const Frame& frame) {
+  const FrameHeader& header = frame.header;
+  if (header.session == 0) {
+    return fail_connection(header,
+                           Error::make(sqlstate::protocol_violation,
+                                       fmt::format("{} needs a session", name_of(header.type))));
+  }
+  if (header.type == MessageType::open) return open_session(frame);
+  const auto session = sessions_.find(header.session);
+  if (session == sessions_.end()) {
+    return send_error(header, Error::make(no_such_connection,
+                                          fmt::format("session {} is not open", header.session))
+                                  .with_scope(ErrorScope::session));
+  }
+  if (requests_ >= limits().requests) {
+    return send_error(header,
+                      Error::make(sqlstate::too_many_connections,
+                                  fmt::format("{} requests are waiting, the limit", requests_))
+                          .as_retryable());
+  }
+  if (frame.payload.size() > limits().request_bytes - request_bytes_) {
+    return send_error(header,
+                      Error::make(sqlstate::out_of_memory,
+                                  fmt::format("requests of {} bytes are waiting, the limit is {}",
+                                              request_bytes_, limits().request_bytes))
+                          .as_retryable());
+  }
+  ++requests_;
+  request_bytes_ += frame.payload.size();
+  session->second->take(header, frame.payload);
+}
+
+void NativeConnection::open_session(const Frame& frame) {
+  const FrameHeader& header = frame.header;
+  const Result<Open> open = decode_open(frame.payload);
+  if (!open) return send_error(header, open.error());
+  if (sessions_.contains(header.session)) {
+    return send_error(header, Error::make(sqlstate::protocol_violation,
+                                          fmt::format("session {} is open", header.session)));
+  }
+  if (draining_) return send_error(header, ending_error());
+  if (sessions_.size() >= limits().sessions) {
+    return send_error(header,
+                      Error::make(sqlstate::too_many_connections,
+                                  fmt::format("{} sessions are open, the limit", sessions_.size()))
+                          .with_scope(ErrorScope::session)
+                          .as_retryable());
+  }
+  Database* database = front_end_.databases().find(open->database);
+  if (database == nullptr) {
+    return send_error(header,
+                      Error::make(sqlstate::invalid_catalog_name,
+                                  fmt::format("there is no database \"{}\"", open->database))
+                          .with_scope(ErrorScope::session));
+  }
+  auto session =
+      make_session(*this, *database, *open, header.session, front_end_.next_session_id());
+  sessions_.emplace(header.session, std::move(session));
+  End end;
+  end.opened =
+      OpenedReport{.database = database->name(),
+                   .backend = database->dialect() == Dialect::postgres ? "postgresql" : "sqlite",
+                   .force_rollback = database->force_rollback(),
+                   .read_only = open->read_only};
+  send_end(header, end);
+}
+
+void NativeConnection::take_fetch(const Frame& frame) {
+  const Result<Fetch> fetch = decode_fetch(frame.payload);
+  if (!fetch) return send_error(frame.header, fetch.error());
+  End end;
+  end.found = false;
+  // Its own answer first: the rows that it lets flow come behind.
+  NativeSession* target = nullptr;
+  for (const auto& [number, session] : sessions_) {
+    if (session->has_request(fetch->request)) target = session.get();
+  }
+  end.found = target != nullptr;
+  send_end(frame.header, end);
+  if (target != nullptr) target->fetch(fetch->request, fetch->rows);
+}
+
+void NativeConnection::take_cancel(const Frame& frame) {
+  const Result<Cancel> cancel = decode_cancel(frame.payload);
+  if (!cancel) return send_error(frame.header, cancel.error());
+  ++front_end_.counters().cancels;
+  bool found = false;
+  if (cancel->connection && *cancel->connection != id_) {
+    NativeConnection* other = front_end_.find(*cancel->connection);
+    found = other != nullptr &&
+            other->cancel_from_elsewhere(cancel->key, frame.header.session, cancel->request);
+  } else {
+    found = cancel_here(frame.header.session, cancel->request);
+  }
+  End end;
+  end.found = found;
+  send_end(frame.header, end);
+}
+
+bool NativeConnection::cancel_from_elsewhere(std::string_view key, std::uint32_t session,
+                                             std::uint32_t request) {
+  if (state_ != State::ready || !same_key(key, cancel_key_)) return false;
+  return cancel_here(session, request);
+}
+
+// With a request's number the session does not matter: numbers are the connection's.
+bool NativeConnection::cancel_here(std::uint32_t session, std::uint32_t request) {
+  bool found = false;
+  for (const auto& [number, candidate] : sessions_) {
+    if (request == 0 && session != 0 && number != session) continue;
+    found = candidate->cancel(request) || found;
+  }
+  return found;
+}
+
+void NativeConnection::take_ping(const Frame& frame) {
+  const Result<Ping> ping = decode_ping(frame.payload);
+  if (!ping) return send_error(frame.header, ping.error());
+  std::string out;
+  FrameWriter writer(out, {.type = MessageType::ping,
+                           .flags = flags::reply,
+                           .session = frame.header.session,
+                           .request = frame.header.request});
+  encode(*ping, out);
+  writer.finish();
+  send_frames(out);
+}
+
+void NativeConnection::take_status(const Frame& frame) {
+  const Result<StatusRequest> request = decode_status(frame.payload);
+  if (!request) return send_error(frame.header, request.error());
+  const std::string status = encode_status(front_end_.daemon_status());
+  End end;
+  end.status = status;
+  send_end(frame.header, end);
+}
+
+TransactionReport NativeConnection::transaction_of(std::uint32_t session) const {
+  const auto found = sessions_.find(session);
+  return found == sessions_.end() ? TransactionReport{} : found->second->transaction();
+}
+
+void NativeConnection::send_end(const FrameHeader& to, const End& end) {
+  std::string payload;
+  End complete = end;
+  complete.transaction = transaction_of(to.session);
+  encode(complete, payload);
+  send(MessageType::end, to.session, to.request, payload);
+}
+
+void NativeConnection::send_error(const FrameHeader& to, const Error& error) {
+  ++front_end_.counters().errors;
+  std::string payload;
+  encode(Failure{.error = &error, .transaction = transaction_of(to.session), .step = std::nullopt},
+         payload);
+  send(MessageType::error, to.session, to.request, payload);
+}
+
+void NativeConnection::fail_connection(const FrameHeader& at, Error error) {
+  error.scope = ErrorScope::connection;
+  log().write(LogLevel::warning,
+              fmt::format("client {}: connection {} refused: {}", peer(), id_, error.message));
+  send_error({.type = at.type, .session = at.session, .request = at.request}, error);
+  transition(State::closing);
+  sessions_.clear();
+  transport_.close(error.message);
+}
+
+void NativeConnection::on_drained() {
+  waits_for_drain_ = false;
+  for (const auto& [number, session] : sessions_) session->on_drained();
+}
+
+void NativeConnection::on_closed(std::string_view reason) {
+  if (log().enabled(LogLevel::debug)) {
+    log().write(LogLevel::debug,
+                fmt::format("client {}: connection {} closed, {}", peer(), id_, reason));
+  }
+  if (state_ != State::closing) transition(State::closing);
+  sessions_.clear();
+}
+
+void NativeConnection::look_at_clock() {
+  const TimePoint now = front_end_.reactor().now();
+  if (state_ == State::preface || state_ == State::hello) {
+    if (now - accepted_ < limits().handshake) return;
+    transition(State::closing);
+    return transport_.close("no whole HELLO within the handshake's time");
+  }
+  if (state_ != State::ready) return;
+  const Duration silence = now - last_heard_;
+  if (limits().ping > Duration::zero() && silence >= 2 * limits().ping) {
+    transition(State::closing);
+    sessions_.clear();
+    return transport_.close("silent for two ping intervals");
+  }
+  if (limits().idle > Duration::zero() && silence >= limits().idle) return close_when_idle();
+  if (limits().ping > Duration::zero() && silence >= limits().ping && !ping_sent_) {
+    ping_sent_ = true;
+    std::string payload;
+    encode(Ping{}, payload);
+    send(MessageType::ping, 0, 0, payload);
+  }
+}
+
+void NativeConnection::drain(TimePoint deadline) {
+  draining_ = true;
+  if (state_ != State::ready) return;
+  for (const auto& [number, session] : sessions_) session->drain();
+  std::string payload;
+  encode(Notice{.kind = NoticeKind::goaway,
+                .reason = "shutdown",
+                .deadline_ms = milliseconds(
+                    std::max(deadline - front_end_.reactor().now(), Duration::zero()))},
+         payload);
+  send(MessageType::notice, 0, 0, payload);
+  close_when_idle();
+}
+
+void NativeConnection::close_when_idle() {
+  if (state_ != State::ready) return;
+  for (const auto& [number, session] : sessions_) {
+    if (!session->is_idle()) return;
+  }
+  transition(State::closing);
+  transport_.close(draining_ ? "the daemon is ending" : "idle for too long");
+}
+
+void NativeConnection::end() {
+  if (state_ != State::ready) {
+    if (state_ != State::closing) transition(State::closing);
+    return transport_.close("the daemon is ending");
+  }
+  for (const auto& [number, session] : sessions_) session->end(ending_error());
+  transition(State::closing);
+  sessions_.clear();
+  transport_.close("the daemon is ending");
+}
+
+void NativeConnection::add_status(std::vector<SessionStatus>& sessions) const {
+  for (const auto& [number, session] : sessions_) sessions.push_back(session->status());
+}
+
+void NativeConnection::send(MessageType type, std::uint32_t session, std::uint32_t request,
+                            std::string_view payload) {
+  std::array<char, header_bytes> header;
+  encode_header({.payload_bytes = static_cast<std::uint32_t>(payload.size()),
+                 .type = type,
+                 .session = session,
+                 .request = request},
+                header.data());
+  transport_.send({header.data(), header.size()});
+  transport_.send(payload);
+}
+
+void NativeConnection::send_frames(std::string_view frames) { transport_.send(frames); }
+
+void NativeConnection::send_final(MessageType type, std::uint32_t session, std::uint32_t request,
+                                  std::string_view payload, std::size_t request_bytes) {
+  INVARIANT(requests_ > 0 && request_bytes <= request_bytes_);
+  --requests_;
+  request_bytes_ -= request_bytes;
+  if (type == MessageType::error) ++front_end_.counters().errors;
+  send(type, session, request, payload);
+  if (draining_ && requests_ == 0) {
+    reactor().at_end_of_turn([&front_end = front_end_, id = id_] {
+      if (NativeConnection* self = front_end.find(id)) self->close_when_idle();
+    });
+  }
+}
+
+void NativeConnection::closed(std::uint32_t session) {
+  closed_.push_back(session);
+  reactor().at_end_of_turn([&front_end = front_end_, id = id_] {
+    if (NativeConnection* self = front_end.find(id)) self->reap();
+  });
+}
+
+void NativeConnection::reap() {
+  for (const std::uint32_t session : closed_) sessions_.erase(session);
+  closed_.clear();
+}
+
+bool NativeConnection::output_full() {
+  const std::size_t limit = limits().output_bytes;
+  if (transport_.unsent() <= limit) return false;
+  if (!waits_for_drain_) {
+    waits_for_drain_ = true;
+    transport_.notify_when_drained(limit / 2);
+  }
+  return true;
+}
+
+}  // namespace based::native

@@ -1,0 +1,103 @@
+// NativeConnection: one native client: preface, HELLO, frames to and from its sessions. PROTOCOL.md
+// is normative.
+//
+// It answers HELLO, OPEN, FETCH, CANCEL, PING and STATUS itself; CLOSE, EXEC, BATCH and TX are its
+// sessions'. Owned by its transport. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/native/front_end.h"
+#include "daemon/native/session.h"
+#include "daemon/native/session_host.h"
+#include "daemon/transport.h"
+#include "protocol/native/frame.h"
+#include "protocol/native/messages.h"
+
+namespace based::native {
+
+class NativeConnection final : public TransportHandler, private SessionHost {
+ public:
+  NativeConnection(NativeFrontEnd& front_end, Transport& transport, std::uint64_t id);
+  ~NativeConnection() override;
+
+  void on_bytes(std::string_view bytes) override;
+  void on_drained() override;
+  void on_closed(std::string_view reason) override;
+
+  // Handshake, ping and idle limits, twice a second.
+  void look_at_clock();
+  // The daemon is ending: tells the client, lets what is open finish, closes when nothing is.
+  void drain(TimePoint deadline);
+  // Every open request is answered 57P01, every transaction rolled back, the client closed.
+  void end();
+  // From another connection, whose client knows `key`. Was there something to cancel?
+  bool cancel_from_elsewhere(std::string_view key, std::uint32_t session, std::uint32_t request);
+  void add_status(std::vector<SessionStatus>& sessions) const;
+
+ private:
+  enum class State : std::uint8_t {
+    preface,  // deadline: handshake
+    hello,    // deadline: handshake, the same
+    ready,    // deadline: two ping intervals of silence; idle
+    closing,  // nothing is heard any more; deadline: the transport's
+  };
+
+  void transition(State to);
+  void take_frame(const Frame& frame);
+  void take_hello(const Frame& frame);
+  void take_request(const Frame& frame);
+  void open_session(const Frame& frame);
+  void take_queued(const Frame& frame);
+  void take_fetch(const Frame& frame);
+  void take_cancel(const Frame& frame);
+  void take_ping(const Frame& frame);
+  void take_status(const Frame& frame);
+  void welcome(std::uint32_t request);
+  bool cancel_here(std::uint32_t session, std::uint32_t request);
+  void send_end(const FrameHeader& to, const End& end);
+  void send_error(const FrameHeader& to, const Error& error);
+  void fail_connection(const FrameHeader& at, Error error);
+  void close_when_idle();
+  void reap();
+  TransactionReport transaction_of(std::uint32_t session) const;
+
+  // SessionHost
+  void send(MessageType type, std::uint32_t session, std::uint32_t request,
+            std::string_view payload) override;
+  void send_frames(std::string_view frames) override;
+  void send_final(MessageType type, std::uint32_t session, std::uint32_t request,
+                  std::string_view payload, std::size_t request_bytes) override;
+  void closed(std::uint32_t session) override;
+  bool output_full() override;
+  std::uint32_t client_frame_bytes_max() const override { return client_frame_bytes_max_; }
+  const NativeLimits& limits() const override { return front_end_.limits(); }
+  const std::string& peer() const override { return transport_.peer(); }
+  Reactor& reactor() override { return front_end_.reactor(); }
+  Log& log() override { return front_end_.log(); }
+
+  NativeFrontEnd& front_end_;
+  Transport& transport_;
+  const std::uint64_t id_;
+  std::string cancel_key_;
+  PrefaceReader preface_;
+  FrameBuffer frames_;
+  std::map<std::uint32_t, std::unique_ptr<NativeSession>> sessions_;
+  std::vector<std::uint32_t> closed_;  // to be destroyed at the end of the turn
+  TimePoint accepted_;
+  TimePoint last_heard_;
+  std::uint32_t last_request_ = 0;
+  std::uint32_t client_frame_bytes_max_ = frame_payload_default;
+  std::uint32_t requests_ = 0;     // queued ones without a final frame
+  std::size_t request_bytes_ = 0;  // payloads of these
+  State state_ = State::preface;
+  bool ping_sent_ = false;
+  bool draining_ = false;
+  bool waits_for_drain_ = false;  // of the output
+};
+
+}  // namespace based::native

@@ -1,0 +1,71 @@
+// NativeFrontEnd: every native connection, and what they share: numbers, keys, the sweep, the end.
+// Loop thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <random>
+#include <unordered_map>
+
+#include "backends/log.h"
+#include "backends/reactor.h"
+#include "daemon/database_directory.h"
+#include "daemon/front_end.h"
+#include "daemon/native/limits.h"
+
+namespace based::native {
+
+class NativeConnection;
+
+class NativeFrontEnd final : public FrontEnd {
+ public:
+  // Everything outlives the front end, which outlives its connections.
+  NativeFrontEnd(const NativeLimits& limits, DatabaseDirectory& databases, Reactor& reactor,
+                 Log& log);
+  ~NativeFrontEnd() override;
+
+  // The maker of the daemon's snapshot, for STATUS requests. Set once, before clients come.
+  void set_status_source(std::function<StatusTree()> source) { status_source_ = std::move(source); }
+
+  std::unique_ptr<TransportHandler> accept(Transport& transport) override;
+  void drain(TimePoint deadline) override;
+  FrontEndStatus status() const override;
+
+  // For connections.
+  struct Counters {
+    std::uint64_t requests = 0;
+    std::uint64_t errors = 0;
+    std::uint64_t cancels = 0;
+  };
+  Counters& counters() { return counters_; }
+  const NativeLimits& limits() const { return limits_; }
+  DatabaseDirectory& databases() { return databases_; }
+  Reactor& reactor() { return reactor_; }
+  Log& log() { return log_; }
+  StatusTree daemon_status() const { return status_source_ ? status_source_() : StatusTree::Map{}; }
+  bool draining() const { return drain_deadline_ != nullptr; }
+  NativeConnection* find(std::uint64_t connection) const;
+  std::uint64_t next_session_id() { return ++last_session_id_; }
+  // A feature name that means nothing, and changes: clients must ignore it.
+  std::string meaningless_feature();
+  void forget(std::uint64_t connection) { connections_.erase(connection); }
+
+ private:
+  void sweep();
+  void end_all();
+
+  const NativeLimits limits_;
+  DatabaseDirectory& databases_;
+  Reactor& reactor_;
+  Log& log_;
+  std::function<StatusTree()> status_source_;
+  std::unordered_map<std::uint64_t, NativeConnection*> connections_;
+  std::unique_ptr<Reactor::Timer> sweep_timer_;
+  std::unique_ptr<Reactor::Timer> drain_deadline_;
+  std::minstd_rand grease_;
+  Counters counters_;
+  std::uint64_t last_connection_id_ = 0;
+  std::uint64_t last_session_id_ = 0;
+};
+
+}  // namespace based::native
