@@ -2,18 +2,14 @@
 // reads files.
 #pragma once
 
-#include <functional>
-#include <optional>
 #include <string>
 
 #include "config/command_line.h"
+#include "config/expansion.h"
 #include "config/problem.h"
 #include "config/settings.h"
 
 namespace based {
-
-// The value of an environment variable, if it is set. getenv in the daemon, a map in tests.
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 
 struct LoadedSettings {
   Settings settings;

@@ -41,6 +41,7 @@ struct ServerSettings {
   std::vector<ListenAddress> listen{{"127.0.0.1", 6432, ""}};
   FileMode unix_socket_mode{0700};
   bool trust_network = false;
+  std::vector<std::string> environment;  // variables that ${NAME} may stand for
   std::uint32_t max_clients = 10'000;
   std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
   std::chrono::milliseconds idle_timeout{0};  // of a client without sessions at work
@@ -61,14 +62,12 @@ struct ServerSettings {
 struct DatabaseSettings {
   std::string name;
   DatabaseKind kind = DatabaseKind::sqlite;
-  std::string place;        // where it was configured: "based.toml:12:2", "command line"
-  std::string shown;        // the URL with its passwords masked: all that a log or a client may see
-  std::string path;         // sqlite: of the file; empty: in memory
-  std::string conninfo;     // postgresql: for libpq, without "+driver"; may hold a password
-  bool embedded = false;    // nobody configured it: the daemon makes the folder of its file
-  std::string config_path;  // the folder that password_file is relative to; empty: the working one
+  std::string place;      // where it was configured: "based.toml:12:2", "command line"
+  std::string shown;      // the URL with its passwords masked: all that a log or a client may see
+  std::string path;       // sqlite: of the file; empty: in memory
+  std::string conninfo;   // postgresql: for libpq, without "+driver"; may hold a password
+  bool embedded = false;  // nobody configured it: the daemon makes the folder of its file
 
-  std::string url;  // as written, for --print-config through the mask only
   bool force_rollback = false;
   std::vector<std::string> init_sql;
   std::chrono::milliseconds timeout = std::chrono::seconds(30);

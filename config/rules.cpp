@@ -1,0 +1,117 @@
+#include "config/rules.h"
+
+namespace based {
+namespace {
+
+class Rules {
+ public:
+  Rules(const Settings& settings, const Written& written)
+      : settings_(settings), written_(written) {}
+
+  ConfigProblems check() {
+    check_listen();
+    check_names();
+    for (const DatabaseSettings& database : settings_.databases) {
+      check_rollback(database);
+      if (database.kind == DatabaseKind::postgresql)
+        check_postgresql(database);
+      else
+        check_sqlite(database);
+    }
+    return std::move(problems_);
+  }
+
+ private:
+  void problem(const std::string& place, std::string message) {
+    problems_.push_back({place, std::move(message)});
+  }
+  std::string server_place(std::string_view key) const {
+    const std::string* place = written_.find("", key);
+    return place == nullptr ? std::string("[server]") : *place;
+  }
+  const std::string* written(const DatabaseSettings& database, std::string_view key) const {
+    return written_.find(database.name, key);
+  }
+
+  void check_listen() {
+    const ServerSettings& server = settings_.server;
+    const std::string place = server_place("listen");
+    if (server.listen.empty()) problem(place, "listen: without an address nobody can connect");
+    for (std::size_t i = 0; i < server.listen.size(); ++i) {
+      const ListenAddress& address = server.listen[i];
+      for (std::size_t j = 0; j < i; ++j) {
+        const bool twice = server.listen[j] == address;
+        if (twice && (address.port != 0 || !address.path.empty()))
+          problem(place, "listen: " + format_address(address) + " is given twice");
+      }
+      if (!server.trust_network && !is_local(address)) {
+        problem(place, "listen: other machines can reach " + format_address(address) +
+                           " and clients are not authenticated yet; if everybody who can reach "
+                           "it may use every database, say so: [server] trust_network = true");
+      }
+    }
+  }
+
+  void check_names() {
+    const auto& all = settings_.databases;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      for (std::size_t j = 0; j < i; ++j) {
+        if (all[j].name != all[i].name) continue;
+        problem(all[i].place, "the name '" + all[i].name + "' is taken by " + all[j].shown + " (" +
+                                  all[j].place +
+                                  "); a name of its own is given in the file: "
+                                  "[databases.NAME]");
+        break;
+      }
+    }
+  }
+
+  void check_rollback(const DatabaseSettings& database) {
+    const std::string* own = written(database, "force_rollback");
+    if (own != nullptr && !database.force_rollback && settings_.server.force_rollback &&
+        written_.find("", "force_rollback") != nullptr) {
+      problem(*own, "force_rollback: [server] forces it for every database (" +
+                        server_place("force_rollback") + ")");
+    }
+  }
+
+  void check_postgresql(const DatabaseSettings& database) {
+    if (database.min_size > database.max_size) {
+      const std::string* place = written(database, "max_size");
+      if (place == nullptr) place = written(database, "min_size");
+      problem(place == nullptr ? database.place : *place,
+              "max_size " + std::to_string(database.max_size) + " is less than min_size " +
+                  std::to_string(database.min_size) + " of database '" + database.name + "'");
+    }
+  }
+
+  void check_sqlite(const DatabaseSettings& database) {
+    const std::string* journal = written(database, "journal_mode");
+    const bool changes_mode = journal != nullptr &&
+                              database.journal_mode != JournalModeSetting::automatic &&
+                              database.journal_mode != JournalModeSetting::keep;
+    if (changes_mode && written(database, "force_rollback") != nullptr && database.force_rollback)
+      problem(*journal,
+              "journal_mode: under force_rollback the file is not changed, so neither "
+              "is its journal mode");
+    if (changes_mode && database.read_only)
+      problem(*journal, "journal_mode: a file opened with read_only keeps the mode it has");
+    if (changes_mode && database.path.empty())
+      problem(*journal, "journal_mode: a database in memory has no journal to choose");
+    const std::string* read_only = written(database, "read_only");
+    if (read_only != nullptr && database.read_only && database.path.empty())
+      problem(*read_only, "read_only: a database in memory would stay empty");
+  }
+
+  const Settings& settings_;
+  const Written& written_;
+  ConfigProblems problems_;
+};
+
+}  // namespace
+
+ConfigProblems check_rules(const Settings& settings, const Written& written) {
+  return Rules(settings, written).check();
+}
+
+}  // namespace based
