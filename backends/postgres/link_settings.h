@@ -1,0 +1,47 @@
+// LinkSettings: which settings a link has, as far as we know, and how to give it others. Pure.
+//
+// What is set inside a transaction is undone with it. So names that were set since the transaction
+// began are kept apart, and after a rollback they are in doubt: the next difference sets them again
+// whatever they are.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/statement.h"
+
+namespace based::postgres {
+
+// Setting name (lower case) -> value as the text that follows SET name TO.
+using Settings = std::map<std::string, std::string, std::less<>>;
+
+class LinkSettings {
+ public:
+  // Statements that give the link exactly these settings; none when it has them.
+  std::vector<std::string> difference(const Settings& wanted) const;
+  bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
+
+  // The statements of difference(wanted) have succeeded.
+  void became(const Settings& wanted, bool in_transaction);
+  // A SET or RESET of a client's has succeeded.
+  void executed(const Statement& statement, bool in_transaction);
+  // Something was rolled back (the transaction, or to a savepoint), or failed.
+  void rolled_back();
+  // The transaction is over and nothing of it was rolled back.
+  void committed() { in_transaction_.clear(); }
+  // DISCARD ALL, RESET ALL.
+  void all_reset();
+
+ private:
+  Settings believed_;
+  std::set<std::string, std::less<>> in_transaction_;  // set since the transaction began
+  std::set<std::string, std::less<>> doubtful_;
+};
+
+// The settings as one text, the same for equal settings: a part of a prepared statement's key.
+std::string fingerprint(const Settings& settings);
+
+}  // namespace based::postgres

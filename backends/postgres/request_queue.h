@@ -1,0 +1,106 @@
+// RequestQueue: what was asked on one link and has not been answered, in order. Pure.
+//
+// Each request is one Sync group; each of its expectations is one message that was sent, with the
+// reply it must bring. A reply that is not the expected one means that we have lost the stream: the
+// link must be closed, because the next bytes could reach the wrong client.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string_view>
+#include <vector>
+
+#include "backends/sink.h"
+
+namespace based::postgres {
+
+enum class Expect : std::uint8_t {
+  parse,               // ParseComplete
+  bind,                // BindComplete
+  describe_statement,  // ParameterDescription, then RowDescription or NoData
+  describe_portal,     // RowDescription or NoData
+  execute,  // rows or COPY data, then CommandComplete, EmptyQueryResponse, PortalSuspended
+  close,    // CloseComplete
+};
+
+enum class Fate : std::uint8_t {
+  forward,     // the reply goes to the requester
+  swallow,     // nobody hears of it, unless it is an error
+  synthesise,  // nothing was sent; the requester hears of it when its turn has come
+};
+
+struct Expectation {
+  Expect what = Expect::parse;
+  Fate fate = Fate::forward;
+  UnitPhase phase = UnitPhase::step;  // what the requester asked it for
+  std::uint32_t index = 0;            // which one of that phase
+};
+
+// One reply, or part of one (`last` is false), for the expectation that it answers.
+struct Reply {
+  char type = 0;  // protocol/postgres/backend.h; 0 for a synthesised one
+  std::string_view body;
+  bool whole = true;  // false: a part of a message that is too large to be kept
+  bool last = true;
+  // Where the request stands. An error that came when everything was answered (the implicit
+  // transaction's commit failed) has none.
+  const Expectation* expectation = nullptr;
+};
+
+// Whoever a request's replies are for. Called on the loop, never inside RequestQueue or submit().
+class Requester {
+ public:
+  virtual ~Requester() = default;
+  // Also errors and notices. pause: the link reads no further until it is told to.
+  virtual Flow on_reply(const Reply& reply) = 0;
+  // ReadyForQuery: the request is over. `status` is 'I', 'T' or 'E'. The last call for it.
+  virtual void on_ready(char status) = 0;
+};
+
+struct Request {
+  Requester* requester = nullptr;  // null: everything is swallowed
+  std::vector<Expectation> expected;
+};
+
+class RequestQueue {
+ public:
+  enum class Verdict : std::uint8_t {
+    deliver,      // to match.requester, or to nobody
+    synthesised,  // deliver match first, then ask again with the same reply
+    finished,     // ReadyForQuery of the head, which is gone from the queue
+    mismatch,     // close the link
+  };
+  struct Match {
+    Requester* requester = nullptr;  // null: swallowed
+    const Expectation* expectation = nullptr;
+  };
+
+  void push(Request request) { requests_.push_back({std::move(request), 0, false, false}); }
+  bool empty() const { return requests_.empty(); }
+  std::size_t size() const { return requests_.size(); }
+
+  // What a whole reply, or the first part of a large one, means. Notices, notifications and
+  // parameter changes are not replies: do not ask.
+  Verdict accept(char type, Match& match);
+
+  // The requester is gone: its requests are answered to nobody.
+  void forget(const Requester* requester);
+  // Whose request is being answered; null when nobody's.
+  Requester* head() const;
+  void clear() { requests_.clear(); }
+
+ private:
+  struct Waiting {
+    Request request;
+    std::size_t answered = 0;  // expectations
+    bool failed = false;       // an error came: only ReadyForQuery can follow
+    bool copying = false;      // in COPY, until its CommandComplete
+  };
+  static bool answers(Waiting& waiting, char type, bool& ends);
+
+  std::deque<Waiting> requests_;
+  Expectation matched_;
+};
+
+}  // namespace based::postgres

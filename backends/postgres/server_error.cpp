@@ -1,0 +1,93 @@
+#include "backends/postgres/server_error.h"
+
+#include <charconv>
+#include <string>
+
+namespace based::postgres {
+namespace {
+
+bool is_code_character(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); }
+
+// Where "FATAL:  28P01: " has its five characters; npos: nowhere. The last one counts: libpq lists
+// every host that it tried.
+std::size_t find_sqlstate(std::string_view text) {
+  for (std::size_t at = text.rfind(":  "); at != std::string_view::npos && at > 0;
+       at = text.rfind(":  ", at - 1)) {
+    const std::string_view rest = text.substr(at + 3);
+    if (rest.size() < 7 || rest[5] != ':' || rest[6] != ' ') continue;
+    bool all = true;
+    for (std::size_t i = 0; i < 5; ++i) all = all && is_code_character(rest[i]);
+    if (all) return at + 3;
+  }
+  return std::string_view::npos;
+}
+
+std::string one_line(std::string_view text) {
+  std::string line;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    std::string_view part = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    while (!part.empty() && (part.front() == ' ' || part.front() == '\t')) part.remove_prefix(1);
+    if (part.empty() || part.starts_with("LOCATION:")) continue;
+    if (!line.empty()) line += " / ";
+    line += part;
+  }
+  return line;
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> byte_position(std::string_view digits, std::string_view text) {
+  std::uint32_t characters = 0;
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), characters);
+  if (parsed.ec != std::errc() || characters == 0) return std::nullopt;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool begins = (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80;
+    if (begins && --characters == 0) return static_cast<std::uint32_t>(at);
+  }
+  // "syntax error at end of input" points behind the last character.
+  if (characters == 1 && !text.empty()) return static_cast<std::uint32_t>(text.size());
+  return std::nullopt;
+}
+
+Error server_error(const ErrorFields& fields, std::string_view text) {
+  Error error = Error::make(Sqlstate::from_peer(fields.sqlstate), std::string(fields.message));
+  error.detail = fields.detail;
+  error.hint = fields.hint;
+  error.constraint = fields.constraint;
+  error.schema = fields.schema;
+  error.table = fields.table;
+  error.column = fields.column;
+  error.position = byte_position(fields.position, text);
+  const auto append = [&error](std::string_view label, std::string_view value) {
+    if (value.empty()) return;
+    if (!error.detail.empty()) error.detail += '\n';
+    error.detail.append(label).append(value);
+  };
+  append("QUERY: ", fields.internal_query);
+  append("CONTEXT: ", fields.where);
+  append("TYPE: ", fields.type);
+  return error;
+}
+
+Error connect_error(std::string_view libpq_message) {
+  Error error = Error::make(sqlstate::cannot_connect, one_line(libpq_message));
+  const std::size_t code = find_sqlstate(libpq_message);
+  if (code != std::string_view::npos) {
+    const std::string digits(libpq_message.substr(code, 5));
+    error.sqlstate = Sqlstate::from_peer(digits);
+    const std::size_t in_line = error.message.rfind(digits + ": ");
+    if (in_line != std::string::npos) error.message.erase(in_line, 7);
+  }
+  if (error.message.empty()) error.message = "the connection could not be opened";
+  return error;
+}
+
+bool is_permanent(const Error& connect_error) {
+  return connect_error.sqlstate.klass() == "28" || connect_error.sqlstate.klass() == "42" ||
+         connect_error.sqlstate == sqlstate::invalid_catalog_name ||
+         connect_error.sqlstate == sqlstate::invalid_parameter_value;
+}
+
+}  // namespace based::postgres

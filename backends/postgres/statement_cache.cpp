@@ -1,0 +1,101 @@
+#include "backends/postgres/statement_cache.h"
+
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <utility>
+
+namespace based::postgres {
+
+bool StatementCache::Key::operator==(const Key& other) const {
+  return text == other.text && settings == other.settings && std::ranges::equal(types, other.types);
+}
+
+std::size_t StatementCache::KeyHash::operator()(const Key& key) const noexcept {
+  std::size_t hash = std::hash<std::string_view>()(key.text);
+  hash = hash * 31 + std::hash<std::string_view>()(key.settings);
+  for (const std::uint32_t type : key.types) hash = hash * 31 + type;
+  return hash;
+}
+
+StatementCache::Entry* StatementCache::find(std::string_view text,
+                                            std::span<const std::uint32_t> types,
+                                            std::string_view settings) {
+  const auto found = index_.find(Key{text, types, settings});
+  if (found == index_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  found->second->group = group_;
+  return &*found->second;
+}
+
+StatementCache::Entry* StatementCache::add(std::string_view text,
+                                           std::span<const std::uint32_t> types,
+                                           std::string_view settings) {
+  if (full()) return nullptr;
+  entries_.push_front({.text = std::string(text),
+                       .types = {types.begin(), types.end()},
+                       .settings = std::string(settings),
+                       .name = "based_s" + std::to_string(++names_),
+                       .state = State::sent,
+                       .group = group_});
+  index_.emplace(key_of(entries_.front()), entries_.begin());
+  return &entries_.front();
+}
+
+std::optional<std::string> StatementCache::evict() {
+  if (entries_.empty() || entries_.back().group == group_) return std::nullopt;
+  std::string name = entries_.back().name;
+  erase(std::prev(entries_.end()));
+  return name;
+}
+
+void StatementCache::parsed(std::string_view name) {
+  for (Entry& entry : entries_) {
+    if (entry.name == name) {
+      entry.state = State::ready;
+      return;
+    }
+  }
+}
+
+void StatementCache::forget_unconfirmed() {
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    if (entry->state == State::sent) erase(entry);
+    entry = next;
+  }
+}
+
+bool StatementCache::forget(std::string_view name) {
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+    if (entry->name != name) continue;
+    closable_.push_back(entry->name);
+    erase(entry);
+    return true;
+  }
+  return false;
+}
+
+void StatementCache::forget_all(bool server_dropped_them) {
+  if (server_dropped_them) closable_.clear();
+  for (Entry& entry : entries_) {
+    if (!server_dropped_them) closable_.push_back(std::move(entry.name));
+  }
+  index_.clear();
+  entries_.clear();
+}
+
+std::vector<std::string> StatementCache::take_closable() { return std::exchange(closable_, {}); }
+
+void StatementCache::erase(Place place) {
+  index_.erase(key_of(*place));
+  entries_.erase(place);
+}
+
+bool SeenTexts::seen(std::string_view text) {
+  const std::size_t hash = std::hash<std::string_view>()(text) | 1;  // an empty slot is 0
+  std::size_t& slot = slots_[(hash >> 1) % slots_.size()];
+  return std::exchange(slot, hash) == hash;
+}
+
+}  // namespace based::postgres
