@@ -1,0 +1,311 @@
+#include "backends/sql/control.h"
+
+#include <array>
+#include <string>
+
+namespace based::sql {
+namespace {
+
+constexpr std::array<std::string_view, 2> block_words{"WORK", "TRANSACTION"};
+
+Error unexpected(const Cursor& cursor) {
+  const Token token = cursor.token();
+  if (token.kind == TokenKind::end) {
+    return Error::make(sqlstate::syntax_error, "syntax error at end of input");
+  }
+  Error error = Error::make(sqlstate::syntax_error,
+                            "syntax error at or near \"" + std::string(cursor.source()) + "\"");
+  error.position = token.begin;
+  return error;
+}
+
+std::optional<Error> at_end(const Cursor& cursor) {
+  if (cursor.done()) return std::nullopt;
+  return unexpected(cursor);
+}
+
+bool read_isolation(Cursor& cursor, BeginOptions& options) {
+  using enum BeginOptions::Isolation;
+  if (cursor.accept("SERIALIZABLE")) return options.isolation = serializable, true;
+  if (cursor.accept("REPEATABLE")) {
+    return options.isolation = repeatable_read, cursor.accept("READ");
+  }
+  if (!cursor.accept("READ")) return false;
+  if (cursor.accept("COMMITTED")) return options.isolation = read_committed, true;
+  return options.isolation = read_uncommitted, cursor.accept("UNCOMMITTED");
+}
+
+// One mode; false and nothing read when the next token begins none.
+bool read_mode(Cursor& cursor, BeginOptions& options, bool& malformed) {
+  if (cursor.accept("ISOLATION")) {
+    malformed = !cursor.accept("LEVEL") || !read_isolation(cursor, options);
+    return true;
+  }
+  if (cursor.accept("READ")) {
+    if (cursor.accept("ONLY")) {
+      options.access = BeginOptions::Access::read_only;
+    } else {
+      options.access = BeginOptions::Access::read_write;
+      malformed = !cursor.accept("WRITE");
+    }
+    return true;
+  }
+  if (cursor.accept("NOT")) {
+    options.deferrable = BeginOptions::Deferrable::not_deferrable;
+    malformed = !cursor.accept("DEFERRABLE");
+    return true;
+  }
+  if (cursor.accept("DEFERRABLE")) {
+    options.deferrable = BeginOptions::Deferrable::deferrable;
+    return true;
+  }
+  return false;
+}
+
+// Modes in any order, with or without commas between them, to the end of the statement.
+std::optional<Error> read_modes(Cursor& cursor, BeginOptions& options, bool required) {
+  bool malformed = false;
+  bool after_comma = required;
+  while (!malformed && read_mode(cursor, options, malformed)) {
+    after_comma = cursor.accept(TokenKind::comma);
+  }
+  if (malformed || after_comma) return unexpected(cursor);
+  return at_end(cursor);
+}
+
+void read_sqlite_locking(Cursor& cursor, BeginOptions& options) {
+  using enum BeginOptions::Locking;
+  if (cursor.accept("DEFERRED")) options.locking = deferred;
+  if (options.locking == unset && cursor.accept("IMMEDIATE")) options.locking = immediate;
+  if (options.locking == unset && cursor.accept("EXCLUSIVE")) options.locking = exclusive;
+}
+
+std::optional<Error> read_begin(Cursor cursor, Statement& statement) {
+  statement.kind = StatementKind::begin;
+  const bool start = cursor.accept("START");
+  if (start) {
+    if (!cursor.accept("TRANSACTION")) return unexpected(cursor);
+    return read_modes(cursor, statement.begin, false);
+  }
+  cursor.skip();
+  if (cursor.dialect() == Dialect::sqlite) read_sqlite_locking(cursor, statement.begin);
+  cursor.accept_one_of(block_words);
+  return read_modes(cursor, statement.begin, false);
+}
+
+// What follows COMMIT, END, ROLLBACK and ABORT: [WORK | TRANSACTION] [AND [NO] CHAIN].
+std::optional<Error> read_block_end(Cursor& cursor, Statement& statement) {
+  if (cursor.accept("AND")) {
+    statement.and_chain = !cursor.accept("NO");
+    if (!cursor.accept("CHAIN")) return unexpected(cursor);
+  }
+  return at_end(cursor);
+}
+
+// [SAVEPOINT] name, where the name itself may be `savepoint`.
+std::optional<Error> read_savepoint_name(Cursor& cursor, Statement& statement) {
+  if (cursor.sees("SAVEPOINT") && !cursor.sees(TokenKind::end, 1)) cursor.skip();
+  if (!cursor.sees_name()) return unexpected(cursor);
+  statement.name = cursor.take_name();
+  return at_end(cursor);
+}
+
+std::optional<Error> read_prepared(Cursor& cursor, Statement& statement) {
+  statement.kind = StatementKind::prepare_transaction;
+  if (!cursor.sees(TokenKind::string)) return unexpected(cursor);
+  cursor.skip();
+  return at_end(cursor);
+}
+
+std::optional<Error> read_commit(Cursor cursor, Statement& statement) {
+  statement.kind = StatementKind::commit;
+  const bool commit = cursor.accept("COMMIT");
+  if (!commit) cursor.skip();
+  if (commit && cursor.accept("PREPARED")) return read_prepared(cursor, statement);
+  cursor.accept_one_of(block_words);
+  return read_block_end(cursor, statement);
+}
+
+std::optional<Error> read_rollback(Cursor cursor, Statement& statement) {
+  statement.kind = StatementKind::rollback;
+  const bool rollback = cursor.accept("ROLLBACK");
+  if (!rollback) cursor.skip();
+  if (rollback && cursor.accept("PREPARED")) return read_prepared(cursor, statement);
+  cursor.accept_one_of(block_words);
+  if (rollback && cursor.accept("TO")) {
+    statement.kind = StatementKind::rollback_to;
+    return read_savepoint_name(cursor, statement);
+  }
+  return read_block_end(cursor, statement);
+}
+
+std::optional<Error> read_set_transaction(Cursor cursor, Statement& statement) {
+  statement.kind = StatementKind::set_transaction;
+  cursor.skip();                                          // SET
+  if (cursor.accept("CONSTRAINTS")) return std::nullopt;  // the server reads the rest
+  cursor.accept("LOCAL");
+  cursor.skip();  // TRANSACTION
+  if (cursor.sees("SNAPSHOT")) return std::nullopt;
+  return read_modes(cursor, statement.begin, true);
+}
+
+void set(Statement& statement, std::string name, std::string_view value) {
+  statement.name = std::move(name);
+  statement.setting = value;
+  if (statement.kind == StatementKind::other) statement.kind = StatementKind::setting;
+}
+
+// The forms of SET that have no TO; false when this is none of them.
+bool read_special_setting(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
+  const auto rest = [&] { return cursor.rest(last_end); };
+  if (cursor.sees("SESSION") && cursor.sees("AUTHORIZATION", 1)) {
+    cursor.skip();
+    cursor.skip();
+    return set(statement, "session_authorization", rest()), true;
+  }
+  if (cursor.sees("TIME") && cursor.sees("ZONE", 1)) {
+    cursor.skip();
+    cursor.skip();
+    if (cursor.sees("INTERVAL") && statement.kind == StatementKind::other) {
+      statement.kind = StatementKind::pinning;  // SET timezone TO has no way to say it
+    }
+    return set(statement, "timezone", cursor.sees("LOCAL") ? "DEFAULT" : rest()), true;
+  }
+  if (cursor.sees("XML") && cursor.sees("OPTION", 1)) {
+    cursor.skip();
+    cursor.skip();
+    return set(statement, "xmloption", rest()), true;
+  }
+  const bool assigned = cursor.sees("TO", 1) || cursor.sees(TokenKind::operation, 1) ||
+                        cursor.sees(TokenKind::dot, 1);
+  if (assigned) return false;
+  if (cursor.accept("ROLE")) return set(statement, "role", rest()), true;
+  if (cursor.accept("SCHEMA")) return set(statement, "search_path", rest()), true;
+  if (cursor.accept("NAMES")) {
+    return set(statement, "client_encoding", cursor.done() ? "DEFAULT" : rest()), true;
+  }
+  return false;
+}
+
+void read_characteristics(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
+  const std::string_view value = cursor.rest(last_end);
+  if (!cursor.accept("AS") || !cursor.accept("TRANSACTION")) return;
+  if (read_modes(cursor, statement.begin, true)) return;
+  set(statement, "session characteristics", value);
+}
+
+// name[.name] TO value, name = value
+void read_assignment(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
+  if (!cursor.sees_name()) return;
+  std::string name = lower_ascii(cursor.take_name());
+  while (cursor.accept(TokenKind::dot)) {
+    if (!cursor.sees_name()) return;
+    name += '.';
+    name += lower_ascii(cursor.take_name());
+  }
+  const bool equals = cursor.sees(TokenKind::operation) && cursor.source() == "=";
+  if (!equals && !cursor.sees("TO")) return;
+  cursor.skip();
+  if (cursor.done()) return;
+  set(statement, std::move(name), cursor.rest(last_end));
+}
+
+void read_set(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
+  const bool to_follows = cursor.sees("TO", 1) || cursor.sees(TokenKind::operation, 1) ||
+                          cursor.sees(TokenKind::dot, 1);
+  if (!to_follows && cursor.accept("LOCAL")) {
+    statement.kind = StatementKind::set_transaction;
+  } else if (!to_follows && cursor.sees("SESSION") && !cursor.sees("AUTHORIZATION", 1)) {
+    cursor.skip();
+    if (cursor.accept("CHARACTERISTICS")) return read_characteristics(cursor, last_end, statement);
+  }
+  if (!read_special_setting(cursor, last_end, statement)) {
+    read_assignment(cursor, last_end, statement);
+  }
+}
+
+void read_reset(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
+  if (cursor.sees("SESSION") && cursor.sees("AUTHORIZATION", 1)) {
+    return set(statement, "session_authorization", "");
+  }
+  if (cursor.sees("TIME") && cursor.sees("ZONE", 1)) return set(statement, "timezone", "");
+  if (cursor.sees("TRANSACTION")) return;
+  if (cursor.done()) return;
+  // A qualified name has a dot and no white space inside.
+  set(statement, lower_ascii(cursor.rest(last_end)), "");
+}
+
+}  // namespace
+
+std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement) {
+  statement.kind = StatementKind::other;
+  const bool postgres = cursor.dialect() == Dialect::postgres;
+  if (cursor.sees("BEGIN") || cursor.sees("START")) return read_begin(cursor, statement);
+  if (cursor.sees("COMMIT") || cursor.sees("END")) return read_commit(cursor, statement);
+  if (cursor.sees("ROLLBACK") || cursor.sees("ABORT")) return read_rollback(cursor, statement);
+  if (cursor.accept("SAVEPOINT")) {
+    statement.kind = StatementKind::savepoint;
+    if (!cursor.sees_name()) return unexpected(cursor);
+    statement.name = cursor.take_name();
+    return at_end(cursor);
+  }
+  if (cursor.accept("RELEASE")) {
+    statement.kind = StatementKind::release;
+    return read_savepoint_name(cursor, statement);
+  }
+  if (cursor.sees("PREPARE") && cursor.sees("TRANSACTION", 1)) {
+    cursor.skip();
+    cursor.skip();
+    return read_prepared(cursor, statement);
+  }
+  if (!cursor.sees("SET")) return std::nullopt;
+  const bool local = cursor.sees("LOCAL", 1) && cursor.sees("TRANSACTION", 2);
+  const bool plain = cursor.sees("TRANSACTION", 1) && !cursor.sees(TokenKind::operation, 2) &&
+                     !cursor.sees("TO", 2);
+  if (plain || local || (postgres && cursor.sees("CONSTRAINTS", 1))) {
+    return read_set_transaction(cursor, statement);
+  }
+  return std::nullopt;
+}
+
+void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement) {
+  if (cursor.accept("DISCARD")) {
+    statement.kind = StatementKind::discard;
+    statement.name = lower_ascii(cursor.source());
+  } else if (cursor.accept("RESET")) {
+    read_reset(cursor, last_end, statement);
+  } else if (cursor.accept("SET")) {
+    read_set(cursor, last_end, statement);
+  }
+}
+
+void read_pragma(Cursor cursor, std::uint32_t last_end, Statement& statement) {
+  // These change nothing, with or without an argument in parentheses.
+  static constexpr std::array<std::string_view, 16> asking{
+      "TABLE_INFO",    "TABLE_XINFO",     "TABLE_LIST",       "INDEX_LIST",
+      "INDEX_INFO",    "INDEX_XINFO",     "FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK",
+      "DATABASE_LIST", "COLLATION_LIST",  "FUNCTION_LIST",    "MODULE_LIST",
+      "PRAGMA_LIST",   "COMPILE_OPTIONS", "INTEGRITY_CHECK",  "QUICK_CHECK"};
+  // These act without an argument.
+  static constexpr std::array<std::string_view, 4> acting{"OPTIMIZE", "INCREMENTAL_VACUUM",
+                                                          "WAL_CHECKPOINT", "SHRINK_MEMORY"};
+  cursor.skip();
+  if (cursor.sees(TokenKind::dot, 1)) {
+    cursor.skip();
+    cursor.skip();
+  }
+  const bool asks = cursor.token().kind == TokenKind::word && is_one_of(cursor.source(), asking);
+  const bool acts = cursor.token().kind == TokenKind::word && is_one_of(cursor.source(), acting);
+  if (!cursor.sees_name()) return;
+  statement.name = cursor.take_name();
+  statement.kind = StatementKind::other;
+  if ((asks || cursor.done()) && !acts) statement.kind = StatementKind::read;
+  if (cursor.done()) return;
+  const bool group = cursor.sees(TokenKind::open_paren);
+  cursor.skip();
+  std::string_view value = cursor.rest(last_end);
+  if (group && !value.empty() && value.back() == ')') value.remove_suffix(1);
+  statement.setting = value;
+}
+
+}  // namespace based::sql

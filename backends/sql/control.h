@@ -1,0 +1,25 @@
+// Control: reads transaction control and settings given as SQL text. Pure, any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "backends/sql/words.h"
+#include "backends/statement.h"
+#include "protocol/result.h"
+
+namespace based::sql {
+
+// Fills kind, name, begin and and_chain of transaction control, in every spelling of both dialects
+// (SQLite is given PostgreSQL's too, since its stack is ours): 42601 with the offending token for
+// what is neither. No error and kind == other: the statement is not transaction control.
+std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement);
+
+// Fills kind, name, setting and begin of PostgreSQL's SET, RESET and DISCARD. What cannot be said
+// as SET name TO value again is `pinning`; what is malformed is left as `other` to the server.
+void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
+
+// SQLite's PRAGMA: `read` when it only asks, else `other`; its name and its value's text.
+void read_pragma(Cursor cursor, std::uint32_t last_end, Statement& statement);
+
+}  // namespace based::sql

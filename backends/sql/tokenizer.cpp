@@ -1,0 +1,317 @@
+#include "backends/sql/tokenizer.h"
+
+namespace based::sql {
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+bool is_newline(char c) { return c == '\n' || c == '\r'; }
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool is_postgres_operator(char c) {
+  return std::string_view("~!@#^&|`?+-*/%<>=").find(c) != std::string_view::npos;
+}
+
+// A byte order mark is white space to SQLite wherever a token may start; inside a word it is a part
+// of it, as all bytes above 0x7F are.
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
+}  // namespace
+
+bool is_name_start(char c) noexcept {
+  return is_letter(c) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
+bool is_name_byte(char c) noexcept { return is_name_start(c) || is_digit(c) || c == '$'; }
+
+Token Tokenizer::finish(TokenKind kind, std::uint32_t begin, std::uint32_t end) {
+  position_ = end;
+  return {.kind = kind, .begin = begin, .end = end};
+}
+
+Token Tokenizer::fail(TokenError error, std::uint32_t begin) {
+  position_ = static_cast<std::uint32_t>(text_.size());
+  return {.kind = TokenKind::invalid, .error = error, .begin = begin, .end = position_};
+}
+
+// `position` is at the slash. PostgreSQL's comments nest and must end; SQLite's do neither.
+bool Tokenizer::skip_block_comment(std::uint32_t& position) const {
+  std::uint32_t depth = 1;
+  position += 2;
+  while (position < text_.size()) {
+    if (at(position, '*') && at(position + 1, '/')) {
+      position += 2;
+      if (--depth == 0) return true;
+    } else if (dialect_ == Dialect::postgres && at(position, '/') && at(position + 1, '*')) {
+      position += 2;
+      ++depth;
+    } else {
+      ++position;
+    }
+  }
+  return dialect_ == Dialect::sqlite;
+}
+
+bool Tokenizer::skip_space_and_comments(Token& failure) {
+  while (position_ < text_.size()) {
+    const char c = text_[position_];
+    // SQLite's white space has no vertical tab; there it stays an unexpected character.
+    if (is_space(c) && !(c == '\v' && dialect_ == Dialect::sqlite)) {
+      ++position_;
+    } else if (c == '-' && peek(1) == '-') {
+      const bool carriage_return_ends = dialect_ == Dialect::postgres;
+      while (position_ < text_.size() && text_[position_] != '\n' &&
+             !(carriage_return_ends && text_[position_] == '\r')) {
+        ++position_;
+      }
+    } else if (c == '/' && peek(1) == '*') {
+      // To SQLite the two characters at the very end are operators, and an error anyway.
+      const std::uint32_t begin = position_;
+      if (!skip_block_comment(position_)) {
+        failure = fail(TokenError::unterminated_comment, begin);
+        return false;
+      }
+    } else if (dialect_ == Dialect::sqlite &&
+               text_.substr(position_, byte_order_mark.size()) == byte_order_mark) {
+      position_ += static_cast<std::uint32_t>(byte_order_mark.size());
+    } else {
+      break;
+    }
+  }
+  return true;
+}
+
+Token Tokenizer::next() {
+  Token failure;
+  if (!skip_space_and_comments(failure)) return failure;
+  const std::uint32_t begin = position_;
+  if (begin >= text_.size()) return {.kind = TokenKind::end, .begin = begin, .end = begin};
+  const bool sqlite = dialect_ == Dialect::sqlite;
+  const char c = text_[begin];
+  switch (c) {
+    case '(':
+      return finish(TokenKind::open_paren, begin, begin + 1);
+    case ')':
+      return finish(TokenKind::close_paren, begin, begin + 1);
+    case ',':
+      return finish(TokenKind::comma, begin, begin + 1);
+    case ';':
+      return finish(TokenKind::semicolon, begin, begin + 1);
+    case ']':
+      return finish(TokenKind::close_bracket, begin, begin + 1);
+    case '[':
+      return sqlite ? bracketed(begin) : finish(TokenKind::open_bracket, begin, begin + 1);
+    case '\'':
+      return quoted(begin, begin, '\'', TokenKind::string);
+    case '"':
+      return quoted(begin, begin, '"', TokenKind::quoted);
+    case '`':
+      return sqlite ? quoted(begin, begin, '`', TokenKind::quoted) : operation(begin);
+    case '$':
+      return dollar(begin);
+    case ':':
+      return colon(begin);
+    case '.':
+      if (is_digit(peek(1))) return number(begin);
+      return finish(TokenKind::dot, begin, begin + 1);
+    default:
+      break;
+  }
+  if (is_digit(c)) return number(begin);
+  if (is_name_start(c)) return word(begin);
+  return sqlite ? sqlite_operation(begin) : operation(begin);
+}
+
+Token Tokenizer::quoted(std::uint32_t begin, std::uint32_t quote_at, char quote, TokenKind kind) {
+  std::uint32_t position = quote_at + 1;
+  while (position < text_.size()) {
+    if (text_[position] != quote) {
+      ++position;
+    } else if (at(position + 1, quote)) {
+      position += 2;
+    } else {
+      return finish(kind, begin, position + 1);
+    }
+  }
+  return fail(kind == TokenKind::string ? TokenError::unterminated_string
+                                        : TokenError::unterminated_quoted_identifier,
+              begin);
+}
+
+// E'...': a backslash takes the next byte with it. Strings separated by a line break are one
+// string, and the second part is scanned with escapes too.
+Token Tokenizer::escape_string(std::uint32_t begin) {
+  std::uint32_t position = begin + 2;
+  while (position < text_.size()) {
+    if (text_[position] == '\\') {
+      position += 2;
+    } else if (text_[position] != '\'') {
+      ++position;
+    } else if (at(position + 1, '\'')) {
+      position += 2;
+    } else {
+      std::uint32_t quote_at = 0;
+      if (!continues_string(position + 1, quote_at)) {
+        return finish(TokenKind::string, begin, position + 1);
+      }
+      position = quote_at + 1;
+    }
+  }
+  return fail(TokenError::unterminated_string, begin);
+}
+
+// Between the parts stand white space and line comments with at least one line break.
+bool Tokenizer::continues_string(std::uint32_t after, std::uint32_t& quote_at) const {
+  bool newline_seen = false;
+  std::uint32_t position = after;
+  while (position < text_.size()) {
+    if (is_space(text_[position])) {
+      newline_seen = newline_seen || is_newline(text_[position]);
+      ++position;
+    } else if (at(position, '-') && at(position + 1, '-')) {
+      while (position < text_.size() && !is_newline(text_[position])) ++position;
+    } else {
+      break;
+    }
+  }
+  quote_at = position;
+  return newline_seen && at(position, '\'');
+}
+
+Token Tokenizer::bracketed(std::uint32_t begin) {
+  const std::size_t close = text_.find(']', begin);
+  if (close == std::string_view::npos) {
+    return fail(TokenError::unterminated_quoted_identifier, begin);
+  }
+  return finish(TokenKind::quoted, begin, static_cast<std::uint32_t>(close) + 1);
+}
+
+Token Tokenizer::dollar(std::uint32_t begin) {
+  std::uint32_t position = begin + 1;
+  if (position < text_.size() && is_digit(text_[position])) {
+    while (position < text_.size() && is_digit(text_[position])) ++position;
+    // To SQLite `$1a` is one name.
+    const bool longer = position < text_.size() && is_name_byte(text_[position]);
+    if (dialect_ == Dialect::postgres || !longer) return finish(TokenKind::dollar, begin, position);
+  }
+  if (dialect_ == Dialect::sqlite) {
+    while (position < text_.size() && is_name_byte(text_[position])) ++position;
+    if (position == begin + 1) return fail(TokenError::unexpected_character, begin);
+    return finish(TokenKind::foreign, begin, position);
+  }
+  if (position < text_.size() && is_name_start(text_[position])) {
+    while (position < text_.size() && is_name_byte(text_[position]) && text_[position] != '$') {
+      ++position;
+    }
+  }
+  if (at(position, '$')) return dollar_string(begin, position + 1);
+  return fail(TokenError::unexpected_character, begin);
+}
+
+Token Tokenizer::dollar_string(std::uint32_t begin, std::uint32_t tag_end) {
+  const std::string_view tag = text_.substr(begin, tag_end - begin);
+  const std::size_t close = text_.find(tag, tag_end);
+  if (close == std::string_view::npos) return fail(TokenError::unterminated_dollar_string, begin);
+  return finish(TokenKind::string, begin, static_cast<std::uint32_t>(close + tag.size()));
+}
+
+Token Tokenizer::colon(std::uint32_t begin) {
+  if (peek(1) == ':' || peek(1) == '=') return finish(TokenKind::operation, begin, begin + 2);
+  std::uint32_t position = begin + 1;
+  const bool name = position < text_.size() && is_name_start(text_[position]);
+  if (!name) return finish(TokenKind::operation, begin, position);
+  // A dollar may stand in an identifier, but `:a$1` is more likely a slip than a name.
+  while (position < text_.size() && is_name_byte(text_[position])) ++position;
+  return finish(TokenKind::named, begin, position);
+}
+
+// Digits, letters and dots in one piece, with the sign of an exponent: never more than the backend
+// takes for a number or refuses as junk behind one. Two dots are PostgreSQL's range, not a
+// fraction.
+Token Tokenizer::number(std::uint32_t begin) {
+  std::uint32_t position = begin;
+  bool fraction = false;
+  const bool hexadecimal = text_[begin] == '0' && lower(peek(1)) == 'x';
+  while (position < text_.size()) {
+    const char c = text_[position];
+    if (is_digit(c) || is_letter(c) || c == '_') {
+      ++position;
+      const bool exponent = !hexadecimal && lower(c) == 'e';
+      const bool sign = at(position, '+') || at(position, '-');
+      if (exponent && sign && position + 1 < text_.size() && is_digit(text_[position + 1])) {
+        ++position;
+      }
+    } else if (c == '.' && !fraction && !at(position + 1, '.')) {
+      fraction = true;
+      ++position;
+    } else {
+      break;
+    }
+  }
+  return finish(TokenKind::number, begin, position);
+}
+
+Token Tokenizer::word(std::uint32_t begin) {
+  const char first = lower(text_[begin]);
+  const char second = peek(1);
+  if (second == '\'') {
+    if (dialect_ == Dialect::postgres && first == 'e') return escape_string(begin);
+    const bool binary = dialect_ == Dialect::postgres && (first == 'b' || first == 'n');
+    if (binary || first == 'x') return quoted(begin, begin + 1, '\'', TokenKind::string);
+  }
+  if (dialect_ == Dialect::postgres && first == 'u' && second == '&') {
+    if (peek(2) == '\'') return quoted(begin, begin + 2, '\'', TokenKind::string);
+    if (peek(2) == '"') return quoted(begin, begin + 2, '"', TokenKind::quoted);
+  }
+  std::uint32_t position = begin;
+  while (position < text_.size() && is_name_byte(text_[position])) ++position;
+  return finish(TokenKind::word, begin, position);
+}
+
+// The longest run of operator characters, which ends before a comment.
+Token Tokenizer::operation(std::uint32_t begin) {
+  std::uint32_t position = begin;
+  while (position < text_.size() && is_postgres_operator(text_[position])) {
+    const bool comment = (at(position, '-') && at(position + 1, '-')) ||
+                         (at(position, '/') && at(position + 1, '*'));
+    if (comment) break;
+    ++position;
+  }
+  if (position == begin) return fail(TokenError::unexpected_character, begin);
+  return finish(TokenKind::operation, begin, position);
+}
+
+Token Tokenizer::sqlite_operation(std::uint32_t begin) {
+  std::uint32_t position = begin + 1;
+  switch (text_[begin]) {
+    case '?':
+      while (position < text_.size() && is_digit(text_[position])) ++position;
+      return finish(TokenKind::question, begin, position);
+    case '@':
+    case '#':
+      while (position < text_.size() && is_name_byte(text_[position])) ++position;
+      if (position == begin + 1) return fail(TokenError::unexpected_character, begin);
+      return finish(TokenKind::foreign, begin, position);
+    case '-':  // ->, ->>
+    case '<':
+    case '>':
+    case '=':
+    case '!':
+    case '|':
+    case '+':
+    case '*':
+    case '/':
+    case '%':
+    case '&':
+    case '~':
+      // One character at a time is enough: no run of these hides a string or a comment, and a
+      // comment's start is looked for before each of them.
+      return finish(TokenKind::operation, begin, position);
+    default:
+      return fail(TokenError::unexpected_character, begin);
+  }
+}
+
+}  // namespace based::sql

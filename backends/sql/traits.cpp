@@ -1,0 +1,144 @@
+#include "backends/sql/traits.h"
+
+#include <array>
+#include <span>
+
+#include "backends/sql/words.h"
+
+namespace based::sql {
+namespace {
+
+using Names = std::span<const std::string_view>;
+
+// State of the session that no setting can carry to another connection.
+constexpr std::array<std::string_view, 10> pinning_functions{
+    "PG_ADVISORY_LOCK",
+    "PG_ADVISORY_LOCK_SHARED",
+    "PG_TRY_ADVISORY_LOCK",
+    "PG_TRY_ADVISORY_LOCK_SHARED",
+    "CURRVAL",
+    "LASTVAL",
+    "SETSEED",
+    "DBLINK_CONNECT",
+    "DBLINK_CONNECT_U",
+    "PG_CREATE_LOGICAL_REPLICATION_SLOT",
+};
+constexpr std::array<std::string_view, 17> impure_functions{
+    "NEXTVAL",
+    "SETVAL",
+    "PG_NOTIFY",
+    "TXID_CURRENT",
+    "PG_BACKEND_PID",
+    "PG_CURRENT_XACT_ID",
+    "SET_CONFIG",
+    "PG_TERMINATE_BACKEND",
+    "PG_RELOAD_CONF",
+    "PG_CANCEL_BACKEND",
+    "PG_EXPORT_SNAPSHOT",
+    "PG_SWITCH_WAL",
+    "LOWRITE",
+    "PG_CREATE_RESTORE_POINT",
+    "PG_ROTATE_LOGFILE",
+    "PG_PROMOTE",
+    "PG_LOGICAL_EMIT_MESSAGE",
+};
+constexpr std::array<std::string_view, 6> impure_prefixes{
+    "PG_ADVISORY_", "PG_TRY_ADVISORY_", "LO_", "DBLINK", "PG_REPLICATION_", "PG_STAT_RESET",
+};
+constexpr std::array<std::string_view, 4> impure_sqlite_functions{
+    "LAST_INSERT_ROWID",
+    "CHANGES",
+    "TOTAL_CHANGES",
+    "LOAD_EXTENSION",
+};
+
+bool starts_with_one_of(std::string_view word, Names prefixes) {
+  for (const std::string_view prefix : prefixes) {
+    if (word.size() >= prefix.size() && is_word(word.substr(0, prefix.size()), prefix)) return true;
+  }
+  return false;
+}
+
+// A function's name as written, without the quotes of a quoted identifier.
+std::string_view bare_name(const Token& token, std::string_view text) {
+  std::string_view source = token.of(text);
+  if (token.kind != TokenKind::quoted) return source;
+  const std::size_t quote_at = source.find_first_of("\"`[");
+  return source.substr(quote_at + 1, source.size() - quote_at - 2);
+}
+
+}  // namespace
+
+bool TraitCollector::previous_is(std::string_view upper) const {
+  return previous_.kind == TokenKind::word && is_word(previous_.of(text_), upper);
+}
+
+void TraitCollector::observe(const Token& token) {
+  if (config_.open) observe_config_argument(token);
+  const bool qualified = previous_.kind == TokenKind::dot;
+  if (token.kind == TokenKind::word && !qualified) observe_word(token.of(text_));
+  if (token.kind == TokenKind::open_paren) {
+    ++depth_;
+    if (previous_.kind == TokenKind::word || previous_.kind == TokenKind::quoted) observe_call();
+  }
+  if (token.kind == TokenKind::close_paren && depth_ > 0) --depth_;
+  previous_qualified_ = qualified;
+  previous_ = token;
+}
+
+void TraitCollector::observe_word(std::string_view word) {
+  static constexpr std::array<std::string_view, 3> modifying{"INSERT", "DELETE", "MERGE"};
+  static constexpr std::array<std::string_view, 4> locking{"UPDATE", "SHARE", "NO", "KEY"};
+  static constexpr std::array<std::string_view, 5> before_target{"INSERT", "MERGE", "REPLACE",
+                                                                 "IGNORE", "ABORT"};
+  if (previous_is("FOR") && is_one_of(word, locking)) traits_.locks_rows = true;
+  const bool row_lock = previous_is("FOR") || previous_is("KEY");
+  if (is_one_of(word, modifying) || (is_word(word, "UPDATE") && !row_lock)) traits_.modifies = true;
+  if (is_word(word, "INTO")) {
+    if (previous_is("REPLACE")) traits_.modifies = true;
+    const bool target =
+        previous_.kind == TokenKind::word && is_one_of(previous_.of(text_), before_target);
+    if (!target) traits_.into = true;
+  }
+  const bool temporary = is_word(word, "TEMP") || is_word(word, "TEMPORARY");
+  if (temporary && (previous_is("INTO") || previous_is("LOCAL") || previous_is("GLOBAL"))) {
+    traits_.into_temporary = traits_.into;
+  }
+  if (is_word(word, "CONCURRENTLY")) traits_.concurrently = true;
+  if (is_word(word, "HOLD") && previous_is("WITH")) traits_.with_hold = true;
+  if (is_word(word, "COPY")) traits_.copies = true;
+}
+
+void TraitCollector::observe_call() {
+  const std::string_view name = bare_name(previous_, text_);
+  if (dialect_ == Dialect::sqlite) {
+    if (is_one_of(name, impure_sqlite_functions)) traits_.impure = true;
+    return;
+  }
+  if (is_one_of(name, pinning_functions)) traits_.pins = traits_.impure = true;
+  if (is_one_of(name, impure_functions) || starts_with_one_of(name, impure_prefixes)) {
+    traits_.impure = true;
+  }
+  if (is_word(name, "SET_CONFIG")) {
+    if (config_.open) traits_.pins = true;  // one in another's arguments: too clever to follow
+    config_ = {.open = true, .depth = depth_};
+  }
+}
+
+void TraitCollector::observe_config_argument(const Token& token) {
+  const bool own = depth_ == config_.depth;
+  if (own && token.kind == TokenKind::close_paren) {
+    const bool local = config_.commas == 2 && config_.tokens == 1 && config_.literal_true;
+    if (!local) traits_.pins = true;
+    config_.open = false;
+  } else if (own && token.kind == TokenKind::comma) {
+    ++config_.commas;
+    config_.tokens = 0;
+  } else {
+    static constexpr std::array<std::string_view, 5> truths{"TRUE", "'TRUE'", "'T'", "'ON'", "'1'"};
+    ++config_.tokens;
+    config_.literal_true = is_one_of(token.of(text_), truths);
+  }
+}
+
+}  // namespace based::sql

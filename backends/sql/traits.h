@@ -1,0 +1,59 @@
+// Traits: what the tokens of a whole statement say, gathered in one pass without keeping them.
+//
+// Conservative: a word in the wrong place may set a trait, none is missed for lack of a parser.
+// Pure, any thread.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "backends/sql/tokenizer.h"
+
+namespace based::sql {
+
+struct Traits {
+  bool modifies = false;  // INSERT, UPDATE, DELETE, MERGE; SQLite's REPLACE INTO
+  bool into = false;      // SELECT ... INTO
+  bool into_temporary = false;
+  bool locks_rows = false;  // FOR [NO KEY] UPDATE, FOR [KEY] SHARE
+  bool concurrently = false;
+  bool with_hold = false;
+  bool copies = false;  // the word COPY
+  bool pins = false;    // calls a function that leaves state on its connection
+  bool impure = false;  // calls one that writes, locks, notifies or asks about the connection
+};
+
+class TraitCollector {
+ public:
+  TraitCollector(std::string_view text, Dialect dialect) : text_(text), dialect_(dialect) {}
+
+  void observe(const Token& token);
+  const Traits& traits() const { return traits_; }
+  void restart() { *this = TraitCollector(text_, dialect_); }
+
+ private:
+  // set_config(name, value, is_local): only a literal true in the third place ends with the
+  // transaction.
+  struct ConfigCall {
+    bool open = false;
+    std::uint32_t depth = 0;  // of its arguments
+    std::uint32_t commas = 0;
+    std::uint32_t tokens = 0;  // of the current argument
+    bool literal_true = false;
+  };
+
+  void observe_word(std::string_view word);
+  void observe_call();
+  void observe_config_argument(const Token& token);
+  bool previous_is(std::string_view upper) const;
+
+  std::string_view text_;
+  Dialect dialect_;
+  Traits traits_;
+  Token previous_;
+  bool previous_qualified_ = false;  // the previous token stood behind a dot
+  std::uint32_t depth_ = 0;
+  ConfigCall config_;
+};
+
+}  // namespace based::sql

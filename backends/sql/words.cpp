@@ -1,0 +1,121 @@
+#include "backends/sql/words.h"
+
+#include <algorithm>
+
+#include "protocol/check.h"
+
+namespace based::sql {
+namespace {
+
+constexpr std::size_t postgres_name_bytes_max = 63;
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+
+std::string unquote(std::string_view quoted) {
+  const char close = quoted.front() == '[' ? ']' : quoted.front();
+  std::string name;
+  for (std::size_t i = 1; i + 1 < quoted.size(); ++i) {
+    name.push_back(quoted[i]);
+    if (quoted[i] == close && quoted[i + 1] == close) ++i;
+  }
+  return name;
+}
+
+void clip_to_bytes(std::string& name, std::size_t bytes_max) {
+  if (name.size() <= bytes_max) return;
+  std::size_t length = bytes_max;
+  while (length > 0 && (static_cast<unsigned char>(name[length]) & 0xC0) == 0x80) --length;
+  name.resize(length);
+}
+
+}  // namespace
+
+bool is_word(std::string_view word, std::string_view uppers) noexcept {
+  return word.size() == uppers.size() && std::equal(word.begin(), word.end(), uppers.begin(),
+                                                    [](char a, char b) { return upper(a) == b; });
+}
+
+bool is_one_of(std::string_view word, std::span<const std::string_view> uppers) noexcept {
+  return std::any_of(uppers.begin(), uppers.end(),
+                     [word](std::string_view each) { return is_word(word, each); });
+}
+
+std::string lower_ascii(std::string_view text) {
+  std::string folded(text);
+  std::transform(folded.begin(), folded.end(), folded.begin(), lower);
+  return folded;
+}
+
+std::string fold_name(const Token& token, std::string_view text, Dialect dialect) {
+  std::string_view source = token.of(text);
+  if (token.kind == TokenKind::word) {
+    std::string name = lower_ascii(source);
+    if (dialect == Dialect::postgres) clip_to_bytes(name, postgres_name_bytes_max);
+    return name;
+  }
+  const std::size_t quote_at = source.find_first_of("\"'`[");
+  INVARIANT(quote_at != std::string_view::npos);
+  std::string name = unquote(source.substr(quote_at));
+  if (dialect == Dialect::sqlite) return lower_ascii(name);
+  clip_to_bytes(name, postgres_name_bytes_max);
+  return name;
+}
+
+Token Cursor::token(std::size_t ahead) const {
+  return ahead < tokens_.size() - position_ ? tokens_[position_ + ahead] : Token{};
+}
+
+bool Cursor::sees(std::string_view uppers, std::size_t ahead) const {
+  const Token next = token(ahead);
+  return next.kind == TokenKind::word && is_word(next.of(text_), uppers);
+}
+
+bool Cursor::accept(std::string_view uppers) {
+  if (!sees(uppers)) return false;
+  ++position_;
+  return true;
+}
+
+bool Cursor::accept(TokenKind kind) {
+  if (kind == TokenKind::end || token().kind != kind) return false;
+  ++position_;
+  return true;
+}
+
+bool Cursor::accept_one_of(std::span<const std::string_view> uppers) {
+  const bool found = token().kind == TokenKind::word && is_one_of(source(), uppers);
+  if (found) ++position_;
+  return found;
+}
+
+void Cursor::skip_group() {
+  std::size_t depth = 0;
+  while (position_ < tokens_.size()) {
+    const TokenKind kind = tokens_[position_++].kind;
+    if (kind == TokenKind::open_paren) ++depth;
+    if (kind == TokenKind::close_paren && depth > 0) --depth;
+    if (depth == 0) return;
+  }
+}
+
+bool Cursor::sees_name() const {
+  const TokenKind kind = token().kind;
+  return kind == TokenKind::word || kind == TokenKind::quoted ||
+         (kind == TokenKind::string && dialect_ == Dialect::sqlite);
+}
+
+std::string Cursor::take_name() {
+  INVARIANT(sees_name());
+  std::string name = fold_name(token(), text_, dialect_);
+  skip();
+  return name;
+}
+
+std::string_view Cursor::rest(std::uint32_t last_end) const {
+  const Token first = token();
+  return first.kind == TokenKind::end ? std::string_view()
+                                      : text_.substr(first.begin, last_end - first.begin);
+}
+
+}  // namespace based::sql

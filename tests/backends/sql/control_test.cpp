@@ -1,0 +1,177 @@
+#include "tests/backends/sql/sql_fixture.h"
+
+namespace based::sql {
+namespace {
+
+using enum StatementKind;
+using Isolation = BeginOptions::Isolation;
+using Access = BeginOptions::Access;
+using Deferrable = BeginOptions::Deferrable;
+using Locking = BeginOptions::Locking;
+
+TEST_CASE("every spelling of the ends of a transaction is recognised in both dialects") {
+  struct Row {
+    const char* text;
+    StatementKind kind;
+    bool chain = false;
+  };
+  for (const Dialect dialect : both_dialects) {
+    for (const Row& row :
+         {Row{"commit", commit}, Row{"COMMIT WORK", commit},
+          Row{"commit transaction and chain", commit, true}, Row{"end", commit},
+          Row{"End Work And No Chain", commit}, Row{"/* ; commit */ rollback", rollback},
+          Row{"rollback transaction", rollback}, Row{"rollback and chain", rollback, true},
+          Row{"abort", rollback}, Row{"abort work and chain", rollback, true},
+          Row{"-- x\ncommit -- y", commit}}) {
+      const StatementRef statement = one(row.text, dialect);
+      CHECK(statement->kind == row.kind);
+      CHECK(statement->and_chain == row.chain);
+    }
+  }
+}
+
+TEST_CASE("savepoints give their names, folded as the dialect folds them") {
+  struct Row {
+    const char* text;
+    StatementKind kind;
+    const char* postgres;
+    const char* sqlite;
+  };
+  for (const Row& row :
+       {Row{"savepoint A", savepoint, "a", "a"}, Row{"savepoint \"A b\"", savepoint, "A b", "a b"},
+        Row{"savepoint \"q\"\"q\"", savepoint, "q\"q", "q\"q"}, Row{"release a", release, "a", "a"},
+        Row{"release savepoint A", release, "a", "a"},
+        Row{"release savepoint", release, "savepoint", "savepoint"},
+        Row{"rollback to a", rollback_to, "a", "a"},
+        Row{"rollback work to savepoint \"X\"", rollback_to, "X", "x"},
+        Row{"rollback transaction to savepoint", rollback_to, "savepoint", "savepoint"}}) {
+    const StatementRef postgres = one(row.text, Dialect::postgres);
+    CHECK(postgres->kind == row.kind);
+    CHECK(postgres->name == row.postgres);
+    const StatementRef sqlite = one(row.text, Dialect::sqlite);
+    CHECK(sqlite->kind == row.kind);
+    CHECK(sqlite->name == row.sqlite);
+  }
+  CHECK(one("savepoint 'A'", Dialect::sqlite)->name == "a");
+  CHECK(one("savepoint [A]", Dialect::sqlite)->name == "a");
+  const std::string longest(70, 'x');
+  CHECK(one("savepoint " + longest, Dialect::postgres)->name == longest.substr(0, 63));
+  CHECK(one("savepoint " + longest, Dialect::sqlite)->name == longest);
+}
+
+TEST_CASE("the modes of BEGIN come in any order, with commas or without") {
+  for (const Dialect dialect : both_dialects) {
+    for (const char* text :
+         {"begin isolation level serializable read only deferrable",
+          "start transaction deferrable, read only, isolation level serializable",
+          "begin work read only, deferrable isolation level serializable"}) {
+      const StatementRef statement = one(text, dialect);
+      CHECK(statement->kind == begin);
+      CHECK(statement->begin.isolation == Isolation::serializable);
+      CHECK(statement->begin.access == Access::read_only);
+      CHECK(statement->begin.deferrable == Deferrable::deferrable);
+      CHECK(statement->begin.locking == Locking::unset);
+    }
+    CHECK(one("begin", dialect)->begin.access == Access::unset);
+    CHECK(one("begin transaction", dialect)->kind == begin);
+    const auto options =
+        one("begin isolation level read committed, read write, not deferrable", dialect)->begin;
+    CHECK(options.isolation == Isolation::read_committed);
+    CHECK(options.access == Access::read_write);
+    CHECK(options.deferrable == Deferrable::not_deferrable);
+    CHECK(one("begin isolation level repeatable read", dialect)->begin.isolation ==
+          Isolation::repeatable_read);
+    CHECK(one("begin isolation level read uncommitted", dialect)->begin.isolation ==
+          Isolation::read_uncommitted);
+  }
+}
+
+TEST_CASE("SQLite's locking modes are read") {
+  CHECK(one("begin immediate", Dialect::sqlite)->begin.locking == Locking::immediate);
+  CHECK(one("BEGIN EXCLUSIVE TRANSACTION", Dialect::sqlite)->begin.locking == Locking::exclusive);
+  CHECK(one("begin deferred transaction", Dialect::sqlite)->begin.locking == Locking::deferred);
+  CHECK(refused("begin immediate", Dialect::postgres).sqlstate == sqlstate::syntax_error);
+}
+
+TEST_CASE("malformed transaction control is refused at the offending token") {
+  struct Row {
+    const char* text;
+    std::uint32_t position;
+  };
+  for (const Dialect dialect : both_dialects) {
+    for (const Row& row :
+         {Row{"begin foo", 6}, Row{"commit and", 0}, Row{"commit 1", 7}, Row{"savepoint", 0},
+          Row{"savepoint a b", 12}, Row{"release", 0}, Row{"rollback to", 0},
+          Row{"begin read only,", 0}, Row{"begin isolation level strong", 22}, Row{"start", 0},
+          Row{"select 1; end all", 14}, Row{"set transaction", 0}, Row{"commit prepared x", 16}}) {
+      const Error error = refused(row.text, dialect);
+      CHECK(error.sqlstate == sqlstate::syntax_error);
+      CHECK(error.position.value_or(0) == row.position);
+    }
+  }
+}
+
+TEST_CASE("two-phase commit is recognised, and never an ordinary commit") {
+  for (const char* text : {"prepare transaction 'x'", "commit prepared 'x'",
+                           "ROLLBACK PREPARED E'x'", "prepare/**/transaction $$x$$"}) {
+    CHECK(one(text, Dialect::postgres)->kind == prepare_transaction);
+  }
+}
+
+TEST_CASE("settings that end with the transaction are told from those that stay") {
+  const auto kind = [](const char* text) { return one(text, Dialect::postgres)->kind; };
+  CHECK(kind("set transaction read only") == set_transaction);
+  CHECK(kind("set local transaction isolation level serializable") == set_transaction);
+  CHECK(kind("set transaction snapshot 'x'") == set_transaction);
+  CHECK(kind("set constraints all deferred") == set_transaction);
+  CHECK(kind("set local work_mem = '1MB'") == set_transaction);
+  CHECK(kind("set local time zone 'UTC'") == set_transaction);
+  CHECK(kind("set local role x") == set_transaction);
+  CHECK(kind("set work_mem = '1MB'") == setting);
+  CHECK(kind("set local.x = 1") == setting);
+  CHECK(kind("set time zone interval '1' hour") == pinning);
+  CHECK(kind("set session characteristics as transaction read only") == setting);
+  CHECK(kind("set") == other);
+  CHECK(kind("set work_mem") == other);
+  const StatementRef local = one("SET LOCAL work_mem TO '1MB'", Dialect::postgres);
+  CHECK(local->name == "work_mem");
+  CHECK(local->setting == "'1MB'");
+  CHECK(one("set transaction read only", Dialect::postgres)->begin.access == Access::read_only);
+}
+
+TEST_CASE("a setting gives its name in lower case and its value as written") {
+  struct Row {
+    const char* text;
+    const char* name;
+    const char* value;
+  };
+  for (const Row& row :
+       {Row{"set Work_Mem = '1MB'", "work_mem", "'1MB'"},
+        Row{"set session search_path to a, \"B\" /* x */", "search_path", "a, \"B\""},
+        Row{"set \"TimeZone\" to default", "timezone", "default"},
+        Row{"set my.Thing = -1.5", "my.thing", "-1.5"},
+        Row{"set time zone 'UTC'", "timezone", "'UTC'"},
+        Row{"set time zone local", "timezone", "DEFAULT"},
+        Row{"set session authorization bob", "session_authorization", "bob"},
+        Row{"set session role none", "role", "none"}, Row{"set role \"Bob\"", "role", "\"Bob\""},
+        Row{"set role to x", "role", "x"}, Row{"set names 'utf8'", "client_encoding", "'utf8'"},
+        Row{"set schema 'x'", "search_path", "'x'"},
+        Row{"set xml option document", "xmloption", "document"},
+        Row{"reset work_mem", "work_mem", ""}, Row{"reset my.Thing", "my.thing", ""},
+        Row{"reset all", "all", ""}, Row{"reset time zone", "timezone", ""},
+        Row{"reset session authorization", "session_authorization", ""},
+        Row{"reset role", "role", ""}}) {
+    const StatementRef statement = one(row.text, Dialect::postgres);
+    CHECK(statement->kind == setting);
+    CHECK(statement->name == row.name);
+    CHECK(statement->setting == row.value);
+  }
+  const StatementRef modes =
+      one("set session characteristics as transaction read only", Dialect::postgres);
+  CHECK(modes->name == "session characteristics");
+  CHECK(modes->begin.access == Access::read_only);
+  CHECK(one("discard plans", Dialect::postgres)->name == "plans");
+}
+
+}  // namespace
+}  // namespace based::sql
