@@ -143,15 +143,19 @@ int Authorizer::decide(int action, std::string_view a, std::string_view b,
     case SQLITE_DROP_TEMP_TABLE:
     case SQLITE_DROP_TEMP_TRIGGER:
     case SQLITE_DROP_TEMP_VIEW:
-      return deny("TEMP objects are not allowed: \"" + std::string{a} + "\"",
-                  "all sessions of this database share one handle, and would share them");
+      return deny_temp(a);
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TABLE:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_CREATE_VIEW:
     case SQLITE_CREATE_VTABLE:
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_TRIGGER:
+    case SQLITE_DROP_VIEW:
     case SQLITE_DROP_VTABLE:
-      if (same_word(database, "temp")) {
-        return deny("TEMP objects are not allowed: \"" + std::string{a} + "\"",
-                    "all sessions of this database share one handle, and would share them");
-      }
-      return SQLITE_OK;
+      // CREATE TABLE temp.t comes as an ordinary table of the database "temp".
+      return same_word(database, "temp") ? deny_temp(a) : SQLITE_OK;
     case SQLITE_FUNCTION:
       if (same_word(b, "load_extension")) {
         return deny("load_extension() is not allowed", "it would load code into the daemon");
@@ -209,6 +213,11 @@ int Authorizer::decide_pragma(std::string_view name, bool with_value, std::strin
       return SQLITE_OK;
   }
   return refused();
+}
+
+int Authorizer::deny_temp(std::string_view object) {
+  return deny("TEMP objects are not allowed: \"" + std::string{object} + "\"",
+              "all sessions of this database share one handle, and would share them");
 }
 
 int Authorizer::deny(std::string message, std::string reason) {

@@ -57,6 +57,7 @@ class Authorizer {
   int decide(int action, std::string_view a, std::string_view b, std::string_view database,
              bool in_trigger);
   int decide_pragma(std::string_view name, bool with_value, std::string_view value);
+  int deny_temp(std::string_view object);
   int deny(std::string message, std::string reason);
 
   bool sandboxed_;

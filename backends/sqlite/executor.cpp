@@ -76,7 +76,8 @@ void Executor::warm_up() {
 
 void Executor::run(Job& job) {
   parcel_ = std::make_shared<Parcel>();
-  parcel_->finish(execute(job));
+  auto outcome = execute(job);
+  parcel_->finish(std::move(outcome));  // of the parcel that is the last now
   vigil_.end();
   statements_cached_ = client_statements_.size();
   commits_ = handle_.commits();
