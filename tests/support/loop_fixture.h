@@ -11,7 +11,9 @@ namespace based {
 
 class LoopFixture {
  public:
-  ~LoopFixture() { reactor.close(); }  // aborts when a handle was left: the leak check of every test
+  ~LoopFixture() {
+    reactor.close();
+  }  // aborts when a handle was left: the leak check of every test
 
   // Runs the loop until the condition holds; fails the test after ten seconds.
   void run_until(const std::function<bool()>& condition) {

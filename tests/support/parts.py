@@ -1,0 +1,269 @@
+"""The parts of the tests, what they are made of, and how their cases are counted. Called by tests/run.
+
+A part prints one line; what failed is shown above it. A part that cannot run counts as a failure, and so does one that
+finds nothing to run. The whole output of every program is kept in build/test-logs/.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LOGS = ROOT / "build" / "test-logs"
+BUILD_S = 900
+FUZZ_S = 20
+TAIL_LINES = 80
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+# What has no thread of its own has nothing for the thread sanitizer to see.
+WITHOUT_THREADS = {"protocol", "config"}
+
+
+class Failed(Exception):
+    """A part could not run."""
+
+
+class Count:
+    def __init__(self, passed=0, failed=0):
+        self.passed = passed
+        self.failed = failed
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+
+
+def execute(log_name, command, seconds, env=None):
+    """(exit code, output) of a program that may not outlive its time; its whole process group is ended then."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    path = LOGS / (log_name.replace("/", "-") + ".log")
+    with open(path, "wb") as log:
+        process = subprocess.Popen([str(part) for part in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, start_new_session=True)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            code = None
+    output = path.read_text(errors="replace")
+    if code is None:
+        output += f"\nended after {seconds} s\n"
+    return code, output
+
+
+def show(title, output):
+    lines = output.rstrip().splitlines()
+    print(f"--- {title}")
+    if len(lines) > TAIL_LINES:
+        print(f"    ... {len(lines) - TAIL_LINES} lines before, in {LOGS}")
+    for line in lines[-TAIL_LINES:]:
+        print(f"    {line}")
+
+
+def need(log_name, command, seconds=BUILD_S, env=None):
+    code, output = execute(log_name, command, seconds, env)
+    if code != 0:
+        show(log_name, output)
+        raise Failed(f"{log_name} failed")
+
+
+def set_up(folder, compiler, *options):
+    """A configured build folder, tests included; one that packaging/quickstart made without them is made anew."""
+    path = ROOT / folder
+    if (path / "build.ninja").exists() and (path / "tests").is_dir():
+        return
+    if shutil.which("ccache"):
+        compiler = f"ccache {compiler}"
+    again = ["--wipe"] if (path / "build.ninja").exists() else []
+    need(f"{folder}-setup", ["meson", "setup", *again, folder, *options], env={"CXX": compiler})
+    if not (path / "tests").is_dir():
+        raise Failed(f"{folder} has no tests")
+
+
+def build(folder, *targets):
+    need(f"{folder}-build", ["ninja", "-C", folder, "-j2", *targets])
+
+
+def meson_tests(folder):
+    done = subprocess.run(["meson", "introspect", "--tests", folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [(test["name"], test["cmd"], test["timeout"]) for test in json.loads(done.stdout)]
+
+
+# The totals that our kinds of programs end with.
+DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed")
+OWN_TOTAL = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
+UNITTEST = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
+
+
+def total_of(code, output):
+    """How many cases passed and failed. A program that ended badly has at least one that failed."""
+    doctests = DOCTEST.findall(output)
+    own = OWN_TOTAL.findall(output)
+    ran = UNITTEST.search(output)
+    if doctests:
+        count = Count(int(doctests[-1][0]), int(doctests[-1][1]))
+    elif own:
+        count = Count(int(own[-1][0]), int(own[-1][1]))
+    elif ran:
+        bad = sum(int(n) for n in re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", output))
+        skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", output))
+        # What is skipped has proved nothing here: it counts as a failure.
+        count = Count(max(int(ran[1]) - bad - skipped, 0), bad + skipped)
+    else:
+        count = Count(1, 0) if code == 0 else Count(0, 1)
+    if code != 0 and count.failed == 0:
+        count.failed = 1
+    if count.passed + count.failed == 0:
+        count.failed = 1
+    return count
+
+
+def run_program(name, command, seconds, env=None):
+    code, output = execute(name, command, seconds, env)
+    count = total_of(code, output)
+    if count.failed:
+        show(name, output)
+    return count
+
+
+def run_meson_tests(folder, part, wanted=lambda name: True):
+    count = Count()
+    found = [test for test in meson_tests(folder) if wanted(test[0])]
+    if not found:
+        raise Failed("no tests were found")
+    for name, command, _ in found:
+        count.add(run_program(f"{part}-{name}", command, 240, SANITIZERS))
+    return count
+
+
+def part_tidy():
+    return run_program("tidy", [ROOT / "tests" / "tidy"], 120)
+
+
+def part_unit():
+    set_up("build", "g++")
+    build("build")
+    return run_meson_tests("build", "unit")
+
+
+def part_asan():
+    """The other compiler, with its address and undefined-behaviour sanitizers; it builds everything."""
+    set_up("build-asan", "clang++-14", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1")
+    build("build-asan")
+    return run_meson_tests("build-asan", "asan")
+
+
+def part_tsan():
+    set_up("build-tsan", "g++", "-Db_sanitize=thread", "-Doptimization=1", "-Dcpp_args=-Wno-tsan")
+    tests = [test for test in meson_tests("build-tsan") if test[0] not in WITHOUT_THREADS]
+    programs = [os.path.relpath(test[1][0], ROOT / "build-tsan") for test in tests]
+    if not programs:
+        raise Failed("no tests were found")
+    build("build-tsan", *programs)
+    return run_meson_tests("build-tsan", "tsan", lambda name: name not in WITHOUT_THREADS)
+
+
+def part_fuzz():
+    return run_script("fuzz", FUZZ_S)
+
+
+def part_specs():
+    build_daemon()
+    return run_script("specs")
+
+
+def run_script(part, *arguments):
+    script = ROOT / "tests" / part / "run"
+    if not script.exists():
+        raise Failed(f"{script.relative_to(ROOT)} is missing")
+    return run_program(part, [script, *arguments], 600)
+
+
+def build_daemon():
+    set_up("build", "g++")
+    build("build", "based")
+
+
+def run_unittests(part, files):
+    count = Count()
+    for file in files:
+        name = f"{part}-{file.stem}"
+        env = {"PYTHONPATH": f"{ROOT / 'tests' / 'support'}", "PYTHONDONTWRITEBYTECODE": "1"}
+        count.add(run_program(name, ["/usr/bin/python3", "-m", "unittest", file], 300, env))
+    return count
+
+
+def test_files(part):
+    files = sorted((ROOT / "tests" / part).glob("test_*.py"))
+    if not files:
+        raise Failed(f"tests/{part} has no test_*.py")
+    return files
+
+
+def part_e2e():
+    build_daemon()
+    return run_unittests("e2e", test_files("e2e"))
+
+
+def part_packaging():
+    set_up("build", "g++")
+    build("build", "based", "packaging/based.toml.5")
+    return run_unittests("packaging", test_files("packaging"))
+
+
+PARTS = {
+    "tidy": part_tidy,
+    "unit": part_unit,
+    "specs": part_specs,
+    "e2e": part_e2e,
+    "packaging": part_packaging,
+    "asan": part_asan,
+    "tsan": part_tsan,
+    "fuzz": part_fuzz,
+}
+
+
+def run_named(name):
+    if name in PARTS:
+        return PARTS[name]()
+    part, _, file = name.removesuffix(".py").partition("/")
+    path = ROOT / "tests" / part / f"{file}.py"
+    if part in ("e2e", "packaging") and file.startswith("test_") and path.exists():
+        build_daemon()
+        return run_unittests(part, [path])
+    raise Failed(f"no such part; there are {', '.join(PARTS)}, e2e/test_NAME")
+
+
+def main(arguments):
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print("usage: tests/run [NAME...]\nparts:", " ".join(PARTS), "and e2e/test_NAME")
+        return 0
+    total = Count()
+    for name in arguments or PARTS:
+        began = time.monotonic()
+        reason = ""
+        try:
+            count = run_named(name)
+        except Failed as failed:
+            count = Count(0, 1)
+            reason = f" (did not run: {failed})"
+        total.add(count)
+        print(f"{name}: {count.passed} passed, {count.failed} failed in {time.monotonic() - began:.0f} s{reason}",
+              flush=True)
+    print(f"{total.passed} passed, {total.failed} failed")
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
