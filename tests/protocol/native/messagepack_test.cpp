@@ -108,6 +108,13 @@ TEST_CASE("a count that the rest cannot hold is refused before anything is made 
     CAPTURE(huge);
     CHECK_EQ(refusal(from_hex(huge)), "08P01");
   }
+  // By the head alone: a caller may make room for what it counts.
+  Item item;
+  for (const char* fits : {"920000", "81a000"}) {
+    const std::string bytes = from_hex(fits);
+    CHECK(MessagePackReader(bytes).next(item));
+    CHECK_FALSE(MessagePackReader(std::string_view(bytes).substr(0, 2)).next(item));
+  }
 }
 
 TEST_CASE("sixteen levels of nesting pass, the seventeenth is refused") {
