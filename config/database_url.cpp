@@ -162,6 +162,25 @@ Result<DatabaseUrl> parse_database_url(std::string_view url) {
   return bad("unknown scheme '" + std::string(scheme->name) + "'; " + std::string(forms));
 }
 
+std::string with_option(const std::string& url, std::string_view key, std::string_view value) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string longer = url;
+  longer += url.find('?') == std::string::npos ? '?' : '&';
+  longer += key;
+  longer += '=';
+  for (const char c : value) {
+    if (is_letter(c) || is_digit(c)) {
+      longer += c;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    longer += '%';
+    longer += digits[byte >> 4];
+    longer += digits[byte & 15];
+  }
+  return longer;
+}
+
 Result<void> check_database_name(std::string_view name) {
   constexpr std::size_t name_bytes_max = 63;
   bool valid = !name.empty() && name.size() <= name_bytes_max;

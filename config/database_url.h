@@ -29,6 +29,9 @@ struct DatabaseUrl {
 // 22023 with the reason and the forms, never with a password.
 Result<DatabaseUrl> parse_database_url(std::string_view url);
 
+// The PostgreSQL URL with one more option: ...?key=value, escaped.
+std::string with_option(const std::string& url, std::string_view key, std::string_view value);
+
 // 1 to 63 letters, digits, '_', '-' or '.', beginning with a letter, a digit or '_': 63 is what a
 // PostgreSQL client can name, and '#' and '/' are kept free. 22023 with the reason otherwise.
 Result<void> check_database_name(std::string_view name);

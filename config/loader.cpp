@@ -222,6 +222,8 @@ class Loader {
   void settle_password(DatabaseSettings& database, const DatabaseUrl& url) {
     const std::string* user = written_.find(database.name, "user");
     if (user != nullptr && url.has_user) problem(*user, "user: the url says a user, too");
+    if (!database.user.empty() && !url.has_user)
+      database.conninfo = with_option(database.conninfo, "user", database.user);
     std::string first = url.has_password ? "the url" : "";
     for (const std::string_view key : {"password", "password_file", "password_credential"}) {
       const std::string* place = written_.find(database.name, key);
