@@ -19,6 +19,12 @@ Error unexpected(const Cursor& cursor) {
   return error;
 }
 
+// Is the word before it a setting's name: `name TO`, `name =`, `name.`?
+bool sees_assignment(const Cursor& cursor, std::size_t ahead) {
+  const bool equals = cursor.sees(TokenKind::operation, ahead) && cursor.source(ahead) == "=";
+  return equals || cursor.sees("TO", ahead) || cursor.sees(TokenKind::dot, ahead);
+}
+
 std::optional<Error> at_end(const Cursor& cursor) {
   if (cursor.done()) return std::nullopt;
   return unexpected(cursor);
@@ -176,9 +182,7 @@ bool read_special_setting(Cursor& cursor, std::uint32_t last_end, Statement& sta
     cursor.skip();
     return set(statement, "xmloption", rest()), true;
   }
-  const bool assigned = cursor.sees("TO", 1) || cursor.sees(TokenKind::operation, 1) ||
-                        cursor.sees(TokenKind::dot, 1);
-  if (assigned) return false;
+  if (sees_assignment(cursor, 1)) return false;
   if (cursor.accept("ROLE")) return set(statement, "role", rest()), true;
   if (cursor.accept("SCHEMA")) return set(statement, "search_path", rest()), true;
   if (cursor.accept("NAMES")) {
@@ -211,8 +215,7 @@ void read_assignment(Cursor& cursor, std::uint32_t last_end, Statement& statemen
 }
 
 void read_set(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
-  const bool to_follows = cursor.sees("TO", 1) || cursor.sees(TokenKind::operation, 1) ||
-                          cursor.sees(TokenKind::dot, 1);
+  const bool to_follows = sees_assignment(cursor, 1);
   if (!to_follows && cursor.accept("LOCAL")) {
     statement.kind = StatementKind::set_transaction;
   } else if (!to_follows && cursor.sees("SESSION") && !cursor.sees("AUTHORIZATION", 1)) {
@@ -260,8 +263,7 @@ std::optional<Error> read_transaction_control(Cursor cursor, Statement& statemen
   }
   if (!cursor.sees("SET")) return std::nullopt;
   const bool local = cursor.sees("LOCAL", 1) && cursor.sees("TRANSACTION", 2);
-  const bool plain = cursor.sees("TRANSACTION", 1) && !cursor.sees(TokenKind::operation, 2) &&
-                     !cursor.sees("TO", 2);
+  const bool plain = cursor.sees("TRANSACTION", 1) && !sees_assignment(cursor, 2);
   if (plain || local || (postgres && cursor.sees("CONSTRAINTS", 1))) {
     return read_set_transaction(cursor, statement);
   }

@@ -181,13 +181,13 @@ void PlaceholderCollector::check_given_style() {
   const bool named = found_ == Style::named;
   const std::uint32_t position = places_.empty() ? 0 : places_.front().begin;
   if (style_ == ParameterStyle::named && !named) {
-    fail(sqlstate::syntax_error,
+    fail(sqlstate::undefined_parameter,
          "parameters are given by name, but the statement has " +
              std::string(spelling(static_cast<std::uint8_t>(found_))),
          position);
   } else if (style_ == ParameterStyle::positional && named) {
-    fail(sqlstate::syntax_error, "parameters are given by position, but the statement has :name",
-         position);
+    fail(sqlstate::undefined_parameter,
+         "parameters are given by position, but the statement has :name", position);
   }
 }
 
@@ -219,8 +219,14 @@ void PlaceholderCollector::rewrite(Statement& statement, std::uint32_t begin,
     if (place.number == 0) {
       text.push_back('?');
     } else {
-      text.push_back(dialect_ == Dialect::postgres ? '$' : '?');
+      // `LIMIT?` must not become the name `LIMIT$1`, nor `?5` the parameter `$15`.
+      const bool postgres = dialect_ == Dialect::postgres;
+      const bool glued_before = place.begin > begin && is_name_byte(text_[place.begin - 1]);
+      const bool glued_behind = place.end < end && is_name_byte(text_[place.end]);
+      if (postgres && glued_before) text.push_back(' ');
+      text.push_back(postgres ? '$' : '?');
       text.append(std::to_string(place.number));
+      if (postgres && glued_behind) text.push_back(' ');
     }
     const auto translated_end = static_cast<std::uint32_t>(text.size());
     if (translated_end - translated_begin != place.end - place.begin) {

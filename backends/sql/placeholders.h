@@ -8,6 +8,7 @@
 //   - `:name` stands where a value may begin: never in `::type`, `:=`, a slice `a[1:2]`, a string
 //   or
 //     a comment. After the opening of a slice (`a[:n]`) only where parameters are given by name.
+//   - Parameters given by name for `$n` or `?`, or by position for `:name`: 42P02.
 //   - What is inside CREATE FUNCTION, CREATE PROCEDURE and PREPARE belongs to them.
 // Pure, any thread.
 #pragma once

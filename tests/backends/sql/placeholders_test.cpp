@@ -31,6 +31,8 @@ TEST_CASE("the three ways of writing parameters become the backend's own") {
            Row{sqlite, positional, "select ?2, $1", "select ?2, ?1", 2},
            Row{sqlite, named, "select :a, :b, :a", "select ?1, ?2, ?1", 2},
            Row{sqlite, none, "select ?", "select ?1", 1},
+           Row{postgres, positional, "select 1 limit?", "select 1 limit $1", 1},
+           Row{postgres, positional, "select ?5", "select $1 5", 1},
        }) {
     INFO(row.text);
     const StatementRef statement = one(row.text, row.dialect, row.style);
@@ -113,8 +115,8 @@ TEST_CASE("what cannot be a parameter is refused with its place") {
            Refusal{sqlite, positional, "select ?32767", sqlstate::program_limit_exceeded, 7},
            Refusal{postgres, positional, "select $99999999999999999999",
                    sqlstate::program_limit_exceeded, 7},
-           Refusal{postgres, positional, "select :a", sqlstate::syntax_error, 7},
-           Refusal{sqlite, named, "select ?", sqlstate::syntax_error, 7},
+           Refusal{postgres, positional, "select :a", sqlstate::undefined_parameter, 7},
+           Refusal{sqlite, named, "select ?", sqlstate::undefined_parameter, 7},
        }) {
     INFO(row.text);
     const Error error = refused(row.text, row.dialect, row.style);
