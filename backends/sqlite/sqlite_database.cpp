@@ -1,5 +1,6 @@
 #include "backends/sqlite/sqlite_database.h"
 
+#include "backends/sql/statement_table.h"
 #include "backends/sqlite/lane.h"
 #include "backends/sqlite/session.h"
 #include "protocol/check.h"
@@ -17,13 +18,8 @@ class SqliteDatabase final : public Database {
   bool rooted() const override { return false; }
   bool force_rollback() const override { return options_.force_rollback; }
 
-  // As one statement, unclassified: the SQL layer's table takes this over when it is there.
-  Result<ScriptRef> intern(std::string_view text, ParameterStyle) override {
-    auto statement = std::make_shared<Statement>();
-    statement->text = text;
-    auto script = std::make_shared<Script>();
-    script->statements.push_back(std::move(statement));
-    return ScriptRef{std::move(script)};
+  Result<ScriptRef> intern(std::string_view text, ParameterStyle style) override {
+    return texts_.intern(text, style);
   }
 
   std::unique_ptr<BackendSession> open_session(SessionOptions options,
@@ -59,6 +55,7 @@ class SqliteDatabase final : public Database {
  private:
   const SqliteOptions options_;
   Reactor& reactor_;
+  sql::StatementTable texts_{Dialect::sqlite};
   sqlite::Lane lane_;
 };
 

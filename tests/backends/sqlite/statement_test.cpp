@@ -1,4 +1,5 @@
 // Values, results and errors of single statements, on a real lane.
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -244,4 +245,17 @@ TEST_CASE_FIXTURE(Memory, "a thousand steps of one unit answer each in order") {
   REQUIRE(reply.steps.size() == 1000);
   CHECK(reply.steps[999].last_insert_id == 2000);
   CHECK(reply.outcome.phase == UnitPhase::done);
+}
+
+TEST_CASE_FIXTURE(Memory, "a client's text is cut and its placeholders are SQLite's") {
+  auto script = database->intern("SELECT :a + :b; SELECT 2", ParameterStyle::named);
+  REQUIRE(script.ok());
+  REQUIRE((*script)->statements.size() == 2);
+  Unit unit;
+  Step step;
+  step.statement = (*script)->statements[0];
+  const std::array values = {ValueView::of(std::int64_t{40}), ValueView::of(std::int64_t{2})};
+  step.parameters = ValueList::copy_of(values);
+  unit.steps.push_back(std::move(step));
+  CHECK(one->run(std::move(unit)).value() == "42");
 }

@@ -84,7 +84,8 @@ class ThreadedReactor final : public Reactor {
     std::deque<std::function<void()>> tasks;
     {
       std::unique_lock lock{mutex_};
-      auto wake = end;
+      // Looks again soon: a condition may come true without a task, on another thread.
+      auto wake = std::min(end, Clock::now() + std::chrono::milliseconds(10));
       if (!timers_.empty()) wake = std::min(wake, timers_.begin()->first.first);
       changed_.wait_until(lock, wake, [this] { return !tasks_.empty(); });
       tasks.swap(tasks_);

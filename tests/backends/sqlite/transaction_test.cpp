@@ -218,11 +218,11 @@ TEST_CASE_FIXTURE(File, "a session may end itself inside any call to its sink") 
 }
 
 TEST_CASE_FIXTURE(File, "a full database is 53100 and loses nothing that was committed") {
+  one.reset();
+  two.reset();
   database.reset();
   auto made = options();
   made.max_page_count = 20;
-  one.reset();
-  two.reset();
   open(made);
   one = client();
   two = client();
