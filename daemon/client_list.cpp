@@ -40,35 +40,42 @@ void ClientList::accept(uv_stream_t* server, bool is_unix, const std::string& pl
   auto stream = std::make_unique<Stream>(context_, [this](Stream& s) { gone(s); });
   uv_stream_t* handle = is_unix ? stream->accept_unix() : stream->accept_tcp();
   if (uv_accept(server, handle) != 0) return;
-  if (streams_.size() >= limits_.clients_max) {
+  if (clients_.size() >= limits_.clients_max) {
     ++refused_;
     log_.write(
         LogLevel::warning,
         fmt::format("listener {}: client turned away, {} are connected and max_clients is {}",
-                    place, streams_.size(), limits_.clients_max));
+                    place, clients_.size(), limits_.clients_max));
     return;
   }
   ++accepted_;
   Stream& taken = *stream;
-  streams_.emplace(&taken, std::move(stream));
+  auto greeter = std::make_unique<Greeter>(taken, greeter_, reactor_);
+  clients_.emplace(&taken, Client{std::move(stream), greeter.get()});
   std::string peer = peer_of(handle, is_unix, place);
   if (log_.enabled(LogLevel::debug)) {
     log_.write(LogLevel::debug, fmt::format("client {}: connected to {}", peer, place));
   }
-  taken.begin(std::make_unique<Greeter>(taken, greeter_, reactor_), std::move(peer));
+  taken.begin(std::move(greeter), std::move(peer));
 }
 
 void ClientList::gone(Stream& stream) {
-  streams_.erase(&stream);
-  if (streams_.empty() && on_empty_) on_empty_();
+  clients_.erase(&stream);
+  if (clients_.empty() && on_empty_) on_empty_();
+}
+
+void ClientList::close_strangers(std::string_view reason) {
+  for (auto& [stream, client] : clients_) {
+    if (client.greeter->is_waiting()) stream->close(reason);
+  }
 }
 
 void ClientList::abort_all(std::string_view reason) {
-  for (auto& [stream, owned] : streams_) stream->abort(reason);
+  for (auto& [stream, client] : clients_) stream->abort(reason);
 }
 
 void ClientList::look_for_stalls() {
-  for (auto& [stream, owned] : streams_) stream->check_stall();
+  for (auto& [stream, client] : clients_) stream->check_stall();
   stall_timer_->arm(reactor_.now() + stall_look_interval);
 }
 

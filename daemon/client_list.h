@@ -28,10 +28,12 @@ class ClientList {
 
   // Accepts from a listening socket that has somebody waiting.
   void accept(uv_stream_t* server, bool is_unix, const std::string& place);
+  // Closes who has not said yet what it speaks: no front end knows of it, so none would end it.
+  void close_strangers(std::string_view reason);
   // Closes everybody without flushing, as at the end of a drain. The list is empty a turn later.
   void abort_all(std::string_view reason);
 
-  std::size_t size() const { return streams_.size(); }
+  std::size_t size() const { return clients_.size(); }
   std::uint64_t accepted() const { return accepted_; }
   std::uint64_t refused() const { return refused_; }
   std::uint64_t bytes_received() const { return context_.bytes_received; }
@@ -48,7 +50,11 @@ class ClientList {
   const ClientLimits limits_;
   const GreeterOptions& greeter_;
   StreamContext context_;
-  std::unordered_map<Stream*, std::unique_ptr<Stream>> streams_;
+  struct Client {
+    std::unique_ptr<Stream> stream;
+    Greeter* greeter;  // the stream's handler, which it owns
+  };
+  std::unordered_map<Stream*, Client> clients_;
   std::unique_ptr<Reactor::Timer> stall_timer_;
   std::function<void()> on_empty_;
   std::uint64_t accepted_ = 0;

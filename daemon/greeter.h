@@ -28,6 +28,9 @@ class Greeter final : public TransportHandler {
   // `options` outlives the greeter.
   Greeter(Transport& transport, const GreeterOptions& options, Reactor& reactor);
 
+  // No front end has the client yet.
+  bool is_waiting() const { return front_end_ == nullptr; }
+
   void on_bytes(std::string_view bytes) override;
   void on_drained() override;
   void on_closed(std::string_view reason) override;

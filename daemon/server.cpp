@@ -122,6 +122,7 @@ void Server::begin_drain(std::string_view reason) {
   // The front end ends its clients by itself at the deadline; ours is the net below it.
   drain_deadline_->arm(deadline + std::chrono::seconds(1));
   front_end_.drain(deadline);
+  clients_->close_strangers("the daemon is stopping");
 }
 
 void Server::close_clients(std::string_view reason) {
