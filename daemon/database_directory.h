@@ -1,33 +1,46 @@
-// DatabaseDirectory: the configured databases by name, in the order of the configuration. Loop
-// thread.
+// DatabaseDirectory: the configured databases by name, in the order of the configuration. Loop thread.
 #pragma once
 
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/database.h"
 
 namespace based {
 
+// What a session's own timeouts are cut to. Zero: no limit.
+struct DatabaseTimeouts {
+  Duration statement{};
+  Duration queue{};
+};
+
 class DatabaseDirectory {
  public:
-  void add(std::unique_ptr<Database> database) { databases_.push_back(std::move(database)); }
+  struct Entry {
+    std::unique_ptr<Database> database;
+    DatabaseTimeouts timeouts;
+  };
+
+  void add(std::unique_ptr<Database> database, DatabaseTimeouts timeouts) {
+    entries_.push_back({std::move(database), timeouts});
+  }
 
   // nullptr when there is none. The empty name finds the first.
-  Database* find(std::string_view name) const {
-    if (name.empty()) return databases_.empty() ? nullptr : databases_.front().get();
-    for (const auto& database : databases_) {
-      if (database->name() == name) return database.get();
+  const Entry* find(std::string_view name) const {
+    if (name.empty()) return entries_.empty() ? nullptr : &entries_.front();
+    for (const Entry& entry : entries_) {
+      if (entry.database->name() == name) return &entry;
     }
     return nullptr;
   }
 
-  const std::vector<std::unique_ptr<Database>>& all() const { return databases_; }
-  void clear() { databases_.clear(); }
+  const std::vector<Entry>& all() const { return entries_; }
+  void clear() { entries_.clear(); }
 
  private:
-  std::vector<std::unique_ptr<Database>> databases_;
+  std::vector<Entry> entries_;
 };
 
 }  // namespace based

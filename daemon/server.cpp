@@ -136,8 +136,8 @@ void Server::end_databases() {
   transition(State::ending, "no client is left");
   databases_ending_ = databases_.all().size();
   if (databases_ending_ == 0) on_database_ended("", {});
-  for (const auto& database : databases_.all()) {
-    database->shut_down([this, name = database->name()](const std::vector<std::string>& report) {
+  for (const auto& entry : databases_.all()) {
+    entry.database->shut_down([this, name = entry.database->name()](const std::vector<std::string>& report) {
       on_database_ended(name, report);
     });
   }
@@ -157,7 +157,9 @@ StatusTree Server::status() const {
   StatusTree::List listeners;
   for (const auto& listener : listeners_) listeners.emplace_back(listener->address());
   StatusTree::List databases;
-  for (const auto& database : databases_.all()) databases.push_back(describe(database->status()));
+  for (const auto& entry : databases_.all()) {
+    databases.push_back(describe(entry.database->status()));
+  }
   return StatusTree::Map{
       {"version", BASED_VERSION},
       {"state", std::string(state_names[static_cast<std::size_t>(state_)])},

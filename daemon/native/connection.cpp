@@ -171,7 +171,8 @@ void NativeConnection::welcome(std::uint32_t request) {
                     .statement_timeout_ms = ours.statement_timeout_ms,
                     .queue_timeout_ms = ours.queue_timeout_ms,
                     .idle_in_transaction_ms = ours.idle_in_transaction_ms};
-  for (const auto& database : front_end_.databases().all()) {
+  for (const auto& entry : front_end_.databases().all()) {
+    const Database* database = entry.database.get();
     welcome.databases.push_back(
         {.name = database->name(),
          .backend = database->dialect() == Dialect::postgres ? "postgresql" : "sqlite",
@@ -258,15 +259,15 @@ void NativeConnection::open_session(const Frame& frame) {
                           .with_scope(ErrorScope::session)
                           .as_retryable());
   }
-  Database* database = front_end_.databases().find(open->database);
-  if (database == nullptr) {
+  const DatabaseDirectory::Entry* entry = front_end_.databases().find(open->database);
+  if (entry == nullptr) {
     return send_error(header,
                       Error::make(sqlstate::invalid_catalog_name,
                                   fmt::format("there is no database \"{}\"", open->database))
                           .with_scope(ErrorScope::session));
   }
-  auto session =
-      make_session(*this, *database, *open, header.session, front_end_.next_session_id());
+  auto session = make_session(*this, *entry, *open, header.session, front_end_.next_session_id());
+  const Database* database = entry->database.get();
   sessions_.emplace(header.session, std::move(session));
   End end;
   end.opened =

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string_view>
 
-#include "backends/database.h"
+#include "daemon/database_directory.h"
 #include "daemon/native/session_host.h"
 #include "daemon/status.h"
 #include "protocol/native/requests.h"
@@ -46,7 +46,8 @@ class NativeSession {
 
 // `options` says what OPEN said; its texts are copied. `id` is the daemon's number for the session.
 // The host and the database outlive the session.
-std::unique_ptr<NativeSession> make_session(SessionHost& host, Database& database,
+std::unique_ptr<NativeSession> make_session(SessionHost& host,
+                                            const DatabaseDirectory::Entry& entry,
                                             const Open& options, std::uint32_t number,
                                             std::uint64_t id);
 

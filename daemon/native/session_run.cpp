@@ -1,0 +1,361 @@
+// EXEC and BATCH: from a request's texts and parameters to units.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/native/native_session.h"
+
+namespace based::native {
+namespace {
+
+// A queue without a limit still ends: nobody waits for a day.
+constexpr std::chrono::hours queue_wait_max{24};
+
+ParameterStyle style_of(const ParametersView& parameters) {
+  if (parameters.encoded().empty()) return ParameterStyle::none;
+  return parameters.named() ? ParameterStyle::named : ParameterStyle::positional;
+}
+
+bool is_control(StatementKind kind) {
+  switch (kind) {
+    case StatementKind::begin:
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::savepoint:
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// May share a unit with others: nothing that acts on the session itself.
+bool is_plain(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::read:
+    case StatementKind::write:
+    case StatementKind::definition:
+    case StatementKind::other:
+    case StatementKind::pinning:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool has_name(const ParametersView& parameters, std::string_view wanted) {
+  ParameterCursor cursor(parameters);
+  std::string_view name;
+  for (ValueView value; cursor.next(name, value);) {
+    if (name == wanted) return true;
+  }
+  return false;
+}
+
+Error no_value(std::string_view placeholder) {
+  return Error::make(sqlstate::undefined_parameter,
+                     fmt::format("there is no value for the placeholder {}", placeholder));
+}
+
+// Every placeholder of the statement has a value; by position, every value has a placeholder.
+Result<void> check_parameters(const Statement& statement, const ParametersView& parameters) {
+  if (!statement.parameter_names.empty()) {
+    for (const std::string& name : statement.parameter_names) {
+      if (!parameters.named() || !has_name(parameters, name)) return no_value(':' + name);
+    }
+    return {};
+  }
+  if (parameters.named()) {
+    if (statement.parameter_count > 0) return no_value("$1");
+    return {};
+  }
+  if (parameters.count() < statement.parameter_count) {
+    return no_value(fmt::format("${}", parameters.count() + 1));
+  }
+  if (parameters.count() > statement.parameter_count) {
+    return Error::make(sqlstate::undefined_parameter,
+                       fmt::format("there are {} values for {} placeholders", parameters.count(),
+                                   statement.parameter_count));
+  }
+  return {};
+}
+
+// By name, every value is used by some statement.
+Result<void> check_names_used(const Script& script, const ParametersView& parameters) {
+  if (!parameters.named()) return {};
+  ParameterCursor cursor(parameters);
+  std::string_view name;
+  for (ValueView value; cursor.next(name, value);) {
+    const bool used =
+        std::any_of(script.statements.begin(), script.statements.end(), [&](const StatementRef& s) {
+          return std::find(s->parameter_names.begin(), s->parameter_names.end(), name) !=
+                 s->parameter_names.end();
+        });
+    if (!used) {
+      return Error::make(sqlstate::undefined_parameter,
+                         fmt::format("there is no placeholder for the value :{}", name));
+    }
+  }
+  return {};
+}
+
+ValueList bind(const Statement& statement, const ParametersView& parameters) {
+  std::vector<ValueView> values(statement.parameter_count);
+  ParameterCursor cursor(parameters);
+  std::string_view name;
+  std::size_t position = 0;
+  for (ValueView value; cursor.next(name, value);) {
+    if (!parameters.named()) {
+      values[position++] = value;
+      continue;
+    }
+    const auto& names = statement.parameter_names;
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found != names.end()) values[static_cast<std::size_t>(found - names.begin())] = value;
+  }
+  return ValueList::copy_of(values);
+}
+
+Error refused(std::string message, std::string hint) {
+  return Error::make(sqlstate::feature_not_supported, std::move(message))
+      .with_hint(std::move(hint));
+}
+
+}  // namespace
+
+void Session::start_exec() {
+  const Result<Exec> exec = decode_exec(run_->payload);
+  if (!exec) return finish_error(exec.error());
+  run_->options = exec->options;
+  run_->credit = exec->options.credit;
+  const Result<ScriptRef> script = database_.intern(exec->sql, style_of(exec->parameters));
+  if (!script) return finish_error(script.error());
+  const auto& statements = (*script)->statements;
+  if (statements.size() > statements_max) {
+    return finish_error(Error::make(sqlstate::program_limit_exceeded,
+                                    fmt::format("a script of {} statements, the limit is {}",
+                                                statements.size(), statements_max)));
+  }
+  if (statements.size() > 1 && exec->parameters.count() > 0 && !exec->parameters.named()) {
+    return finish_error(Error::make(sqlstate::undefined_parameter,
+                                    "a script of several statements takes parameters by name"));
+  }
+  for (const StatementRef& statement : statements) {
+    const auto item = static_cast<std::uint32_t>(run_->items.size());
+    run_->steps.push_back({statement, exec->parameters, item});
+    run_->items.emplace_back();
+    if (auto checked = check_parameters(*statement, exec->parameters); !checked) {
+      return finish_error(checked.error(), item);
+    }
+  }
+  if (auto used = check_names_used(**script, exec->parameters); !used) {
+    return finish_error(used.error());
+  }
+}
+
+void Session::start_batch() {
+  const Result<Batch> batch = decode_batch(run_->payload);
+  if (!batch) return finish_error(batch.error());
+  run_->options = batch->options;
+  run_->credit = batch->options.credit;
+  run_->stop = batch->stop;
+  BatchCursor cursor(*batch);
+  for (BatchItem item; cursor.next(item);) {
+    const auto number = static_cast<std::uint32_t>(run_->items.size());
+    run_->items.emplace_back();
+    auto planned = plan_item(item.sql, item);
+    if (planned) continue;
+    if (run_->stop) return finish_error(planned.error(), number);
+    run_->items.back().error = std::make_unique<Error>(std::move(planned).error());
+  }
+}
+
+Result<void> Session::plan_item(std::string_view sql, const BatchItem& item) {
+  const auto number = static_cast<std::uint32_t>(run_->items.size() - 1);
+  ParameterStyle style = style_of(item.parameters);
+  ParametersView first;
+  if (item.sets && ParameterSetCursor(*item.sets).next(first)) style = style_of(first);
+  const Result<ScriptRef> script = database_.intern(sql, style);
+  if (!script) return script.error();
+  if ((*script)->statements.size() != 1) {
+    return Error::make(sqlstate::syntax_error,
+                       fmt::format("a batch item is one statement, this one has {}",
+                                   (*script)->statements.size()));
+  }
+  const StatementRef& statement = (*script)->statements.front();
+  const auto plan = [&](const ParametersView& parameters) -> Result<void> {
+    if (auto checked = check_parameters(*statement, parameters); !checked) return checked;
+    if (auto used = check_names_used(**script, parameters); !used) return used;
+    run_->steps.push_back({statement, parameters, number});
+    return {};
+  };
+  if (!item.sets) return plan(item.parameters);
+  const std::size_t before = run_->steps.size();
+  ParameterSetCursor sets(*item.sets);
+  for (ParametersView parameters; sets.next(parameters);) {
+    auto planned = plan(parameters);
+    if (planned) continue;
+    run_->steps.resize(before);
+    return planned;
+  }
+  return {};
+}
+
+// Runs on until a unit is in flight or the request is finished.
+void Session::advance() {
+  while (run_ != nullptr && run_->purpose == UnitPurpose::none) {
+    if (run_->next == run_->steps.size()) return finish_end();
+    const PlannedStep& step = run_->steps[run_->next];
+    if (run_->cancelled) {
+      return finish_error(Error::make(sqlstate::query_canceled, "cancelled by the client"),
+                          step.item);
+    }
+    if (auto refusal = refusal_of(*step.statement)) {
+      fail_step(std::move(*refusal));
+    } else if (is_control(step.statement->kind)) {
+      run_control(step);
+    } else {
+      submit_steps();
+    }
+  }
+}
+
+// The next step failed before the database saw it.
+void Session::fail_step(Error error) {
+  const std::uint32_t item = run_->steps[run_->next].item;
+  if (run_->stop) return finish_error(error, item);
+  run_->items[item].error = std::make_unique<Error>(std::move(error));
+  while (run_->next < run_->steps.size() && run_->steps[run_->next].item == item) ++run_->next;
+}
+
+// What this session does not take now, whatever the database would say.
+std::optional<Error> Session::refusal_of(const Statement& statement) const {
+  const bool control = is_control(statement.kind);
+  if (control && run_->options.atomic) {
+    return refused("transaction control inside an atomic request",
+                   "The request is one transaction already.");
+  }
+  switch (statement.kind) {
+    case StatementKind::prepare_transaction:
+      return refused("two-phase commit is not supported", "Use COMMIT.");
+    case StatementKind::copy:
+      return refused("COPY is not supported by the native protocol",
+                     "Use BATCH with sets of parameters.");
+    case StatementKind::listen:
+      return refused("LISTEN is not supported by the native protocol", "NOTIFY is.");
+    case StatementKind::prepare:
+      return refused("PREPARE, EXECUTE and DEALLOCATE are not supported",
+                     "Send the statement with parameters: it is prepared by itself.");
+    default:
+      break;
+  }
+  if (control) return std::nullopt;  // the stack answers
+  if (auto usable = stack_.check_usable(); !usable) return std::move(usable).error();
+  const bool idle = stack_.empty();
+  if (idle && draining_) {
+    return Error::make(sqlstate::admin_shutdown, "the daemon is ending").as_retryable();
+  }
+  if (statement.kind == StatementKind::standalone &&
+      (!idle || implicit_ || run_->options.atomic || database_.rooted())) {
+    return Error::make(sqlstate::active_sql_transaction,
+                       "the statement cannot run inside a transaction")
+        .with_hint(database_.rooted() ? "A database with force_rollback is one transaction." : "");
+  }
+  if (statement.kind == StatementKind::standalone && read_only_) {
+    return Error::make(sqlstate::read_only_sql_transaction, "the session is read only");
+  }
+  if (database_.dialect() == Dialect::sqlite && in_read_only_level() &&
+      statement.kind != StatementKind::read) {
+    return Error::make(sqlstate::read_only_sql_transaction, "the transaction is read only");
+  }
+  return std::nullopt;
+}
+
+bool Session::in_read_only_level() const {
+  return !stack_.empty() &&
+         stack_.levels().back().options.access == BeginOptions::Access::read_only;
+}
+
+// How many of the next steps go into one unit: those that succeed or fail together anyway.
+std::size_t Session::group_end_of(bool in_transaction) const {
+  const auto& steps = run_->steps;
+  std::size_t end = run_->next + 1;
+  if (!is_plain(*steps[run_->next].statement)) return end;
+  const bool item_only = !run_->stop && in_transaction;
+  const bool all = run_->options.atomic || (run_->stop && in_transaction);
+  if (!item_only && !all) return end;
+  while (end < steps.size() && is_plain(*steps[end].statement) &&
+         !refusal_of(*steps[end].statement) && (all || steps[end].item == steps[run_->next].item)) {
+    ++end;
+  }
+  return end;
+}
+
+bool Session::begin_implicit() {
+  if (!implicit_ || !stack_.empty()) return true;
+  const auto begun = push_level(*implicit_, LevelKind::implicit);
+  if (!begun) fail_step(begun.error());
+  return begun.ok();
+}
+
+void Session::submit_steps() {
+  if (!begin_implicit()) return;
+  const bool inside = stack_.depth() > 0;
+  Run& run = *run_;
+  run.group_begin = run.next;
+  run.group_end = group_end_of(inside);
+  if (run.options.atomic && run.group_end != run.steps.size()) {
+    return fail_step(refused("an atomic request takes ordinary statements only",
+                             "Send the others by themselves."));
+  }
+  const bool guarded = run.options.atomic || (!run.stop && inside);
+  // A read-only session of PostgreSQL: the transaction says so, not a setting that could be
+  // changed.
+  const bool together = run.group_end - run.group_begin > 1 ||
+                        (read_only_ && !inside && database_.dialect() == Dialect::postgres);
+  const StatementKind kind = run.steps[run.next].statement->kind;
+  GroupPart part;
+  part.kind = kind == StatementKind::standalone ? GroupKind::standalone
+              : guarded                         ? GroupKind::guarded
+              : together                        ? GroupKind::together
+                                                : GroupKind::single;
+  Unit unit;
+  unit.read_only = true;
+  for (std::size_t i = run.group_begin; i < run.group_end; ++i) {
+    unit.read_only = unit.read_only && run.steps[i].statement->plain_read;
+  }
+  part.reads = unit.read_only;
+  unit.envelope = envelopes_.around(stack_, part);
+  run.guarded = !unit.envelope.recovery.empty();
+  unit.pin = pinned_;
+  for (std::size_t i = run.group_begin; i < run.group_end; ++i) {
+    const PlannedStep& step = run.steps[i];
+    unit.pin = unit.pin || step.statement->kind == StatementKind::pinning;
+    unit.steps.push_back(
+        {step.statement, bind(*step.statement, step.parameters), run.options.max_rows});
+  }
+  unit.keep_lease = inside;
+  unit.statement_timeout = statement_timeout_;
+  if (run.options.timeout_ms) {
+    const Duration asked = std::chrono::milliseconds(*run.options.timeout_ms);
+    const Duration max = statement_timeout_max_;
+    unit.statement_timeout = asked == Duration::zero()                ? max
+                             : max == Duration::zero() || asked < max ? asked
+                                                                      : max;
+  }
+  run.next = run.group_end;
+  submit(std::move(unit), UnitPurpose::steps);
+}
+
+void Session::submit(Unit unit, UnitPurpose purpose) {
+  unit.profile = profile_;
+  unit.queue_deadline =
+      now() + (queue_timeout_ > Duration::zero() ? queue_timeout_ : Duration(queue_wait_max));
+  unit.sink = this;
+  run_->purpose = purpose;
+  backend_->submit(std::move(unit));
+}
+
+}  // namespace based::native
