@@ -1,4 +1,5 @@
-// DatabaseDirectory: the configured databases by name, in the order of the configuration. Loop thread.
+// DatabaseDirectory: the configured databases by name, in the order of the configuration. Loop
+// thread.
 #pragma once
 
 #include <memory>

@@ -71,9 +71,11 @@ Result<void> Server::listen() {
 }
 
 void Server::run() {
-  service_manager_.ready();
-  tell_status();
-  reactor_.run();
+  if (state_ == State::serving) {
+    service_manager_.ready();
+    tell_status();
+  }
+  if (state_ != State::ended) reactor_.run();
   INVARIANT(state_ == State::ended);
   status_timer_.reset();
   drain_deadline_.reset();
@@ -137,9 +139,10 @@ void Server::end_databases() {
   databases_ending_ = databases_.all().size();
   if (databases_ending_ == 0) on_database_ended("", {});
   for (const auto& entry : databases_.all()) {
-    entry.database->shut_down([this, name = entry.database->name()](const std::vector<std::string>& report) {
-      on_database_ended(name, report);
-    });
+    entry.database->shut_down(
+        [this, name = entry.database->name()](const std::vector<std::string>& report) {
+          on_database_ended(name, report);
+        });
   }
 }
 

@@ -38,6 +38,8 @@ class Server {
   // Opens every listener and says so on standard error ("listening on 127.0.0.1:6432"); all or
   // none.
   Result<void> listen();
+  // Begins the end, as SIGTERM does.
+  void stop(std::string_view reason) { on_stop_signal(reason); }
   // Serves until the end is complete: no client, no link, no lane is left.
   void run();
 
