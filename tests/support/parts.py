@@ -103,6 +103,7 @@ def meson_tests(folder):
 # The totals that our kinds of programs end with.
 DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed")
 OWN_TOTAL = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
+FUZZED = re.compile(r"^stat::number_of_executed_units:\s*[1-9]", re.MULTILINE)
 UNITTEST = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 
 
@@ -115,6 +116,8 @@ def total_of(code, output):
         count = Count(int(doctests[-1][0]), int(doctests[-1][1]))
     elif own:
         count = Count(int(own[-1][0]), int(own[-1][1]))
+    elif FUZZED.search(output):
+        count = Count(len(FUZZED.findall(output)), 0)  # a fuzzer is a case
     elif ran:
         bad = sum(int(n) for n in re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", output))
         skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", output))
