@@ -47,6 +47,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
     closing,  // nothing is heard any more; deadline: the transport's
   };
 
+  static Error ending_error();
   void transition(State to);
   void take_frame(const Frame& frame);
   void take_hello(const Frame& frame);

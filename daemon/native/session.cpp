@@ -10,9 +10,6 @@
 namespace based::native {
 namespace {
 
-constexpr Sqlstate request_skipped{"25S01"};
-constexpr Sqlstate no_such_connection{"08003"};
-
 Duration from_ms(std::uint64_t milliseconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
 }
@@ -112,11 +109,12 @@ void Session::start(const FrameHeader& header, std::string payload, const Waitin
   run_ = std::make_unique<Run>(header, std::move(payload), number_, host_.client_frame_bytes_max());
   if (closed_) {
     return finish_error(
-        Error::make(no_such_connection, fmt::format("session {} is closed", number_))
+        Error::make(sqlstate::no_such_session, fmt::format("session {} is closed", number_))
             .with_scope(ErrorScope::session));
   }
   if (header.has(flags::chain) && previous_failed_) {
-    return finish_error(Error::make(request_skipped, "an earlier request of the chain failed"));
+    return finish_error(
+        Error::make(sqlstate::request_skipped, "an earlier request of the chain failed"));
   }
   switch (header.type) {
     case MessageType::exec:
