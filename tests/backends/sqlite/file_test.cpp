@@ -1,5 +1,6 @@
 // Files as they are found: new, missing, damaged, read only, locked by another process.
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -241,4 +242,38 @@ TEST_CASE_FIXTURE(Files, "impossible options are refused before anything is open
   CHECK(refused([](auto& made) { made.waiting_max = 0; }));
   CHECK(refused([](auto& made) { made.idle_in_transaction = Duration{}; }));
   CHECK(dir.names().empty());
+}
+
+TEST_CASE_FIXTURE(
+    Files, "after an I/O error the handle is opened afresh, and what was committed is there") {
+  std::string kind;
+  SUBCASE("in autocommit") { kind = "autocommit"; }
+  SUBCASE("in a transaction") { kind = "transaction"; }
+  SUBCASE("in a sandbox") { kind = "sandbox"; }
+  CAPTURE(kind);
+  start([&](auto& made) { made.force_rollback = kind == "sandbox"; });
+  REQUIRE(one->sql("CREATE TABLE t(v)").ok());
+  REQUIRE(one->sql("INSERT INTO t VALUES('kept')").ok());
+  // No file of this process grows beyond 300 kB: writes fail with EFBIG.
+  struct rlimit before {};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  struct rlimit small = before;
+  small.rlim_cur = 300'000;
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  if (kind == "transaction") one->control("BEGIN IMMEDIATE");
+  Reply reply;
+  for (int i = 0; i < 100; ++i) {
+    reply = one->sql("INSERT INTO t VALUES(hex(zeroblob(20000)))");
+    if (!reply.ok()) break;
+  }
+  if (kind == "transaction" && reply.ok()) reply = one->control("COMMIT");
+  CHECK(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  CHECK(reply.code() == "58030");
+  CHECK(reply.outcome.error->native_name.find("SQLITE_IOERR") == 0);
+  CHECK(reply.outcome.transaction ==
+        (kind == "transaction" ? TransactionStatus::lost : TransactionStatus::idle));
+  CHECK_FALSE(reply.outcome.lease_held);
+  CHECK(one->sql("SELECT count(*) FROM t WHERE v = 'kept'").value() == "1");
+  CHECK(one->sql("INSERT INTO t VALUES('after')").ok());
+  CHECK(one->sql("PRAGMA integrity_check").value() == "'ok'");
 }
