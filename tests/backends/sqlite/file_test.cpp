@@ -254,6 +254,9 @@ TEST_CASE_FIXTURE(
   start([&](auto& made) { made.force_rollback = kind == "sandbox"; });
   REQUIRE(one->sql("CREATE TABLE t(v)").ok());
   REQUIRE(one->sql("INSERT INTO t VALUES('kept')").ok());
+  for (int i = 0; i < 10; ++i) one->sql("SELECT " + std::to_string(i));
+  const auto cached = [this] { return database->status().lanes.front().statements_cached; };
+  CHECK(cached() > 10);
   // No file of this process grows beyond 300 kB: writes fail with EFBIG.
   struct rlimit before {};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
@@ -274,6 +277,7 @@ TEST_CASE_FIXTURE(
         (kind == "transaction" ? TransactionStatus::lost : TransactionStatus::idle));
   CHECK_FALSE(reply.outcome.lease_held);
   CHECK(one->sql("SELECT count(*) FROM t WHERE v = 'kept'").value() == "1");
+  CHECK(cached() == 1);  // of a new handle
   CHECK(one->sql("INSERT INTO t VALUES('after')").ok());
   CHECK(one->sql("PRAGMA integrity_check").value() == "'ok'");
 }
