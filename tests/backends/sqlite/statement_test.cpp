@@ -45,7 +45,9 @@ TEST_CASE_FIXTURE(Memory, "every kind of value comes back as it was given") {
       {ValueView::bytes(""), "x''"},
       {ValueView::bytes(raw), "x'" + raw + "'"},
   };
-  for (const auto& [given, expected] : cases) {
+  for (const auto& one_case : cases) {
+    const auto& given = one_case.first;
+    const auto& expected = one_case.second;
     CAPTURE(expected);
     REQUIRE(one->sql("DELETE FROM t").ok());
     REQUIRE(one->sql("INSERT INTO t VALUES(?1)", {given}).ok());
