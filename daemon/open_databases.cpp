@@ -11,11 +11,15 @@
 namespace based {
 namespace {
 
-// The embedded default is nobody's file yet: its folder is made, as a user's own state is.
+// The embedded default is nobody's file yet: its folder is made, as a user's own state is, and for
+// that user alone (the XDG Base Directory Specification asks for 0700).
 Result<void> make_folder(const DatabaseSettings& database) {
   const std::filesystem::path folder = std::filesystem::path(database.path).parent_path();
   std::error_code error;
-  if (folder.empty() || (std::filesystem::create_directories(folder, error), !error)) return {};
+  if (folder.empty()) return {};
+  if (std::filesystem::create_directories(folder, error))
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  if (!error) return {};
   return Error::make(sqlstate::undefined_file,
                      fmt::format("database {}: cannot make the folder {}: {}", database.name,
                                  folder.string(), error.message()));
