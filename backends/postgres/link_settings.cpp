@@ -66,6 +66,13 @@ void LinkSettings::became(const Settings& wanted, bool in_transaction) {
 
 void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   if (statement.name.empty()) return;
+  if (statement.name == "session characteristics") {
+    for (const char* name : {"default_transaction_isolation", "default_transaction_read_only",
+                             "default_transaction_deferrable"}) {
+      doubtful_.emplace(name);
+    }
+    return;
+  }
   if (statement.name == "all") {
     if (in_transaction) {
       for (const auto& [name, value] : believed_) in_transaction_.insert(name);

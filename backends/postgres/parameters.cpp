@@ -64,6 +64,11 @@ void append_value(std::string& out, const ValueView& value) {
   }
 }
 
+// Both sides of a link speak UTF-8, whatever a client says: its protocol carries nothing else.
+Error encoding_error() {
+  return Error::make(sqlstate::feature_not_supported, "client_encoding is always UTF8");
+}
+
 Result<void> check_kind(const Statement& statement) {
   if (statement.kind == StatementKind::copy) {
     return Error::make(sqlstate::feature_not_supported, "COPY is not supported yet")
@@ -73,6 +78,7 @@ Result<void> check_kind(const Statement& statement) {
     return Error::make(sqlstate::feature_not_supported,
                        "LISTEN and UNLISTEN are not supported yet");
   }
+  if (statement.name == "client_encoding" && !statement.setting.empty()) return encoding_error();
   return {};
 }
 
@@ -144,6 +150,7 @@ void write_bind(FrontendWriter& writer, std::string_view statement,
 }
 
 Result<void> check_unit(const Unit& unit) {
+  if (unit.profile && unit.profile->settings.contains("client_encoding")) return encoding_error();
   for (const Step& step : unit.steps) {
     if (Result<void> checked = check_kind(*step.statement); !checked) return checked;
     if (Result<void> checked = check_text(*step.statement); !checked) return checked;

@@ -3,9 +3,165 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <random>
 #include <string_view>
+#include <utility>
+
+#include "backends/postgres/opener.h"
+#include "backends/postgres/pool.h"
+#include "backends/postgres/postgres_session.h"
+#include "backends/sql/script.h"
+#include "backends/sql/statement_table.h"
+#include "protocol/check.h"
 
 namespace based {
+
+using namespace postgres;
+
+namespace {
+
+// The init SQL as single statements, and what its SETs set.
+struct InitSql {
+  std::vector<std::string> texts;
+  Settings settings;
+};
+
+Result<InitSql> read_init_sql(const std::vector<std::string>& scripts) {
+  InitSql init;
+  for (const std::string& text : scripts) {
+    const Result<ScriptRef> script =
+        sql::parse_script(text, Dialect::postgres, ParameterStyle::none);
+    if (!script) return script.error();
+    for (const StatementRef& statement : (*script)->statements) {
+      if (statement->kind == StatementKind::empty) continue;
+      init.texts.push_back(statement->text);
+      if (statement->kind == StatementKind::setting && !statement->setting.empty()) {
+        init.settings[statement->name] = statement->setting;
+      }
+    }
+  }
+  return init;
+}
+
+PoolSettings pool_settings(const PostgresOptions& options, const std::string& user, InitSql init) {
+  PoolSettings settings;
+  settings.name = options.name + (user.empty() ? "" : "/" + user);
+  settings.min_size = options.min_size;
+  settings.max_size = options.max_size;
+  settings.max_waiting = options.max_waiting;
+  settings.max_lifetime = options.max_lifetime;
+  settings.max_idle = options.max_idle;
+  settings.reconnect_timeout = options.reconnect_timeout;
+  settings.check_interval = options.check_interval;
+  settings.link = {.start_timeout = options.connect_timeout,
+                   .cleanup_timeout = options.cleanup_timeout,
+                   .statements_cached_max = options.statements_cached_max,
+                   .message_bytes_max = options.message_bytes_max};
+  settings.init_texts = std::move(init.texts);
+  settings.base_settings = std::move(init.settings);
+  settings.seed = std::random_device()();
+  return settings;
+}
+
+std::string value_of(const ConnectionKeywords& keywords, std::string_view name) {
+  for (const auto& [keyword, value] : keywords) {
+    if (keyword == name) return value;
+  }
+  return {};
+}
+
+class PooledDatabase final : public Database {
+ public:
+  PooledDatabase(PostgresOptions options, ConnectionKeywords keywords, InitSql init,
+                 Reactor& reactor, Log& log)
+      : options_(std::move(options)),
+        user_(value_of(keywords, "user")),
+        reactor_(reactor),
+        statements_(Dialect::postgres),
+        opener_(std::move(keywords), options_.connect_timeout, reactor),
+        context_{.leases = pool_,
+                 .types = types_,
+                 .seen = seen_,
+                 .reactor = reactor,
+                 .log = log,
+                 .lease_timeout = options_.timeout,
+                 .settings_timeout = options_.cleanup_timeout,
+                 .idle_in_transaction = options_.idle_in_transaction,
+                 .base_settings = init.settings},
+        pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
+    pool_.start();
+  }
+
+  const std::string& name() const override { return options_.name; }
+  Dialect dialect() const override { return Dialect::postgres; }
+  bool rooted() const override { return false; }
+  bool force_rollback() const override { return false; }
+
+  Result<ScriptRef> intern(std::string_view text, ParameterStyle style) override {
+    return statements_.intern(text, style);
+  }
+
+  std::unique_ptr<BackendSession> open_session(SessionOptions options,
+                                               SessionListener& listener) override {
+    return std::make_unique<PostgresSession>(context_, std::move(options), listener);
+  }
+
+  DatabaseStatus status() const override {
+    DatabaseStatus status{.name = options_.name, .backend = "postgresql"};
+    status.pools.push_back(pool_.status());
+    status.pools.back().user = user_;
+    return status;
+  }
+
+  void shut_down(std::function<void(std::vector<std::string>)> done) override {
+    INVARIANT(!ending_);
+    pool_.stop();
+    // What an abandoned session left is rolled back by the server when its link closes.
+    ending_ = reactor_.make_timer([this, done = std::move(done)] {
+      if (pool_.empty()) return done({});
+      pool_.stop();
+      ending_->arm(reactor_.now() + std::chrono::milliseconds(5));
+    });
+    ending_->arm(reactor_.now());
+  }
+
+ private:
+  const PostgresOptions options_;
+  const std::string user_;
+  Reactor& reactor_;
+  sql::StatementTable statements_;
+  TypeCatalogue types_;
+  SeenTexts seen_;
+  PqOpener opener_;
+  SessionContext context_;
+  Pool pool_;
+  std::unique_ptr<Reactor::Timer> ending_;
+};
+
+Error bad_option(const PostgresOptions& options, std::string_view what) {
+  return Error::make(sqlstate::invalid_parameter_value,
+                     "database " + options.name + ": " + std::string(what));
+}
+
+Result<void> check_options(const PostgresOptions& options) {
+  constexpr Duration none{};
+  if (options.max_size == 0) return bad_option(options, "max_size must be at least 1");
+  if (options.min_size > options.max_size) return bad_option(options, "min_size is over max_size");
+  if (options.timeout <= none || options.connect_timeout <= none ||
+      options.cleanup_timeout <= none || options.turn_timeout <= none) {
+    return bad_option(
+        options, "timeout, connect_timeout, cleanup_timeout and turn_timeout must be positive");
+  }
+  if (options.max_lifetime < none || options.max_idle < none || options.reconnect_timeout < none ||
+      options.check_interval < none || options.idle_in_transaction < none) {
+    return bad_option(options, "a duration is negative");
+  }
+  if (options.message_bytes_max < 1024)
+    return bad_option(options, "message_bytes_max is too small");
+  return {};
+}
+
+}  // namespace
 
 void forget_postgres_environment() {
   std::vector<std::string> names;
@@ -16,12 +172,25 @@ void forget_postgres_environment() {
   for (const std::string& name : names) ::unsetenv(name.c_str());
 }
 
-Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options, Reactor&, Log&) {
-  if (options.name.empty()) {
-    return Error::make(sqlstate::invalid_parameter_value, "a PostgreSQL database needs a name");
+Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options, Reactor& reactor,
+                                                Log& log) {
+  if (options.name.empty()) return bad_option(options, "a PostgreSQL database needs a name");
+  if (const Result<void> checked = check_options(options); !checked) return checked.error();
+  Result<InitSql> init = read_init_sql(options.init_sql);
+  if (!init) return bad_option(options, "init SQL: " + init.error().message);
+  OpenerOptions opener{.conninfo = options.conninfo,
+                       .password = options.password,
+                       .application_name = options.application_name,
+                       .forced = {{"client_encoding", "UTF8"}, {"gssencmode", "disable"}},
+                       .connect_timeout = options.connect_timeout};
+  Result<ConnectionKeywords> keywords = connection_keywords(opener);
+  if (!keywords) return bad_option(options, keywords.error().message);
+  if (options.force_rollback) {
+    return Error::make(sqlstate::feature_not_supported,
+                       "database " + options.name + ": the sandbox is not there yet");
   }
-  return Error::make(sqlstate::feature_not_supported,
-                     "database " + options.name + ": the PostgreSQL pool is not there yet");
+  return std::unique_ptr<Database>(std::make_unique<PooledDatabase>(
+      std::move(options), *std::move(keywords), *std::move(init), reactor, log));
 }
 
 }  // namespace based

@@ -61,7 +61,10 @@ void StatementCache::parsed(std::string_view name) {
 void StatementCache::forget_unconfirmed() {
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     const auto next = std::next(entry);
-    if (entry->state == State::sent) erase(entry);
+    if (entry->state == State::sent) {
+      closable_.push_back(entry->name);
+      erase(entry);
+    }
     entry = next;
   }
 }

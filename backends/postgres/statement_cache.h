@@ -47,7 +47,7 @@ class StatementCache {
 
   // ParseComplete came for the statement of this name. An unknown name is ignored.
   void parsed(std::string_view name);
-  // The group ended: what it sent and nobody confirmed is not there.
+  // The group ended: what it sent and nobody confirmed is not relied on. It may be there.
   void forget_unconfirmed();
   // The server does not have it, or its plan cannot be used any more. Returns whether it was here.
   bool forget(std::string_view name);

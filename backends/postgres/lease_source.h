@@ -1,0 +1,43 @@
+// LeaseSource: where a session gets the exclusive use of a link: a pool, or a sandbox's root.
+//
+// Loop thread only.
+#pragma once
+
+#include <optional>
+
+#include "backends/postgres/link.h"
+#include "backends/reactor.h"
+#include "protocol/result.h"
+
+namespace based::postgres {
+
+// Somebody who waits for a lease. It holds at most one.
+class LeaseWaiter {
+ public:
+  virtual ~LeaseWaiter() = default;
+  // The link is leased to holder(). May run inside acquire(), and must not tell a client anything.
+  virtual void on_lease(Link& link) = 0;
+  // The wait is over without one. Never inside acquire().
+  virtual void on_lease_refused(const Error& reason) = 0;
+  virtual LinkHolder& holder() = 0;
+  // A link that has these settings already is preferred.
+  virtual const Settings& wanted_settings() const = 0;
+  // Who it is, for the errors of those who wait behind it: "session 7 (label) of 127.0.0.1:4711".
+  virtual std::string describe() const = 0;
+};
+
+class LeaseSource {
+ public:
+  virtual ~LeaseSource() = default;
+  // Leases a link now, or remembers the waiter, FIFO, until the deadline. An error: refused at
+  // once, with nothing remembered.
+  virtual std::optional<Error> acquire(LeaseWaiter& waiter, TimePoint deadline) = 0;
+  // The waiter gives up waiting. No effect where it does not wait.
+  virtual void withdraw(LeaseWaiter& waiter) = 0;
+  // The link keeps state of its session that cannot be moved: it is reset after its release.
+  virtual void pin(Link& link) = 0;
+  // What the holder runs, for those who wait behind it; a text of the client's.
+  virtual void note_statement(Link& link, const StatementRef& statement) = 0;
+};
+
+}  // namespace based::postgres

@@ -1,0 +1,278 @@
+#include "backends/postgres/link.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "backends/postgres/chore_run.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::size_t out_bytes_kept = 64 * 1024;
+constexpr Duration cancel_pause_first = std::chrono::milliseconds(50);
+
+constexpr std::string_view name_of(LinkState state) {
+  constexpr std::array<std::string_view, 6> names{"starting", "idle",     "leased",
+                                                  "cleaning", "checking", "closed"};
+  return names[static_cast<std::size_t>(state)];
+}
+
+constexpr bool is_edge(LinkState from, LinkState to) {
+  using enum LinkState;
+  switch (from) {
+    case starting:
+    case cleaning:
+    case checking:
+      return to == idle || to == closed;
+    case idle:
+      return to == leased || to == checking || to == closed;
+    case leased:  // never straight to idle
+      return to == cleaning || to == closed;
+    case closed:
+      return false;
+  }
+  return false;
+}
+static_assert(!is_edge(LinkState::leased, LinkState::idle));
+
+}  // namespace
+
+Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits, LinkHost& host,
+           Reactor& reactor, Log& log)
+    : id_(id),
+      limits_(limits),
+      host_(host),
+      reactor_(reactor),
+      log_(log),
+      channel_(std::move(channel)),
+      scanner_(limits.message_bytes_max),
+      statements_(limits.statements_cached_max),
+      opened_at_(reactor.now()),
+      idle_since_(reactor.now()),
+      used_at_(reactor.now()) {
+  process_id_ = channel_->process_id();
+  check_utf8_ = channel_->parameter("server_encoding") == "SQL_ASCII";
+  watch_ = reactor_.watch(channel_->fd(), [this](Reactor::Ready ready) { on_descriptor(ready); });
+  deadline_ = reactor_.make_timer([this] { on_deadline(); });
+  cancel_deadline_ = reactor_.make_timer([this] {
+    if (state_ == LinkState::closed) return;
+    close_reason_ = Error::make(sqlstate::connection_failure,
+                                "the server did not answer a cancel request in time");
+    finish_closing();
+  });
+  cancel_again_ = reactor_.make_timer([this] {
+    if (cancel_ == CancelState::striking && !queue_.empty() && !close_reason_) send_cancel();
+  });
+  soon_ = reactor_.make_timer([this] { on_soon(); });
+}
+
+Link::~Link() = default;
+
+std::string Link::describe() const {
+  return "link " + std::to_string(id_) + " (server process " + std::to_string(process_id_) + ")";
+}
+
+// --- states
+
+void Link::transition(LinkState to, std::string_view why) {
+  INVARIANT(is_edge(state_, to));
+  if (log_.enabled(LogLevel::debug)) {
+    log_.write(LogLevel::debug, describe() + ": " + std::string(name_of(state_)) + " -> " +
+                                    std::string(name_of(to)) + ", " + std::string(why));
+  }
+  state_ = to;
+  switch (to) {
+    case LinkState::cleaning:
+    case LinkState::checking:
+      deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
+      break;
+    case LinkState::starting:
+    case LinkState::idle:    // the host's rules about rest end it
+    case LinkState::leased:  // the holder's statement timeout and idle time end it
+    case LinkState::closed:
+      deadline_->disarm();
+      break;
+  }
+}
+
+void Link::start(std::vector<Chore> chores) {
+  deadline_->arm(reactor_.now() + limits_.start_timeout);
+  pending_.emplace_back();  // the first Sync: do we understand each other?
+  for (Chore& chore : chores) pending_.push_back(std::move(chore));
+  update_interest();
+  continue_pending();
+}
+
+bool Link::lease(LinkHolder& holder) {
+  INVARIANT(state_ == LinkState::idle && quiet());
+  // It may have died since the loop last looked.
+  if (!close_reason_ && read_once()) deliver();
+  if (close_reason_ || ended_) {
+    soon();
+    return false;
+  }
+  holder_ = &holder;
+  transition(LinkState::leased, "taken");
+  return true;
+}
+
+void Link::check() {
+  transition(LinkState::checking, "rested long");
+  pending_.push_back({.texts = {""}});
+  continue_pending();
+}
+
+void Link::release() {
+  INVARIANT(state_ == LinkState::leased);
+  holder_ = nullptr;
+  paused_ = false;
+  for (const auto& run : chores_) run->cut_holder();
+  statements_.forget_unconfirmed();
+  if (quiet() && status_ == host_.rest_status()) {
+    settings_.committed();
+  } else {
+    settings_.rolled_back();
+  }
+  transition(LinkState::cleaning, "released");
+  if (close_reason_) return soon();
+  if (!queue_.empty()) {
+    cancel();
+    update_interest();
+    return soon();  // bytes may wait in the scanner since a pause
+  }
+  cleaning_asked_ = false;
+  continue_pending();
+}
+
+void Link::continue_pending() {
+  if (state_ == LinkState::leased || state_ == LinkState::idle || close_reason_) return;
+  if (!quiet() || !chores_.empty()) return;
+  if (state_ == LinkState::cleaning && !std::exchange(cleaning_asked_, true)) {
+    for (Chore& chore : host_.cleaning_chores(*this)) pending_.push_back(std::move(chore));
+  }
+  if (!pending_.empty()) {
+    Chore chore = std::move(pending_.front());
+    pending_.pop_front();
+    return run_chore(std::move(chore));
+  }
+  cleaning_asked_ = false;
+  if (status_ != host_.rest_status()) {
+    return break_off("it is in transaction status " + std::string(1, status_) +
+                     " where it should be in " + std::string(1, host_.rest_status()));
+  }
+  idle_since_ = reactor_.now();
+  if (state_ != LinkState::checking) used_at_ = idle_since_;
+  transition(LinkState::idle, started_ ? "clean" : "started");
+  started_ = true;
+  scanner_.trim();
+  host_.on_link_idle(*this);
+}
+
+void Link::run_chore(Chore chore) {
+  chores_.push_back(std::make_unique<ChoreRun>(*this, std::move(chore)));
+  submit(chores_.back()->write(out_));
+}
+
+void Link::finish_chore(ChoreRun* run, const std::optional<Error>& error) {
+  const auto found = std::ranges::find_if(chores_, [run](const auto& c) { return c.get() == run; });
+  const std::unique_ptr<ChoreRun> finished = std::move(*found);
+  chores_.erase(found);
+  if (cancel_ == CancelState::proving) {
+    cancel_ = CancelState::none;
+    cancel_deadline_->disarm();
+    if (holder_ != nullptr) holder_->on_cancel_over();
+  } else if (error && state_ != LinkState::leased) {
+    close_reason_ = *error;
+    return soon();
+  }
+  if (const auto& then = finished->then()) then(error);
+  continue_pending();
+}
+
+// --- cancelling
+
+void Link::cancel() {
+  if (cancel_ != CancelState::none || close_reason_) return;
+  cancel_deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
+  cancel_pause_ = cancel_pause_first;
+  send_cancel();
+}
+
+void Link::send_cancel() {
+  cancel_ = CancelState::in_flight;
+  channel_->cancel([this](bool sent) { on_cancelled(sent); });
+}
+
+void Link::on_cancelled(bool sent) {
+  if (state_ == LinkState::closed) return;
+  if (!sent) return break_off("a cancel request could not be sent");
+  cancel_ = CancelState::striking;
+  advance_cancel();
+  // The server forgets a cancel that comes before it has read the statement.
+  if (cancel_ == CancelState::striking) {
+    cancel_again_->arm(reactor_.now() + cancel_pause_);
+    cancel_pause_ *= 2;
+  }
+}
+
+void Link::advance_cancel() {
+  if (cancel_ != CancelState::striking || !queue_.empty() || close_reason_) return;
+  cancel_again_->disarm();
+  cancel_ = CancelState::proving;
+  run_chore({});
+}
+
+// --- sending
+
+void Link::forget(const Requester* requester) {
+  queue_.forget(requester);
+  if (large_requester_ == requester) large_requester_ = nullptr;
+}
+
+void Link::submit(Request request) {
+  queue_.push(std::move(request));
+  if (!close_reason_) flush();
+}
+
+void Link::flush() {
+  write_wants_read_ = false;
+  while (unsent()) {
+    const IoResult result = channel_->write(std::string_view(out_).substr(out_sent_));
+    if (result.io == Io::done) {
+      out_sent_ += result.bytes;
+      continue;
+    }
+    write_wants_read_ = result.io == Io::wants_read;
+    if (result.io == Io::ended || result.io == Io::failed) break_off(channel_->last_error());
+    break;
+  }
+  if (!unsent()) {
+    out_.clear();
+    out_sent_ = 0;
+    if (out_.capacity() > out_bytes_kept) out_.shrink_to_fit();
+  }
+  update_interest();
+}
+
+void Link::refuse_copy() {
+  FrontendWriter writer(out_);
+  writer.copy_fail("COPY is not supported");
+  writer.sync();
+  flush();
+}
+
+void Link::set_paused(bool paused) {
+  if (paused_ == paused) return;
+  paused_ = paused;
+  if (!paused) soon();
+  update_interest();
+}
+
+void Link::update_interest() {
+  if (watch_ == nullptr) return;
+  watch_->set_interest(!paused_, (unsent() && !write_wants_read_) || read_wants_write_);
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,203 @@
+// Link: one open connection to PostgreSQL: its socket, its request queue, what it remembers.
+//
+//   starting -> idle <-> leased        leased -> cleaning -> idle
+//               idle <-> checking      any -> closed
+//
+// starting: a first Sync, the database's init SQL, the names of its types, one after another.
+// leased: a holder submits requests; the link itself only moves bytes. cleaning: the holder is
+// gone; what runs is cancelled, what is open is rolled back, within cleanup_timeout, or the link is
+// closed. checking: an empty query after a long rest. A link becomes idle only when its queue is
+// empty, no cancel is in flight and the server has said the ready status that the host expects.
+//
+// Owned by its host (a pool or a sandbox), which destroys it at the end of the turn after
+// on_link_closed. Loop thread only. The host and the holder are called from the loop, never inside
+// a call into the link; except that release() may call on_link_idle, where the link is clean.
+//
+// A cancel request is not over when it was sent: it may strike a moment later. So the link waits
+// until its queue is empty, then asks for one more ready status; only then it is quiet again.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/log.h"
+#include "backends/postgres/channel.h"
+#include "backends/postgres/link_settings.h"
+#include "backends/postgres/request_queue.h"
+#include "backends/postgres/statement_cache.h"
+#include "backends/reactor.h"
+#include "protocol/postgres/backend.h"
+#include "protocol/postgres/scanner.h"
+
+namespace based::postgres {
+
+class Link;
+
+// Why a link was closed, as its holder must tell it: 08006 and the reason, or the server's own last
+// words.
+class LinkHolder {
+ public:
+  virtual ~LinkHolder() = default;
+  virtual void on_link_lost(const Error& reason) = 0;
+  // The cancel that the holder asked for can strike nothing any more; the queue is empty.
+  virtual void on_cancel_over() = 0;
+};
+
+// A few statements of Based's own, in one Sync group. Their rows are given to `on_row`.
+struct Chore {
+  std::vector<std::string> texts;
+  std::function<void(const std::vector<Cell>& row)> on_row;     // may be empty
+  std::function<void(const std::optional<Error>& error)> then;  // may be empty
+  bool of_holder = false;  // the callbacks end when the holder releases the link
+};
+
+class LinkHost {
+ public:
+  virtual ~LinkHost() = default;
+  // It is idle now: started, clean again, or checked.
+  virtual void on_link_idle(Link& link) = 0;
+  // It is closed and will not call any more. `was_started`: it had been idle before.
+  virtual void on_link_closed(Link& link, const Error& reason, bool was_started) = 0;
+  // What brings the link back from whatever its last holder left. An error in it closes the link.
+  virtual std::vector<Chore> cleaning_chores(Link& link) = 0;
+  // The ready status between two holders: 'I', or 'T' inside a root transaction.
+  virtual char rest_status() const = 0;
+};
+
+struct LinkLimits {
+  Duration start_timeout{};    // for everything in `starting`
+  Duration cleanup_timeout{};  // for cleaning, checking, and for a cancel to be over
+  std::size_t statements_cached_max = 0;
+  std::size_t message_bytes_max = 0;
+};
+
+enum class LinkState : std::uint8_t { starting, idle, leased, cleaning, checking, closed };
+
+// in_flight: a helper thread is at it. striking: it was sent, and may strike what still runs.
+// proving: the queue was empty, and the server is asked once more.
+enum class CancelState : std::uint8_t { none, in_flight, striking, proving };
+
+class Link final {
+ public:
+  Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits, LinkHost& host,
+       Reactor& reactor, Log& log);
+  ~Link();
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  // --- the host's side
+  void start(std::vector<Chore> chores);
+  // REQUIRES idle. False: it is broken and closes soon; take another.
+  bool lease(LinkHolder& holder);
+  void check();  // REQUIRES idle
+  // Closes at once; on_link_closed follows from the loop. `reason` is what a holder hears.
+  void close(Error reason);
+
+  // --- the holder's side. REQUIRES leased to this holder.
+  // Messages are appended to out(), then submitted with what they must bring.
+  std::string& out() { return out_; }
+  void submit(Request request);
+  void run_chore(Chore chore);
+  // Asks for the running statement to be cancelled. No effect while one is in flight.
+  void cancel();
+  void set_paused(bool paused);
+  // Sends CopyFail and a Sync for it: the answer to CopyInResponse, which had swallowed ours.
+  void refuse_copy();
+  // Gives the link back. It is idle in a moment where it is clean, else it is cleaned first.
+  void release();
+  // The requester is going: its replies are swallowed from now on.
+  void forget(const Requester* requester);
+
+  // --- what everybody may ask
+  std::uint64_t id() const { return id_; }
+  LinkState state() const { return state_; }
+  char status() const { return status_; }  // the last ReadyForQuery's
+  bool quiet() const { return queue_.empty() && cancel_ == CancelState::none; }
+  CancelState cancel_state() const { return cancel_; }
+  bool unsent() const { return out_sent_ < out_.size(); }
+  StatementCache& statements() { return statements_; }
+  LinkSettings& settings() { return settings_; }
+  const LinkSettings& settings() const { return settings_; }
+  // Must texts be checked: is the server's or the client's encoding not UTF-8?
+  bool check_utf8() const { return check_utf8_; }
+  TimePoint opened_at() const { return opened_at_; }
+  TimePoint idle_since() const { return idle_since_; }  // proven alive then
+  TimePoint used_at() const { return used_at_; }        // last given back by a holder
+  std::string describe() const;                         // "link 7 (server process 4711)"
+
+ private:
+  class ChoreRun;
+
+  void transition(LinkState to, std::string_view why);
+  void finish_chore(ChoreRun* run, const std::optional<Error>& error);
+  void continue_pending();
+  void advance_cancel();
+  void send_cancel();
+
+  void on_descriptor(Reactor::Ready ready);
+  void flush();
+  bool read_once();
+  void read();
+  void deliver();
+  void take(const Piece& piece);
+  void take_reply(const Piece& piece);
+  void take_unasked(const Piece& piece);
+  void note_last_words(const Piece& piece);
+  void update_interest();
+  void soon();
+  void on_soon();
+  void on_deadline();
+  void on_cancelled(bool sent);
+  void break_off(std::string_view why);
+  void finish_closing();
+
+  std::uint64_t id_;
+  std::int32_t process_id_ = 0;
+  LinkLimits limits_;
+  LinkHost& host_;
+  Reactor& reactor_;
+  Log& log_;
+  std::unique_ptr<Channel> channel_;
+  std::unique_ptr<Reactor::Watch> watch_;
+  std::unique_ptr<Reactor::Timer> deadline_;
+  std::unique_ptr<Reactor::Timer> cancel_deadline_;
+  std::unique_ptr<Reactor::Timer> cancel_again_;
+  Duration cancel_pause_{};
+  std::unique_ptr<Reactor::Timer> soon_;
+
+  LinkState state_ = LinkState::starting;
+  LinkHolder* holder_ = nullptr;
+  MessageScanner scanner_;
+  RequestQueue queue_;
+  std::string out_;
+  std::size_t out_sent_ = 0;
+  std::deque<Chore> pending_;  // of starting, cleaning, checking: one after another
+  std::vector<std::unique_ptr<ChoreRun>> chores_;  // submitted
+
+  StatementCache statements_;
+  LinkSettings settings_;
+  char status_ = 'I';
+  bool started_ = false;
+  bool check_utf8_ = false;
+  bool cleaning_asked_ = false;  // the host's chores of this cleaning are in pending_
+  bool ended_ = false;           // the server has closed its side
+  CancelState cancel_ = CancelState::none;
+  bool paused_ = false;
+  bool write_wants_read_ = false;
+  bool read_wants_write_ = false;
+  Requester* large_requester_ = nullptr;  // of a message that comes in parts
+  Expectation large_expectation_;
+  std::optional<Error> close_reason_;  // to be closed, from the loop
+  std::optional<Error> last_words_;    // the server's FATAL
+  TimePoint opened_at_;
+  TimePoint idle_since_;
+  TimePoint used_at_;
+};
+
+}  // namespace based::postgres

@@ -1,0 +1,201 @@
+// The receiving half of Link: from bytes to requesters, and the end.
+#include <utility>
+
+#include "backends/postgres/chore_run.h"
+#include "backends/postgres/link.h"
+#include "backends/postgres/server_error.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr int reads_per_event = 8;
+
+}  // namespace
+
+void Link::on_descriptor(Reactor::Ready ready) {
+  if (state_ == LinkState::closed) return;
+  if (ready.failed) return break_off("its socket is broken");
+  if (ready.writable || write_wants_read_) flush();
+  if (ready.readable || read_wants_write_) read();
+  if (close_reason_) finish_closing();
+}
+
+// Reads once; true: something came, or the stream has ended.
+bool Link::read_once() {
+  const IoResult result = channel_->read(scanner_.space());
+  read_wants_write_ = result.io == Io::wants_write;
+  switch (result.io) {
+    case Io::done:
+      scanner_.filled(result.bytes);
+      return true;
+    case Io::wants_read:
+    case Io::wants_write:
+      return false;
+    case Io::ended:
+      ended_ = true;
+      return true;
+    case Io::failed:
+      break_off(channel_->last_error());
+      return true;
+  }
+  return false;
+}
+
+// Bounded, so that one large result does not keep the loop from the others.
+void Link::read() {
+  bool more = true;
+  for (int i = 0; i < reads_per_event && more; ++i) {
+    more = !paused_ && !ended_ && !close_reason_ && read_once();
+    deliver();
+  }
+  if (more && !ended_) soon();
+  update_interest();
+}
+
+void Link::deliver() {
+  Piece piece;
+  while (!paused_ && !close_reason_ && state_ != LinkState::closed) {
+    switch (scanner_.next(piece)) {
+      case Scan::need_more:
+        if (ended_) break_off("the server has closed it");
+        return;
+      case Scan::broken:
+        return break_off("the server sent an impossible message length");
+      case Scan::piece:
+        take(piece);
+    }
+  }
+}
+
+void Link::take(const Piece& piece) {
+  if (!piece.first) {
+    if (large_requester_ == nullptr) return;
+    const Flow flow = large_requester_->on_reply({.type = piece.type,
+                                                  .body = piece.bytes,
+                                                  .whole = false,
+                                                  .last = piece.last,
+                                                  .expectation = &large_expectation_});
+    if (flow == Flow::pause) set_paused(true);
+    return;
+  }
+  large_requester_ = nullptr;
+  switch (piece.type) {
+    case reply::notice:
+    case reply::notification:
+    case reply::parameter_status:
+      return take_unasked(piece);
+    case reply::error:
+      if (!piece.whole()) return break_off("the server sent an error without end");
+      note_last_words(piece);
+      if (queue_.empty()) return break_off("the server has closed it");
+      return take_reply(piece);
+    default:  // the queue knows which replies there can be
+      return take_reply(piece);
+  }
+}
+
+void Link::take_unasked(const Piece& piece) {
+  if (!piece.whole()) return;
+  if (piece.type == reply::parameter_status) {
+    ParameterStatus parameter;
+    if (!decode_parameter_status(piece.bytes, parameter)) return break_off("a bad ParameterStatus");
+    if (parameter.name == "client_encoding" && parameter.value != "UTF8") check_utf8_ = true;
+  } else if (piece.type == reply::notice) {
+    Requester* head = queue_.head();
+    if (head != nullptr) head->on_reply({.type = piece.type, .body = piece.bytes});
+  }
+}
+
+void Link::note_last_words(const Piece& piece) {
+  ErrorFields fields;
+  if (decode_error(piece.bytes, fields) && fields.fatal()) last_words_ = server_error(fields, {});
+}
+
+void Link::take_reply(const Piece& piece) {
+  for (;;) {
+    RequestQueue::Match match;
+    switch (queue_.accept(piece.type, match)) {
+      case RequestQueue::Verdict::mismatch:
+        return break_off("the server sent '" + std::string(1, piece.type) +
+                         "' where it should not have");
+      case RequestQueue::Verdict::synthesised:
+        if (match.requester != nullptr)
+          match.requester->on_reply({.expectation = match.expectation});
+        continue;
+      case RequestQueue::Verdict::finished:
+        if (!piece.whole() || !decode_ready(piece.bytes, status_)) {
+          return break_off("the server sent a bad ReadyForQuery");
+        }
+        if (match.requester != nullptr) match.requester->on_ready(status_);
+        advance_cancel();
+        return continue_pending();
+      case RequestQueue::Verdict::deliver:
+        break;
+    }
+    if (match.requester == nullptr) return;
+    if (!piece.whole()) {
+      large_requester_ = match.requester;
+      large_expectation_ = *match.expectation;
+    }
+    const Flow flow = match.requester->on_reply({.type = piece.type,
+                                                 .body = piece.bytes,
+                                                 .whole = piece.whole(),
+                                                 .last = piece.last,
+                                                 .expectation = match.expectation});
+    if (flow == Flow::pause && state_ == LinkState::leased) set_paused(true);
+    return;
+  }
+}
+
+// --- the end
+
+void Link::soon() { soon_->arm(reactor_.now()); }
+
+void Link::on_soon() {
+  if (state_ == LinkState::closed) return;
+  deliver();
+  if (!close_reason_ && !paused_) read();
+  if (close_reason_) finish_closing();
+}
+
+void Link::on_deadline() {
+  if (state_ == LinkState::closed) return;
+  close_reason_ = Error::make(sqlstate::connection_failure,
+                              state_ == LinkState::starting
+                                  ? "a new connection was not ready in time"
+                                  : "the server did not bring the connection back in time");
+  finish_closing();
+}
+
+void Link::break_off(std::string_view why) {
+  if (!close_reason_) {
+    close_reason_ = last_words_
+                        ? *last_words_
+                        : Error::make(sqlstate::connection_failure,
+                                      "the connection to PostgreSQL was lost: " + std::string(why));
+  }
+  soon();
+}
+
+void Link::close(Error reason) {
+  if (state_ == LinkState::closed) return;
+  if (!close_reason_) close_reason_ = std::move(reason);
+  soon();
+}
+
+void Link::finish_closing() {
+  transition(LinkState::closed, close_reason_->message);
+  cancel_deadline_->disarm();
+  cancel_again_->disarm();
+  soon_->disarm();
+  watch_.reset();
+  channel_.reset();
+  queue_.clear();
+  chores_.clear();
+  LinkHolder* holder = std::exchange(holder_, nullptr);
+  if (holder != nullptr) holder->on_link_lost(*close_reason_);
+  host_.on_link_closed(*this, *close_reason_, started_);
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,361 @@
+#include "backends/postgres/postgres_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/parameters.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::string_view timeout_reason = "canceling statement due to statement timeout";
+
+TransactionStatus plain_status(char status) {
+  return status == 'I'   ? TransactionStatus::idle
+         : status == 'T' ? TransactionStatus::open
+                         : TransactionStatus::failed;
+}
+
+}  // namespace
+
+PostgresSession::PostgresSession(SessionContext& context, SessionOptions options,
+                                 SessionListener& listener)
+    : context_(context), options_(std::move(options)), listener_(listener) {
+  adopt_settings();
+}
+
+PostgresSession::~PostgresSession() {
+  if (state_ == State::waiting) context_.leases.withdraw(*this);
+  let_go();
+}
+
+void PostgresSession::let_go() {
+  if (link_ == nullptr) return;
+  Link& link = *std::exchange(link_, nullptr);
+  if (run_) link.forget(run_.get());
+  link.release();
+}
+
+std::string PostgresSession::describe() const {
+  std::string text = "session " + std::to_string(options_.session_id);
+  if (!options_.label.empty()) text += " (" + options_.label + ")";
+  if (!options_.client.empty()) text += " of " + options_.client;
+  return text;
+}
+
+void PostgresSession::transition(State to) {
+  state_ = to;
+  if (timer_) timer_->disarm();
+}
+
+void PostgresSession::arm(Duration from_now) {
+  if (!timer_) timer_ = context_.reactor.make_timer([this] { on_timer(); });
+  timer_->arm(context_.reactor.now() + from_now);
+}
+
+// --- a unit begins
+
+void PostgresSession::adopt_settings() {
+  settings_ = context_.base_settings;
+  if (profile_) {
+    for (const auto& [name, value] : profile_->settings) settings_[name] = value;
+  }
+  if (options_.read_only) settings_["default_transaction_read_only"] = "on";
+  fingerprint_ = fingerprint(settings_);
+}
+
+void PostgresSession::submit(Unit unit) {
+  INVARIANT(state_ == State::idle || state_ == State::resting);
+  if (unit.profile != profile_) {
+    profile_ = unit.profile;
+    adopt_settings();
+  }
+  retried_ = false;
+  held_before_ = link_ != nullptr;
+  const Result<void> checked = check_unit(unit);
+  const Duration most = context_.lease_timeout;
+  queue_deadline_ = context_.reactor.now() + most;
+  if (unit.queue_deadline != TimePoint()) {
+    queue_deadline_ = std::min(queue_deadline_, unit.queue_deadline);
+  }
+  run_ = std::make_unique<UnitRun>(std::move(unit), context_.types, context_.seen, *this);
+  if (!checked) return fail_soon(checked.error());
+  if (link_ != nullptr) return begin();
+  acquire();
+}
+
+void PostgresSession::acquire() {
+  transition(State::waiting);
+  if (std::optional<Error> refused = context_.leases.acquire(*this, queue_deadline_)) {
+    fail_soon(*std::move(refused));
+  }
+}
+
+void PostgresSession::on_lease(Link& link) {
+  link_ = &link;
+  begin();
+}
+
+void PostgresSession::on_lease_refused(const Error& reason) {
+  UnitOutcome outcome;
+  outcome.error = reason;
+  outcome.phase = UnitPhase::queue;
+  finish(std::move(outcome));
+}
+
+void PostgresSession::begin() {
+  status_before_ = link_->status();
+  if (run_->unit().pin && !pinned_) {
+    pinned_ = true;
+    context_.leases.pin(*link_);
+  }
+  if (!run_->unit().steps.empty()) {
+    context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
+  }
+  std::vector<std::string> texts = link_->settings().difference(settings_);
+  if (texts.empty()) return run();
+  transition(State::synchronising);
+  arm(context_.settings_timeout);
+  if (context_.rooted) {  // an error must not take the root with it
+    texts.insert(texts.begin(), "SAVEPOINT _based_settings");
+    texts.push_back("RELEASE SAVEPOINT _based_settings");
+  }
+  link_->run_chore({.texts = std::move(texts),
+                    .then = [this](const std::optional<Error>& error) { on_synchronised(error); },
+                    .of_holder = true});
+}
+
+void PostgresSession::on_synchronised(const std::optional<Error>& error) {
+  if (!error && !run_->cancelled()) {
+    link_->settings().became(settings_, link_->status() != 'I');
+    return run();
+  }
+  Error reason =
+      error ? *error : Error::make(sqlstate::query_canceled, "the request was cancelled");
+  reason.executed = Executed::no;
+  if (error) {
+    reason.position.reset();
+    link_->settings().rolled_back();
+    if (context_.rooted) {
+      link_->run_chore({.texts = {"ROLLBACK TO SAVEPOINT _based_settings",
+                                  "RELEASE SAVEPOINT _based_settings"}});
+    }
+  } else {
+    link_->settings().became(settings_, link_->status() != 'I');
+  }
+  UnitOutcome outcome;
+  outcome.error = std::move(reason);
+  outcome.phase = UnitPhase::queue;
+  finish(std::move(outcome));
+}
+
+void PostgresSession::run() {
+  transition(State::running);
+  if (run_->unit().statement_timeout > Duration::zero()) arm(run_->unit().statement_timeout);
+  run_->send_unit(*link_, fingerprint_);
+}
+
+void PostgresSession::on_step_over() {
+  const Duration timeout = run_->unit().statement_timeout;
+  if (state_ == State::running && timeout > Duration::zero() && !run_->cancelled()) arm(timeout);
+}
+
+// --- a unit ends
+
+void PostgresSession::on_group_over() {
+  group_ = state_;
+  if (link_->cancel_state() != CancelState::none) {
+    transition(State::settling);  // it must not strike what comes next
+    return;
+  }
+  continue_after_group();
+}
+
+void PostgresSession::on_cancel_over() {
+  if (state_ == State::settling) continue_after_group();
+}
+
+void PostgresSession::continue_after_group() {
+  const char status = link_->status();
+  const bool failed = run_->error().has_value();
+  if (group_ == State::running && failed && status != 'I' &&
+      !run_->unit().envelope.recovery.empty()) {
+    transition(State::recovering);
+    arm(context_.settings_timeout);
+    return run_->send_recovery(*link_, fingerprint_);
+  }
+  if (run_->may_run_again() && !retried_ && failed && status == status_before_ &&
+      status == (context_.rooted ? 'T' : 'I')) {
+    retried_ = true;
+    return run();
+  }
+  UnitOutcome outcome;
+  outcome.error = run_->error();
+  outcome.phase = run_->phase();
+  outcome.step = run_->step();
+  finish(std::move(outcome));
+}
+
+// Tells the outcome; what the link says of the transaction is added here. The last thing done.
+void PostgresSession::finish(UnitOutcome outcome) {
+  // What was never sent has changed nothing.
+  const bool unsent = outcome.error && outcome.phase == UnitPhase::queue;
+  const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
+  transition(State::idle);
+  if (link_ != nullptr) {
+    const char status = link_->status();
+    outcome.transaction = plain_status(status);
+    bool keep = keep_lease || pinned_ || status != 'I';
+    if (context_.rooted) {
+      keep = keep_lease && status != 'I';
+      if (status == 'I') outcome.transaction = TransactionStatus::lost;
+      if (status != 'I' && !keep_lease) outcome.transaction = TransactionStatus::idle;
+    }
+    outcome.lease_held = keep;
+    if (keep) {
+      const Duration own = options_.idle_in_transaction;
+      const Duration rest = own > Duration::zero() ? own : context_.idle_in_transaction;
+      transition(State::resting);
+      if (status != 'I' && rest > Duration::zero()) arm(rest);
+    } else {
+      let_go();
+    }
+  }
+  if (outcome.error) {
+    const Sqlstate code = outcome.error->sqlstate;
+    const bool conflict = code == sqlstate::serialization_failure || code.text() == "40P01";
+    if (conflict && outcome.transaction == TransactionStatus::idle && status_before_ == 'I') {
+      outcome.error->retryable = true;
+    }
+  }
+  const std::unique_ptr<UnitRun> finished = std::move(run_);
+  finished->unit().sink->on_done(std::move(outcome));
+}
+
+void PostgresSession::fail_soon(Error error) {
+  failure_ = std::move(error);
+  transition(State::failing);
+  arm(Duration::zero());
+}
+
+void PostgresSession::on_link_lost(const Error& reason) {
+  link_ = nullptr;
+  pinned_ = false;
+  if (state_ == State::resting) {
+    transition(State::idle);
+    Error lost = lost_error(reason);
+    listener_.on_lease_lost(lost);
+    return;
+  }
+  if (state_ == State::failing) return;  // its unit was never sent; it hears its own error
+  const char rest = context_.rooted ? 'T' : 'I';
+  const bool had_transaction = status_before_ != rest;
+  if (state_ == State::synchronising && !had_transaction && !context_.rooted && !retried_ &&
+      !run_->cancelled()) {
+    retried_ = true;  // nothing was done yet
+    return acquire();
+  }
+  UnitOutcome outcome;
+  outcome.error = lost_error(reason);
+  outcome.phase = state_ == State::synchronising ? UnitPhase::queue : UnitPhase::step;
+  if (state_ != State::synchronising && run_->error()) {
+    outcome.phase = run_->phase();
+    outcome.step = run_->step();
+  }
+  const bool lost = had_transaction || context_.rooted || run_->unit().keep_lease;
+  outcome.transaction = lost ? TransactionStatus::lost : TransactionStatus::idle;
+  finish(std::move(outcome));
+}
+
+Error PostgresSession::lost_error(const Error& reason) const {
+  Error error = reason;
+  if (error.sqlstate.klass() != "08") {
+    error.detail =
+        "The server said: " + reason.message + " (" + std::string(reason.sqlstate.text()) + ")";
+    error.message = "the connection to PostgreSQL was lost: " + reason.message;
+    error.sqlstate = sqlstate::connection_failure;
+  }
+  error.scope = ErrorScope::transaction;
+  error.executed = Executed::no;
+  if (state_ == State::resting || state_ == State::synchronising || !run_) return error;
+  if (run_->error() && !run_->fatal()) return *run_->error();  // it was lost after the answer
+  if (run_->commit_unanswered()) {
+    error.sqlstate = sqlstate::transaction_resolution_unknown;
+    error.message += "; whether the transaction was committed is not known";
+    error.executed = Executed::unknown;
+  } else if (!run_->error() || run_->error()->executed != Executed::no) {
+    error.executed = Executed::unknown;
+  }
+  if (run_->cancelled() && !run_->fatal()) {
+    error.sqlstate = sqlstate::query_canceled;
+    error.message = "the request was cancelled, and " + error.message;
+  }
+  return error;
+}
+
+// --- from outside
+
+void PostgresSession::cancel(std::string_view reason) {
+  switch (state_) {
+    case State::waiting: {
+      context_.leases.withdraw(*this);
+      fail_soon(Error::make(sqlstate::query_canceled, std::string(reason)));
+      break;
+    }
+    case State::synchronising:
+      run_->note_cancel(reason);
+      break;
+    case State::running:
+      if (run_->cancelled()) break;
+      run_->note_cancel(reason);
+      if (timer_) timer_->disarm();
+      link_->set_paused(false);
+      link_->cancel();
+      break;
+    case State::idle:
+    case State::resting:
+    case State::settling:
+    case State::recovering:
+    case State::failing:
+      break;
+  }
+}
+
+void PostgresSession::resume() {
+  if (link_ != nullptr && state_ == State::running) link_->set_paused(false);
+}
+
+void PostgresSession::on_timer() {
+  switch (state_) {
+    case State::running:
+      return cancel(timeout_reason);
+    case State::synchronising:
+    case State::recovering:
+      return link_->close(Error::make(sqlstate::connection_failure,
+                                      "the server did not answer a setting or rollback in time"));
+    case State::resting:
+      return on_rested_too_long();
+    case State::failing: {
+      UnitOutcome outcome;
+      outcome.error = std::exchange(failure_, std::nullopt);
+      outcome.phase = UnitPhase::queue;
+      return finish(std::move(outcome));
+    }
+    case State::idle:
+    case State::waiting:
+    case State::settling:
+      break;
+  }
+}
+
+void PostgresSession::on_rested_too_long() {
+  let_go();
+  pinned_ = false;
+  transition(State::idle);
+  listener_.on_lease_lost(Error::make(sqlstate::idle_in_transaction_session_timeout,
+                                      "the transaction was rolled back: it was idle for too long")
+                              .with_scope(ErrorScope::transaction));
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,107 @@
+// PostgresSession: a session's half on PostgreSQL: the lease it may hold and the unit in flight.
+//
+//   idle -> waiting -> synchronising -> running -> [settling] -> [recovering] -> idle | resting
+//   resting: a lease and no unit. failing: an error waits to be told from the loop.
+//
+// Nothing is held before the first unit; BEGIN travels with it. Settings that the link lacks go
+// ahead in a group of their own. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backends/database.h"
+#include "backends/log.h"
+#include "backends/postgres/lease_source.h"
+#include "backends/postgres/unit_run.h"
+
+namespace based::postgres {
+
+// What the sessions of one database share. Outlives them.
+struct SessionContext {
+  LeaseSource& leases;
+  TypeCatalogue& types;
+  SeenTexts& seen;
+  Reactor& reactor;
+  Log& log;
+  bool rooted = false;
+  Duration lease_timeout{};        // the longest wait for a lease
+  Duration settings_timeout{};     // for the settings to be accepted
+  Duration idle_in_transaction{};  // zero: no limit
+  Settings base_settings;          // what every link is given when it is opened
+};
+
+class PostgresSession final : public BackendSession,
+                              public LeaseWaiter,
+                              public LinkHolder,
+                              public UnitRun::Owner {
+ public:
+  PostgresSession(SessionContext& context, SessionOptions options, SessionListener& listener);
+  ~PostgresSession() override;
+
+  void submit(Unit unit) override;
+  void cancel(std::string_view reason) override;
+  void resume() override;
+
+ private:
+  enum class State : std::uint8_t {
+    idle,
+    waiting,
+    synchronising,
+    running,
+    settling,
+    recovering,
+    resting,
+    failing,
+  };
+
+  // LeaseWaiter
+  void on_lease(Link& link) override;
+  void on_lease_refused(const Error& reason) override;
+  LinkHolder& holder() override { return *this; }
+  const Settings& wanted_settings() const override { return settings_; }
+  std::string describe() const override;
+  // LinkHolder
+  void on_link_lost(const Error& reason) override;
+  void on_cancel_over() override;
+  // UnitRun::Owner
+  void on_group_over() override;
+  void on_step_over() override;
+
+  void transition(State to);
+  void adopt_settings();
+  void acquire();
+  void begin();
+  void on_synchronised(const std::optional<Error>& error);
+  void run();
+  void continue_after_group();
+  void finish(UnitOutcome outcome);
+  void fail_soon(Error error);
+  Error lost_error(const Error& reason) const;
+  void on_timer();
+  void on_rested_too_long();
+  void let_go();
+  void arm(Duration from_now);
+
+  SessionContext& context_;
+  SessionOptions options_;
+  SessionListener& listener_;
+  State state_ = State::idle;
+  Link* link_ = nullptr;
+  std::unique_ptr<UnitRun> run_;
+  std::unique_ptr<Reactor::Timer> timer_;  // of the state
+  ProfileRef profile_;                     // of settings_
+  Settings settings_;
+  std::string fingerprint_;
+  TimePoint queue_deadline_;
+  char status_before_ = 'I';
+  State group_ = State::running;  // what settling interrupted
+  std::optional<Error> failure_;  // of failing
+  bool pinned_ = false;
+  bool retried_ = false;
+  bool held_before_ = false;  // the unit came while the session held a lease
+};
+
+}  // namespace based::postgres

@@ -1,0 +1,334 @@
+#include "backends/postgres/unit_run.h"
+
+#include <limits>
+#include <utility>
+
+#include "backends/postgres/parameters.h"
+#include "backends/postgres/server_error.h"
+
+namespace based::postgres {
+namespace {
+
+// Execute's row limit is an int32; a larger one is as good as none.
+std::uint32_t row_limit(std::uint64_t max_rows) {
+  constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
+  return max_rows > most ? 0 : static_cast<std::uint32_t>(max_rows);
+}
+
+// Worth a name on the server: what is planned, and what Based itself says again and again.
+bool is_preparable(UnitPhase phase, StatementKind kind) {
+  return phase != UnitPhase::step || kind == StatementKind::read || kind == StatementKind::write;
+}
+
+// The first word, for a statement that stopped at its row limit and so has no tag.
+std::string first_word(std::string_view text) {
+  std::string word;
+  for (const char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !word.empty()) break;
+    if (letter) word.push_back(c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c);
+  }
+  return word;
+}
+
+bool counts_changes(std::string_view command) {
+  return command == "INSERT" || command == "UPDATE" || command == "DELETE" || command == "MERGE";
+}
+
+}  // namespace
+
+UnitRun::UnitRun(Unit unit, TypeCatalogue& types, SeenTexts& seen, Owner& owner)
+    : unit_(std::move(unit)), types_(types), seen_(seen), owner_(owner) {}
+
+// --- sending
+
+void UnitRun::add(UnitPhase phase, const std::vector<StatementRef>& statements) {
+  for (std::uint32_t i = 0; i < statements.size(); ++i) {
+    items_.push_back({.phase = phase, .index = i, .statement = statements[i].get()});
+  }
+}
+
+void UnitRun::send_unit(Link& link, std::string_view settings) {
+  items_.clear();
+  error_.reset();
+  local_error_.reset();
+  phase_ = UnitPhase::done;
+  add(UnitPhase::prologue, unit_.envelope.prologue);
+  for (std::uint32_t i = 0; i < unit_.steps.size(); ++i) {
+    const Step& step = unit_.steps[i];
+    items_.push_back({.phase = UnitPhase::step,
+                      .index = i,
+                      .statement = step.statement.get(),
+                      .parameters = step.parameters.views(),
+                      .types = parameter_types(step.parameters.views()),
+                      .max_rows = step.max_rows});
+  }
+  add(UnitPhase::epilogue, unit_.envelope.epilogue);
+  send(link, settings);
+}
+
+void UnitRun::send_recovery(Link& link, std::string_view settings) {
+  items_.clear();
+  add(UnitPhase::recovery, unit_.envelope.recovery);
+  send(link, settings);
+}
+
+void UnitRun::send(Link& link, std::string_view settings) {
+  link_ = &link;
+  answered_ = 0;
+  stale_ = false;
+  group_failed_ = false;
+  StatementCache& cache = link.statements();
+  cache.begin_group();
+  std::vector<std::string> closes = cache.take_closable();
+  for (Item& item : items_) choose_name(item, cache, settings, closes);
+  Request request{.requester = this};
+  FrontendWriter writer(link.out());
+  for (const std::string& name : closes) {  // first: behind an error they would be skipped
+    writer.close_statement(name);
+    request.expected.push_back({.what = Expect::close, .fate = Fate::swallow});
+  }
+  for (std::uint32_t i = 0; i < items_.size(); ++i) write(items_[i], i, writer, request);
+  writer.sync();
+  link.submit(std::move(request));
+}
+
+void UnitRun::choose_name(Item& item, StatementCache& cache, std::string_view settings,
+                          std::vector<std::string>& closes) {
+  const std::string& text = item.statement->text;
+  if (cache.entries_max() == 0 || !is_preparable(item.phase, item.statement->kind)) return;
+  if (StatementCache::Entry* entry = cache.find(text, item.types, settings)) {
+    item.name = entry->name;
+    item.parse = false;
+    return;
+  }
+  if (item.phase == UnitPhase::step && !seen_.seen(text)) return;
+  if (cache.full()) {
+    const std::optional<std::string> evicted = cache.evict();
+    if (!evicted) return;
+    closes.push_back(*evicted);
+  }
+  if (StatementCache::Entry* entry = cache.add(text, item.types, settings)) item.name = entry->name;
+}
+
+void UnitRun::write(const Item& item, std::uint32_t number, FrontendWriter& writer,
+                    Request& request) {
+  const auto expect = [&](Expect what, Fate fate) {
+    request.expected.push_back({.what = what, .fate = fate, .phase = item.phase, .index = number});
+  };
+  if (item.parse) {
+    writer.parse(item.name, item.statement->text, item.types);
+    expect(Expect::parse, item.name.empty() ? Fate::swallow : Fate::forward);
+  }
+  write_bind(writer, item.name, item.parameters);
+  expect(Expect::bind, Fate::swallow);
+  if (item.phase == UnitPhase::step) {
+    writer.describe_portal("");
+    expect(Expect::describe_portal, Fate::forward);
+  }
+  writer.execute("", row_limit(item.max_rows));
+  expect(Expect::execute, Fate::forward);
+  // Otherwise the server keeps the answer until the group ends, and no step's start is known.
+  const bool timed = unit_.statement_timeout > Duration::zero() && unit_.steps.size() > 1;
+  if (timed && item.phase == UnitPhase::step) writer.flush();
+}
+
+// --- receiving
+
+Flow UnitRun::on_reply(const Reply& reply) {
+  if (reply.type == reply::notice) {
+    if (!on_notice(reply)) unreadable("a notice");
+    return Flow::more;
+  }
+  if (reply.type == reply::error) {
+    if (!on_error(reply)) unreadable("an error");
+    return Flow::more;
+  }
+  Item& item = items_[reply.expectation->index];
+  switch (reply.type) {
+    case reply::parse_complete:
+      link_->statements().parsed(item.name);
+      break;
+    case reply::row_description:
+    case reply::no_data:
+      if (!on_description(reply, item)) unreadable("a RowDescription");
+      break;
+    case reply::data_row:
+      return on_row(reply, item);
+    case reply::copy_in:
+      link_->refuse_copy();
+      [[fallthrough]];
+    case reply::copy_out:
+      fail_locally(Error::make(sqlstate::feature_not_supported, "COPY is not supported yet"), item);
+      break;
+    case reply::command_complete:
+    case reply::empty_query:
+    case reply::portal_suspended:
+      if (!on_complete(reply, item)) unreadable("a CommandComplete");
+      break;
+    default:  // COPY data that nobody asked for: swallowed
+      break;
+  }
+  return Flow::more;
+}
+
+bool UnitRun::on_description(const Reply& reply, const Item& item) {
+  rows_ = 0;
+  if (reply.type == reply::no_data) {
+    reader_.describe_nothing();
+    return true;
+  }
+  const auto name_of = [this](std::uint32_t oid) {
+    const std::string_view name = types_.find(oid);
+    if (name.empty()) types_.miss(oid);
+    return name;
+  };
+  if (!reply.whole || !reader_.describe(reply.body, name_of)) return false;
+  told_ = true;
+  unit_.sink->on_columns(item.index, reader_.columns());
+  return true;
+}
+
+Flow UnitRun::on_row(const Reply& reply, const Item& item) {
+  if (local_error_ || item.phase != UnitPhase::step) return Flow::more;
+  if (!reply.whole) {
+    fail_locally(Error::make(sqlstate::program_limit_exceeded, "a row of the result is too large"),
+                 item);
+    link_->cancel();
+    return Flow::more;
+  }
+  if (!reader_.read(reply.body, link_->check_utf8())) {
+    unreadable("a row");
+    return Flow::more;
+  }
+  ++rows_;
+  const Flow flow = unit_.sink->on_row(item.index, reader_.row());
+  return cancelled() ? Flow::more : flow;
+}
+
+bool UnitRun::on_complete(const Reply& reply, Item& item) {
+  ++answered_;
+  item.done = true;
+  StepResult result;
+  CommandTag tag;
+  std::string word;
+  if (reply.type == reply::command_complete) {
+    if (!decode_command_complete(reply.body, tag)) return false;
+    on_tag(tag.command);
+    result.tag = tag.command;
+    const bool into = tag.command == "SELECT" && !reader_.has_columns();  // CREATE TABLE AS
+    if (counts_changes(tag.command) || into) result.affected = tag.count;
+  } else if (reply.type == reply::portal_suspended) {
+    word = first_word(item.statement->text);
+    result.tag = word;
+    result.truncated = true;
+  }
+  if (item.phase != UnitPhase::step) return true;
+  if (!local_error_) {
+    result.rows = rows_;
+    told_ = true;
+    unit_.sink->on_step_done(item.index, result);
+  }
+  reader_.describe_nothing();
+  owner_.on_step_over();
+  return true;
+}
+
+void UnitRun::on_tag(std::string_view command) {
+  if (command == "DISCARD ALL") {
+    link_->statements().forget_all(true);
+    link_->settings().all_reset();
+  } else if (command == "DEALLOCATE ALL") {
+    link_->statements().forget_all(true);
+  } else if (command == "DEALLOCATE") {  // one of ours? The text does not say for sure
+    link_->statements().forget_all(false);
+  } else if (command == "CREATE TYPE" || command == "CREATE DOMAIN" ||
+             command == "CREATE EXTENSION") {
+    types_.mark_stale();
+  }
+}
+
+bool UnitRun::on_error(const Reply& reply) {
+  group_failed_ = true;
+  ErrorFields fields;
+  if (!decode_error(reply.body, fields)) return false;
+  fatal_ = fields.fatal();
+  const Item* item = reply.expectation == nullptr ? nullptr : &items_[reply.expectation->index];
+  Error error = server_error(fields, item == nullptr ? "" : item->statement->text);
+  if (item != nullptr && !item->name.empty()) {
+    // The prepared statement has become useless; its text has not.
+    const bool revalidation = fields.routine == "RevalidateCachedQuery";
+    const bool gone = error.sqlstate == sqlstate::invalid_sql_statement_name && !item->parse;
+    if (revalidation || gone) {
+      link_->statements().forget(item->name);
+      stale_ = item->phase == UnitPhase::step;
+    }
+  }
+  if (error_) return true;  // of the unit; this one is of its recovery
+  if (local_error_) {
+    error = *local_error_;
+  } else if (cancelled() && error.sqlstate == sqlstate::query_canceled) {
+    error.message = cancel_reason_;
+  }
+  error.executed = item == nullptr ? Executed::unknown : Executed::no;
+  if (!fatal_ && item == nullptr) error.executed = Executed::no;  // the commit was refused
+  if (phase_ == UnitPhase::done || !local_error_) {
+    phase_ = item == nullptr ? UnitPhase::epilogue : item->phase;
+    step_ = item == nullptr ? 0 : item->index;
+  }
+  error_ = std::move(error);
+  return true;
+}
+
+bool UnitRun::on_notice(const Reply& reply) {
+  ErrorFields fields;
+  if (!decode_error(reply.body, fields)) return false;
+  unit_.sink->on_notice(fields.severity, server_error(fields, {}));
+  return true;
+}
+
+void UnitRun::fail_locally(Error error, const Item& item) {
+  if (local_error_) return;
+  local_error_ = std::move(error);
+  phase_ = item.phase;
+  step_ = item.index;
+}
+
+void UnitRun::unreadable(std::string_view what) {
+  link_->close(Error::make(
+      sqlstate::connection_failure,
+      "the connection to PostgreSQL was closed: " + std::string(what) + " could not be read"));
+}
+
+void UnitRun::settle_settings(char status) {
+  LinkSettings& settings = link_->settings();
+  for (const Item& item : items_) {
+    if (!item.done) break;
+    const StatementKind kind = item.statement->kind;
+    if (kind == StatementKind::setting) settings.executed(*item.statement, true);
+    if (kind == StatementKind::rollback || kind == StatementKind::rollback_to) {
+      settings.rolled_back();
+    }
+  }
+  if (group_failed_) settings.rolled_back();
+  if (status == 'I') settings.committed();
+}
+
+void UnitRun::on_ready(char status) {
+  link_->statements().forget_unconfirmed();
+  settle_settings(status);
+  if (local_error_ && !error_) {  // it came too late to stop anything
+    error_ = std::move(local_error_);
+    error_->executed = Executed::yes;
+  }
+  owner_.on_group_over();
+}
+
+bool UnitRun::commit_unanswered() const {
+  for (const Item& item : items_) {
+    if (item.statement->kind == StatementKind::commit && !item.done) return true;
+  }
+  return false;
+}
+
+}  // namespace based::postgres
