@@ -158,7 +158,10 @@ Result<LevelsEnd> TransactionStack::plan_rollback(LevelTarget target) const {
 }
 
 LevelsEnd TransactionStack::plan_rollback_all() const {
-  return empty() ? LevelsEnd{} : rollback_from(0);
+  if (!empty()) return rollback_from(0);
+  LevelsEnd nothing;
+  nothing.kind = LevelsEnd::Kind::commit;  // no settings to go back to
+  return nothing;
 }
 
 // Level 1 is never a savepoint of the client's.
@@ -248,6 +251,10 @@ void TransactionStack::finish(const LevelsEnd& end) {
   entered_ = std::min(entered_, end.depth);
   if (state_ == StackState::failed || empty()) state_ = StackState::sound;
   if (state_ == StackState::sound) reason_.reset();
+}
+
+void TransactionStack::entered() {
+  if (state_ != StackState::aborted) entered_ = depth();
 }
 
 void TransactionStack::fail() {

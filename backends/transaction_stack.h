@@ -101,8 +101,8 @@ class TransactionStack {
   bool needs_database(const LevelsEnd& end) const;
   void finish(const LevelsEnd& end);
 
-  // The prologue of a unit has entered every pending level.
-  void entered() { entered_ = depth(); }
+  // The prologue of a unit has entered every pending level. In an aborted stack: no effect.
+  void entered();
   // A statement failed in the top level. REQUIRES a level; an aborted stack stays so.
   void fail();
   // The database has ended the transaction without having been asked. Without levels: no effect.
