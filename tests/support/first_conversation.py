@@ -5,7 +5,7 @@ import sys
 from based_client import connect
 
 with connect(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:6432") as db, db.session() as session:
-    session.exec("create table if not exists notes (id integer primary key, text text)")
+    session.exec("create table if not exists notes (text text not null)")
     with session.transaction():
         session.exec("insert into notes (text) values (:text)", {"text": "kept"})
         try:
@@ -14,5 +14,5 @@ with connect(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:6432") as db, db.s
                 raise ValueError("the inner level rolls back, the outer one goes on")
         except ValueError as reason:
             print("rolled back:", reason)
-    for id, text in session.exec("select id, text from notes order by id"):
-        print(id, text)
+    for (text,) in session.exec("select text from notes"):
+        print(text)
