@@ -15,7 +15,8 @@ CONVERSATION = ROOT / "tests" / "support" / "first_conversation.py"
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return [text for name, text in fenced if name == language]
 
 
 class Readme(unittest.TestCase):

@@ -104,7 +104,8 @@ TEST_CASE(
   CHECK(fields.position == "12");
   CHECK(fields.constraint == "key");
   CHECK_FALSE(fields.fatal());
-  REQUIRE(decode_error("SFATAL\0\0"s, fields));
+  const std::string fatal = "SFATAL\0\0"s;  // fields are views into it
+  REQUIRE(decode_error(fatal, fields));
   CHECK(fields.fatal());
 }
 
