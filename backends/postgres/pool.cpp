@@ -170,6 +170,8 @@ void Pool::on_link_closed(Link& link, const Error& reason, bool was_started) {
     counters_.usage_ms += in_ms(reactor_.now() - slot->leased_at);
     ++counters_.returns_bad;
   }
+  counters_.statements_prepared += link.statements().prepared();
+  counters_.statements_reused += link.statements().reused();
   graveyard_.push_back(std::move(slot->link));
   slots_.erase(slot);
   burial_->arm(reactor_.now());
@@ -374,6 +376,8 @@ PoolStatus Pool::status() const {
   status.opening = attempt_ ? 1 : 0;
   for (const Slot& slot : slots_) {
     status.pinned += slot.pinned ? 1 : 0;
+    status.statements_prepared += slot.link->statements().prepared();
+    status.statements_reused += slot.link->statements().reused();
     switch (slot.link->state()) {
       case LinkState::leased:
         ++status.leased;

@@ -25,6 +25,7 @@ StatementCache::Entry* StatementCache::find(std::string_view text,
   if (found == index_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, found->second);
   found->second->group = group_;
+  ++reused_;
   return &*found->second;
 }
 

@@ -58,6 +58,9 @@ class StatementCache {
   std::vector<std::string> take_closable();
 
   std::size_t size() const { return entries_.size(); }
+  // So far: entries made, and uses of one that was there.
+  std::uint64_t prepared() const { return names_; }
+  std::uint64_t reused() const { return reused_; }
   std::size_t entries_max() const { return entries_max_; }
 
  private:
@@ -77,6 +80,7 @@ class StatementCache {
   std::size_t entries_max_;
   std::uint64_t group_ = 0;
   std::uint64_t names_ = 0;
+  std::uint64_t reused_ = 0;
   std::list<Entry> entries_;  // newest used first; nodes do not move, so keys may view their texts
   std::unordered_map<Key, Place, KeyHash> index_;
   std::vector<std::string> closable_;
