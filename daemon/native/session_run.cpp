@@ -213,6 +213,9 @@ void Session::advance() {
                           step.item);
     }
     if (auto refusal = refusal_of(*step.statement)) {
+      // PostgreSQL's server refuses this one itself, and the level has failed then.
+      const bool write_refused = refusal->sqlstate == sqlstate::read_only_sql_transaction;
+      if (write_refused && !stack_.empty() && run_->stop && !run_->options.atomic) stack_.fail();
       fail_step(std::move(*refusal));
     } else if (is_control(step.statement->kind)) {
       run_control(step);

@@ -142,6 +142,7 @@ void Session::complete_ending() {
   if (run_->header.type == MessageType::close) {
     closed_ = true;
     if (run_->close_error) return finish_error(*run_->close_error);
+    run_->end.rolled_back = ending.rolled_back;
     return finish_end();
   }
   if (!is_step) {

@@ -111,7 +111,7 @@ struct End {
   std::vector<ResultReport> results;   // EXEC and BATCH: one for each statement
   std::optional<std::uint64_t> level;  // TX begin: the id of the level that was made or joined
   bool joined = false;                 // TX begin: no level was made
-  bool rolled_back = false;            // TX commit of a force_rollback level
+  bool rolled_back = false;            // commit of a force_rollback level: TX, CLOSE
   std::optional<bool> found;           // FETCH, CANCEL
   std::optional<OpenedReport> opened;  // OPEN
   std::optional<std::vector<LevelReport>> levels;  // TX status

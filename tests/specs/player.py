@@ -30,6 +30,10 @@ class Connection(connect):
         data, self.received = self.received[:size], self.received[size:]
         return data
 
+    def disconnect(self):
+        self.file.close()
+        self.socket.close()
+
     def has_frame(self, seconds):
         """Waits so long for the beginning of one; the rest of it is on its way then."""
         return bool(self.received) or bool(select.select([self.socket], [], [], max(seconds, 0))[0])
@@ -47,7 +51,7 @@ class Conversation:
 
     def __exit__(self, *_):
         for connection in self.connections.values():
-            connection.close()
+            connection.disconnect()
 
     def connection(self, session):
         name = session.partition(".")[0]
@@ -91,7 +95,7 @@ class Conversation:
             return
         if step.operation == "disconnect":
             name = step.session.partition(".")[0]
-            self.connections.pop(name).close()
+            self.connections.pop(name).disconnect()
             for session in [s for s in self.sessions if s.partition(".")[0] == name]:
                 del self.sessions[session]
                 self.waiting.pop(session, None)
@@ -122,10 +126,10 @@ class Conversation:
         connection = self.connection(step.session)
         result = self.waiting[step.session][0][1]
         deadline = time.monotonic() + BLOCKED_S
-        while (left := deadline - time.monotonic()) > 0 and not result.done:
+        while (left := deadline - time.monotonic()) > 0 and result.end is None:
             if connection.has_frame(left):
                 connection.read()
-        if result.done:
+        if result.end is not None:
             raise Wrong(f"line {step.line}: it is not blocked: {render(result)}")
 
     def check_notice(self, step):
@@ -162,7 +166,7 @@ class Conversation:
         """Why the final frame is not what the items say; nothing if it is."""
         if (mark == "!") != bool(error):
             return "an error was expected" if mark == "!" else "it failed"
-        fields = error.fields if error else result.end
+        fields = result.end
         plain = [item for item in items if not re.match(r"[a-z_]+[=~]", item)]
         head = summary(result)
         if plain != head:
@@ -186,21 +190,21 @@ class Conversation:
 
 def summary(result):
     """What each statement did; the error's code; state and depth."""
-    fields = result.error.fields if result.error else result.end
-    did = [result.error.code] if result.error else []
+    fields = result.end
+    did = [fields["code"]] if result.error else []
     for each in fields.get("results") or []:
         if each.get("error"):
             did.append(each["error"]["code"])
         else:
-            count = each.get("affected", each.get("rows"))
-            did.append(each["tag"] if count is None else f"{each['tag']} {count}")
+            count, tag = each.get("affected", each.get("rows")), each["tag"] or "nothing"
+            did.append(tag if count is None else f"{tag} {count}")
             did[-1] += " truncated" if each.get("truncated") else ""
     state, depth = fields["tx"]
     return [*did, f"{state} {depth}"]
 
 
 def render(result):
-    fields = result.error.fields if result.error else result.end
+    fields = result.end
     rest = {name: value for name, value in fields.items() if name not in ("tx", "code", "results")}
     return f"{'!' if result.error else '='} {', '.join(summary(result))}  {rest if rest else ''}".rstrip()
 
