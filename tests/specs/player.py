@@ -7,7 +7,7 @@ import time
 
 from based_client import BATCH, CLOSE, EXEC, OPEN, TX, Error, Session, connect
 
-WAIT_S = 20
+WAIT_S = 15
 BLOCKED_S = 0.15
 TRANSACTION = {"begin", "commit", "rollback", "rollback_all", "status"}
 

@@ -29,7 +29,8 @@ one of postgresql and sqlite, one of plain and forced (--force-rollback); every 
 
 Between `interleave` and `end`, the steps of the sessions run in every order that keeps each session's own (at most
 ORDERS_MAX of them, the first ones of a fixed shuffle), each time from the beginning of the spec, with the same replies.
-The sessions there share a connection, so the order in which they were sent is the order in which they arrive.
+The sessions there share a connection, so the order in which they were sent is the order in which they arrive; they are
+answered before what follows `end`.
 """
 
 import dataclasses
