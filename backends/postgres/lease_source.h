@@ -3,7 +3,9 @@
 // Loop thread only.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
 
 #include "backends/postgres/link.h"
 #include "backends/reactor.h"
@@ -24,6 +26,7 @@ class LeaseWaiter {
   virtual const Settings& wanted_settings() const = 0;
   // Who it is, for the errors of those who wait behind it: "session 7 (label) of 127.0.0.1:4711".
   virtual std::string describe() const = 0;
+  virtual std::uint64_t session_id() const = 0;
 };
 
 class LeaseSource {
@@ -38,6 +41,10 @@ class LeaseSource {
   virtual void pin(Link& link) = 0;
   // What the holder runs, for those who wait behind it; a text of the client's.
   virtual void note_statement(Link& link, const StatementRef& statement) = 0;
+  // How often everything that the sessions share was lost (a sandbox's root). A session that has
+  // seen fewer losses must hear of it before it goes on.
+  virtual std::uint64_t losses() const = 0;
+  virtual Error loss() const = 0;
 };
 
 }  // namespace based::postgres

@@ -124,14 +124,20 @@ void Link::check() {
   continue_pending();
 }
 
-void Link::release() {
+void Link::run_last(Chore chore) {
+  transition(LinkState::leased, "for the last statements");
+  run_chore(std::move(chore));
+}
+
+void Link::release(Leaving leaving) {
   INVARIANT(state_ == LinkState::leased);
   holder_ = nullptr;
   paused_ = false;
   for (const auto& run : chores_) run->cut_holder();
   statements_.forget_unconfirmed();
-  if (quiet() && status_ == host_.rest_status()) {
-    settings_.committed();
+  abandoned_ = leaving == Leaving::abandoned || !quiet() || status_ != host_.rest_status();
+  if (!abandoned_) {
+    settings_.committed(host_.rest_status() == 'T');
   } else {
     settings_.rolled_back();
   }

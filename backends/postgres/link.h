@@ -79,6 +79,9 @@ struct LinkLimits {
 
 enum class LinkState : std::uint8_t { starting, idle, leased, cleaning, checking, closed };
 
+// finished: what the holder did stays. abandoned: what it has not committed goes.
+enum class Leaving : std::uint8_t { finished, abandoned };
+
 // in_flight: a helper thread is at it. striking: it was sent, and may strike what still runs.
 // proving: the queue was empty, and the server is asked once more.
 enum class CancelState : std::uint8_t { none, in_flight, striking, proving };
@@ -96,6 +99,8 @@ class Link final {
   // REQUIRES idle. False: it is broken and closes soon; take another.
   bool lease(LinkHolder& holder);
   void check();  // REQUIRES idle
+  // The last statements of a link; `then` runs when they are answered. REQUIRES idle.
+  void run_last(Chore chore);
   // Closes at once; on_link_closed follows from the loop. `reason` is what a holder hears.
   void close(Error reason);
 
@@ -110,7 +115,7 @@ class Link final {
   // Sends CopyFail and a Sync for it: the answer to CopyInResponse, which had swallowed ours.
   void refuse_copy();
   // Gives the link back. It is idle in a moment where it is clean, else it is cleaned first.
-  void release();
+  void release(Leaving leaving);
   // The requester is going: its replies are swallowed from now on.
   void forget(const Requester* requester);
 
@@ -126,6 +131,9 @@ class Link final {
   const LinkSettings& settings() const { return settings_; }
   // Must texts be checked: is the server's or the client's encoding not UTF-8?
   bool check_utf8() const { return check_utf8_; }
+  // The holder left something behind, or broke off. For cleaning_chores.
+  bool abandoned() const { return abandoned_; }
+  TimePoint ready_at() const { return ready_at_; }  // of the last ReadyForQuery
   TimePoint opened_at() const { return opened_at_; }
   TimePoint idle_since() const { return idle_since_; }  // proven alive then
   TimePoint used_at() const { return used_at_; }        // last given back by a holder
@@ -188,6 +196,7 @@ class Link final {
   bool cleaning_asked_ = false;  // the host's chores of this cleaning are in pending_
   bool ended_ = false;           // the server has closed its side
   CancelState cancel_ = CancelState::none;
+  bool abandoned_ = false;
   bool paused_ = false;
   bool write_wants_read_ = false;
   bool read_wants_write_ = false;
@@ -198,6 +207,7 @@ class Link final {
   TimePoint opened_at_;
   TimePoint idle_since_;
   TimePoint used_at_;
+  TimePoint ready_at_;
 };
 
 }  // namespace based::postgres

@@ -127,6 +127,7 @@ void Link::take_reply(const Piece& piece) {
         if (!piece.whole() || !decode_ready(piece.bytes, status_)) {
           return break_off("the server sent a bad ReadyForQuery");
         }
+        ready_at_ = reactor_.now();
         if (match.requester != nullptr) match.requester->on_ready(status_);
         advance_cancel();
         return continue_pending();

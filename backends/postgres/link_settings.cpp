@@ -66,6 +66,10 @@ void LinkSettings::became(const Settings& wanted, bool in_transaction) {
 
 void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   if (statement.name.empty()) return;
+  if (statement.kind == StatementKind::set_transaction) {
+    local_.insert(statement.name);
+    return;
+  }
   if (statement.name == "session characteristics") {
     for (const char* name : {"default_transaction_isolation", "default_transaction_read_only",
                              "default_transaction_deferrable"}) {
@@ -90,6 +94,12 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   if (in_transaction) in_transaction_.insert(statement.name);
 }
 
+void LinkSettings::committed(bool rooted) {
+  in_transaction_.clear();
+  if (rooted) doubtful_.merge(local_);
+  local_.clear();
+}
+
 void LinkSettings::rolled_back() {
   doubtful_.merge(in_transaction_);
   in_transaction_.clear();
@@ -99,6 +109,7 @@ void LinkSettings::all_reset() {
   believed_.clear();
   doubtful_.clear();
   in_transaction_.clear();
+  local_.clear();
 }
 
 std::string fingerprint(const Settings& settings) {

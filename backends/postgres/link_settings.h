@@ -26,18 +26,20 @@ class LinkSettings {
 
   // The statements of difference(wanted) have succeeded.
   void became(const Settings& wanted, bool in_transaction);
-  // A SET or RESET of a client's has succeeded.
+  // A SET, SET LOCAL or RESET of a client's has succeeded.
   void executed(const Statement& statement, bool in_transaction);
   // Something was rolled back (the transaction, or to a savepoint), or failed.
   void rolled_back();
-  // The transaction is over and nothing of it was rolled back.
-  void committed() { in_transaction_.clear(); }
+  // The transaction is over and nothing of it was rolled back. Where it was a savepoint of a root
+  // transaction, what was SET LOCAL is still there.
+  void committed(bool rooted);
   // DISCARD ALL, RESET ALL.
   void all_reset();
 
  private:
   Settings believed_;
   std::set<std::string, std::less<>> in_transaction_;  // set since the transaction began
+  std::set<std::string, std::less<>> local_;           // SET LOCAL since then
   std::set<std::string, std::less<>> doubtful_;
 };
 

@@ -53,6 +53,8 @@ class Pool final : public LeaseSource, public LinkHost {
   void withdraw(LeaseWaiter& waiter) override;
   void pin(Link& link) override;
   void note_statement(Link&, const StatementRef&) override {}
+  std::uint64_t losses() const override { return 0; }
+  Error loss() const override { return {}; }
 
   PoolStatus status() const;
 

@@ -10,6 +10,8 @@
 #include "backends/postgres/opener.h"
 #include "backends/postgres/pool.h"
 #include "backends/postgres/postgres_session.h"
+#include "backends/postgres/sandbox_root.h"
+#include "backends/postgres/sandbox_rules.h"
 #include "backends/sql/script.h"
 #include "backends/sql/statement_table.h"
 #include "protocol/check.h"
@@ -43,6 +45,13 @@ Result<InitSql> read_init_sql(const std::vector<std::string>& scripts) {
   return init;
 }
 
+LinkLimits link_limits(const PostgresOptions& options) {
+  return {.start_timeout = options.connect_timeout,
+          .cleanup_timeout = options.cleanup_timeout,
+          .statements_cached_max = options.statements_cached_max,
+          .message_bytes_max = options.message_bytes_max};
+}
+
 PoolSettings pool_settings(const PostgresOptions& options, const std::string& user, InitSql init) {
   PoolSettings settings;
   settings.name = options.name + (user.empty() ? "" : "/" + user);
@@ -53,10 +62,7 @@ PoolSettings pool_settings(const PostgresOptions& options, const std::string& us
   settings.max_idle = options.max_idle;
   settings.reconnect_timeout = options.reconnect_timeout;
   settings.check_interval = options.check_interval;
-  settings.link = {.start_timeout = options.connect_timeout,
-                   .cleanup_timeout = options.cleanup_timeout,
-                   .statements_cached_max = options.statements_cached_max,
-                   .message_bytes_max = options.message_bytes_max};
+  settings.link = link_limits(options);
   settings.init_texts = std::move(init.texts);
   settings.base_settings = std::move(init.settings);
   settings.seed = std::random_device()();
@@ -138,9 +144,80 @@ class PooledDatabase final : public Database {
   std::unique_ptr<Reactor::Timer> ending_;
 };
 
+// A sandbox: every session's work is in one root transaction, which is rolled back at the end.
+class SandboxDatabase final : public Database {
+ public:
+  SandboxDatabase(PostgresOptions options, ConnectionKeywords keywords, InitSql init,
+                  Reactor& reactor, Log& log)
+      : options_(std::move(options)),
+        statements_(Dialect::postgres),
+        opener_(std::move(keywords), options_.connect_timeout, reactor),
+        context_{.leases = root_,
+                 .types = types_,
+                 .seen = seen_,
+                 .reactor = reactor,
+                 .log = log,
+                 .rooted = true,
+                 .before_commit = before_commit_statements(),
+                 .read_only = read_only_statement(),
+                 .lease_timeout = options_.turn_timeout,
+                 .settings_timeout = options_.cleanup_timeout,
+                 .idle_in_transaction = options_.idle_in_transaction,
+                 .base_settings = init.settings},
+        root_({.name = options_.name,
+               .max_waiting = options_.max_waiting,
+               .link = link_limits(options_),
+               .init_texts = init.texts,
+               .base_settings = init.settings},
+              opener_, types_, reactor, log) {}
+
+  const std::string& name() const override { return options_.name; }
+  Dialect dialect() const override { return Dialect::postgres; }
+  bool rooted() const override { return true; }
+  bool force_rollback() const override { return true; }
+
+  Result<ScriptRef> intern(std::string_view text, ParameterStyle style) override {
+    return statements_.intern(text, style);
+  }
+
+  std::unique_ptr<BackendSession> open_session(SessionOptions options,
+                                               SessionListener& listener) override {
+    return std::make_unique<PostgresSession>(context_, std::move(options), listener);
+  }
+
+  DatabaseStatus status() const override {
+    DatabaseStatus status{.name = options_.name, .backend = "postgresql", .force_rollback = true};
+    status.sandboxes.push_back(root_.status());
+    return status;
+  }
+
+  void shut_down(std::function<void(std::vector<std::string>)> done) override {
+    root_.end(std::move(done));
+  }
+
+ private:
+  const PostgresOptions options_;
+  sql::StatementTable statements_;
+  TypeCatalogue types_;
+  SeenTexts seen_;
+  PqOpener opener_;
+  SessionContext context_;
+  SandboxRoot root_;
+};
+
 Error bad_option(const PostgresOptions& options, std::string_view what) {
   return Error::make(sqlstate::invalid_parameter_value,
                      "database " + options.name + ": " + std::string(what));
+}
+
+// Behind the conninfo's own options, so that ours win.
+void add_startup_options(ConnectionKeywords& keywords, const std::string& added) {
+  for (auto& [keyword, value] : keywords) {
+    if (keyword != "options") continue;
+    value += " " + added;
+    return;
+  }
+  keywords.emplace_back("options", added);
 }
 
 Result<void> check_options(const PostgresOptions& options) {
@@ -186,8 +263,9 @@ Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options, Reactor
   Result<ConnectionKeywords> keywords = connection_keywords(opener);
   if (!keywords) return bad_option(options, keywords.error().message);
   if (options.force_rollback) {
-    return Error::make(sqlstate::feature_not_supported,
-                       "database " + options.name + ": the sandbox is not there yet");
+    add_startup_options(*keywords, sandbox_startup_options);
+    return std::unique_ptr<Database>(std::make_unique<SandboxDatabase>(
+        std::move(options), *std::move(keywords), *std::move(init), reactor, log));
   }
   return std::unique_ptr<Database>(std::make_unique<PooledDatabase>(
       std::move(options), *std::move(keywords), *std::move(init), reactor, log));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/parameters.h"
+#include "backends/postgres/sandbox_rules.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -21,20 +22,23 @@ TransactionStatus plain_status(char status) {
 
 PostgresSession::PostgresSession(SessionContext& context, SessionOptions options,
                                  SessionListener& listener)
-    : context_(context), options_(std::move(options)), listener_(listener) {
+    : context_(context),
+      options_(std::move(options)),
+      listener_(listener),
+      losses_seen_(context.leases.losses()) {
   adopt_settings();
 }
 
 PostgresSession::~PostgresSession() {
   if (state_ == State::waiting) context_.leases.withdraw(*this);
-  let_go();
+  let_go(Leaving::abandoned);
 }
 
-void PostgresSession::let_go() {
+void PostgresSession::let_go(Leaving leaving) {
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
   if (run_) link.forget(run_.get());
-  link.release();
+  link.release(leaving);
 }
 
 std::string PostgresSession::describe() const {
@@ -61,7 +65,7 @@ void PostgresSession::adopt_settings() {
   if (profile_) {
     for (const auto& [name, value] : profile_->settings) settings_[name] = value;
   }
-  if (options_.read_only) settings_["default_transaction_read_only"] = "on";
+  if (options_.read_only && !context_.rooted) settings_["default_transaction_read_only"] = "on";
   fingerprint_ = fingerprint(settings_);
 }
 
@@ -73,7 +77,8 @@ void PostgresSession::submit(Unit unit) {
   }
   retried_ = false;
   held_before_ = link_ != nullptr;
-  const Result<void> checked = check_unit(unit);
+  const Result<void> checked = check(unit);
+  if (context_.rooted) add_sandbox_parts(unit);
   const Duration most = context_.lease_timeout;
   queue_deadline_ = context_.reactor.now() + most;
   if (unit.queue_deadline != TimePoint()) {
@@ -85,7 +90,33 @@ void PostgresSession::submit(Unit unit) {
   acquire();
 }
 
+Result<void> PostgresSession::check(const Unit& unit) const {
+  if (Result<void> checked = check_unit(unit); !checked) return checked;
+  if (!context_.rooted) return {};
+  return check_sandbox_unit(unit);
+}
+
+void PostgresSession::add_sandbox_parts(Unit& unit) const {
+  std::vector<StatementRef>& epilogue = unit.envelope.epilogue;
+  const auto commit = std::ranges::find_if(
+      epilogue, [](const StatementRef& s) { return s->kind == StatementKind::commit; });
+  const bool reads = !unit.steps.empty() && unit.read_only;
+  if (commit != epilogue.end() && !reads) {
+    epilogue.insert(commit, context_.before_commit.begin(), context_.before_commit.end());
+  }
+  std::vector<StatementRef>& prologue = unit.envelope.prologue;
+  const auto begin = std::ranges::find_if(
+      prologue, [](const StatementRef& s) { return s->kind == StatementKind::begin; });
+  if (options_.read_only && begin != prologue.end()) {
+    prologue.insert(std::next(begin), context_.read_only);
+  }
+}
+
 void PostgresSession::acquire() {
+  if (losses_seen_ != context_.leases.losses()) {
+    losses_seen_ = context_.leases.losses();
+    return fail_soon(context_.leases.loss());
+  }
   transition(State::waiting);
   if (std::optional<Error> refused = context_.leases.acquire(*this, queue_deadline_)) {
     fail_soon(*std::move(refused));
@@ -98,6 +129,7 @@ void PostgresSession::on_lease(Link& link) {
 }
 
 void PostgresSession::on_lease_refused(const Error& reason) {
+  losses_seen_ = context_.leases.losses();
   UnitOutcome outcome;
   outcome.error = reason;
   outcome.phase = UnitPhase::queue;
@@ -219,7 +251,8 @@ void PostgresSession::finish(UnitOutcome outcome) {
       transition(State::resting);
       if (status != 'I' && rest > Duration::zero()) arm(rest);
     } else {
-      let_go();
+      const bool clean = !context_.rooted || status == 'T';
+      let_go(clean ? Leaving::finished : Leaving::abandoned);
     }
   }
   if (outcome.error) {
@@ -242,6 +275,7 @@ void PostgresSession::fail_soon(Error error) {
 void PostgresSession::on_link_lost(const Error& reason) {
   link_ = nullptr;
   pinned_ = false;
+  if (context_.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of this one now
   if (state_ == State::resting) {
     transition(State::idle);
     Error lost = lost_error(reason);
@@ -350,7 +384,7 @@ void PostgresSession::on_timer() {
 }
 
 void PostgresSession::on_rested_too_long() {
-  let_go();
+  let_go(Leaving::abandoned);
   pinned_ = false;
   transition(State::idle);
   listener_.on_lease_lost(Error::make(sqlstate::idle_in_transaction_session_timeout,

@@ -27,6 +27,10 @@ struct SessionContext {
   Reactor& reactor;
   Log& log;
   bool rooted = false;
+  // rooted: before what stands for a COMMIT, so that deferred constraints fail there; and after
+  // what stands for a BEGIN of a session that only reads.
+  std::vector<StatementRef> before_commit;
+  StatementRef read_only;
   Duration lease_timeout{};        // the longest wait for a lease
   Duration settings_timeout{};     // for the settings to be accepted
   Duration idle_in_transaction{};  // zero: no limit
@@ -63,6 +67,7 @@ class PostgresSession final : public BackendSession,
   LinkHolder& holder() override { return *this; }
   const Settings& wanted_settings() const override { return settings_; }
   std::string describe() const override;
+  std::uint64_t session_id() const override { return options_.session_id; }
   // LinkHolder
   void on_link_lost(const Error& reason) override;
   void on_cancel_over() override;
@@ -82,7 +87,9 @@ class PostgresSession final : public BackendSession,
   Error lost_error(const Error& reason) const;
   void on_timer();
   void on_rested_too_long();
-  void let_go();
+  void let_go(Leaving leaving);
+  Result<void> check(const Unit& unit) const;
+  void add_sandbox_parts(Unit& unit) const;
   void arm(Duration from_now);
 
   SessionContext& context_;
@@ -97,6 +104,7 @@ class PostgresSession final : public BackendSession,
   std::string fingerprint_;
   TimePoint queue_deadline_;
   char status_before_ = 'I';
+  std::uint64_t losses_seen_ = 0;
   State group_ = State::running;  // what settling interrupted
   std::optional<Error> failure_;  // of failing
   bool pinned_ = false;

@@ -1,15 +1,14 @@
 #include "backends/postgres/pq_channel.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
+#include <cerrno>
 #include <climits>
+#include <cstring>
 #include <utility>
 
 #include "protocol/check.h"

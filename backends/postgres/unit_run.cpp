@@ -305,13 +305,15 @@ void UnitRun::settle_settings(char status) {
   for (const Item& item : items_) {
     if (!item.done) break;
     const StatementKind kind = item.statement->kind;
-    if (kind == StatementKind::setting) settings.executed(*item.statement, true);
+    if (kind == StatementKind::setting || kind == StatementKind::set_transaction) {
+      settings.executed(*item.statement, true);
+    }
     if (kind == StatementKind::rollback || kind == StatementKind::rollback_to) {
       settings.rolled_back();
     }
   }
   if (group_failed_) settings.rolled_back();
-  if (status == 'I') settings.committed();
+  if (status == 'I') settings.committed(false);
 }
 
 void UnitRun::on_ready(char status) {

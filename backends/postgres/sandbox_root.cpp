@@ -1,0 +1,278 @@
+#include "backends/postgres/sandbox_root.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/server_error.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration retry_first = milliseconds(100);
+constexpr Duration retry_most = seconds(10);
+constexpr std::size_t shown_text_max = 200;
+
+constexpr const char* no_server_timeouts =
+    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN "
+    "('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+constexpr const char* root_cursor =
+    "DECLARE _based_root NO SCROLL CURSOR WITH HOLD FOR "
+    "SELECT 1 / (x - x) FROM pg_catalog.generate_series(1, 1) x";
+
+std::string in_ms(Duration duration) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(duration).count()) + " ms";
+}
+
+}  // namespace
+
+SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue& types,
+                         Reactor& reactor, Log& log)
+    : settings_(std::move(settings)), opener_(opener), types_(types), reactor_(reactor), log_(log) {
+  waiters_due_ = reactor_.make_timer([this] { on_waiters_due(); });
+  retry_ = reactor_.make_timer([this] { open(); });
+  burial_ = reactor_.make_timer([this] { buried_.reset(); });
+  ending_ = reactor_.make_timer([this] { continue_ending(); });
+}
+
+SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
+
+// --- turns
+
+std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadline) {
+  if (waiters_.empty() && serve(waiter)) return std::nullopt;
+  if (settings_.max_waiting > 0 && waiters_.size() >= settings_.max_waiting) {
+    return Error::make(sqlstate::too_many_connections,
+                       "too many requests wait for a turn in sandbox " + settings_.name)
+        .as_retryable();
+  }
+  waiters_.push_back({&waiter, ++waits_, reactor_.now(), deadline});
+  arm_waiters();
+  open();
+  return std::nullopt;
+}
+
+bool SandboxRoot::serve(LeaseWaiter& waiter) {
+  if (!link_ || link_->state() != LinkState::idle || !link_->lease(waiter.holder())) return false;
+  holder_ = &waiter;
+  held_since_ = reactor_.now();
+  last_statement_ = nullptr;
+  units_of_turn_ = 0;
+  ++turns_;
+  waiter.on_lease(*link_);
+  return true;
+}
+
+void SandboxRoot::withdraw(LeaseWaiter& waiter) {
+  std::erase_if(waiters_, [&](const Waiter& w) { return w.waiter == &waiter; });
+}
+
+void SandboxRoot::note_statement(Link&, const StatementRef& statement) {
+  last_statement_ = statement;
+  if (++units_of_turn_ == 2) ++transactions_;
+}
+
+void SandboxRoot::on_link_idle(Link&) {
+  if (failures_ > 0 || turns_ == 0) {
+    log_.write(LogLevel::info, "sandbox " + settings_.name + ": root " + std::to_string(roots_) +
+                                   " opened, on " + link_->describe());
+  }
+  failures_ = 0;
+  last_failure_.reset();
+  if (done_) return ending_->arm(reactor_.now());
+  if (waiters_.empty()) return;
+  const Waiter first = waiters_.front();
+  waiters_.pop_front();
+  if (!serve(*first.waiter)) waiters_.push_front(first);
+}
+
+std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
+  holder_ = nullptr;
+  std::vector<Chore> chores;
+  if (link.status() == 'I') return chores;  // the root is gone: the link is closed for it
+  if (link.abandoned()) {
+    chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
+  } else {
+    chores.push_back({.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"}});
+  }
+  if (types_.stale()) chores.push_back(types_.load());
+  return chores;
+}
+
+// --- the root
+
+void SandboxRoot::open() {
+  if (link_ || attempt_ || done_ || waiters_.empty()) return;
+  if (reactor_.now() < retry_at_) return retry_->arm(retry_at_);
+  attempt_ = opener_.open(
+      [this](Result<std::unique_ptr<Channel>> opened) { on_opened(std::move(opened)); });
+}
+
+void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
+  attempt_.reset();
+  if (!opened) return on_open_failed(opened.error());
+  ++roots_;
+  turns_ = transactions_ = 0;
+  link_ = std::make_unique<Link>(roots_, *std::move(opened), settings_.link, *this, reactor_, log_);
+  std::vector<Chore> chores;
+  chores.push_back({.texts = {no_server_timeouts}});
+  chores.push_back({.texts = {"BEGIN READ WRITE", root_cursor}});
+  for (const std::string& text : settings_.init_texts) chores.push_back({.texts = {text}});
+  chores.push_back(types_.load());
+  chores.push_back({.texts = {"SAVEPOINT _based_turn"}});
+  link_->settings().became(settings_.base_settings, false);
+  link_->start(std::move(chores));
+}
+
+void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
+  buried_ = std::move(link_);
+  burial_->arm(reactor_.now());
+  holder_ = nullptr;
+  if (done_) return ending_->arm(reactor_.now());
+  if (!was_started) return on_open_failed(reason);
+  ++losses_;
+  last_loss_ = reason.message;
+  log_.write(LogLevel::error, "sandbox " + settings_.name + " was LOST: " + reason.message + "; " +
+                                  std::to_string(turns_) + " turns are gone");
+  refuse_all(loss());
+}
+
+Error SandboxRoot::loss() const {
+  return Error::make(sqlstate::transaction_rollback,
+                     "the sandbox of " + settings_.name + " was lost: " + last_loss_)
+      .with_detail("Everything that any session did in it is gone.")
+      .with_hint("The next statement runs in a fresh sandbox.")
+      .with_scope(ErrorScope::session);
+}
+
+void SandboxRoot::on_open_failed(const Error& error) {
+  const Duration pause = std::min(retry_first * (1u << std::min(failures_, 10u)), retry_most);
+  ++failures_;
+  last_failure_ = error;
+  retry_at_ = reactor_.now() + (is_permanent(error) ? Duration(seconds(1)) : pause);
+  log_.write(LogLevel::warning, "sandbox " + settings_.name + ": no connection: " + error.message);
+  if (is_permanent(error)) refuse_all(away_error());
+  open();
+}
+
+Error SandboxRoot::away_error() const {
+  Error error = *last_failure_;
+  error.executed = Executed::no;
+  if (is_permanent(error)) return error;
+  if (error.sqlstate.klass() != "53" && error.sqlstate.klass() != "57") {
+    error.sqlstate = sqlstate::cannot_connect;
+  }
+  error.message = "no connection to the server of " + settings_.name + ": " + error.message;
+  error.retryable = true;
+  return error;
+}
+
+// --- waiting
+
+void SandboxRoot::refuse_all(const Error& reason) {
+  const std::uint64_t last = waits_;
+  while (!waiters_.empty() && waiters_.front().number <= last) {
+    LeaseWaiter* waiter = waiters_.front().waiter;
+    waiters_.pop_front();
+    waiter->on_lease_refused(reason);
+  }
+}
+
+void SandboxRoot::on_waiters_due() {
+  for (;;) {
+    const auto due = std::ranges::find_if(
+        waiters_, [now = reactor_.now()](const Waiter& w) { return w.deadline <= now; });
+    if (due == waiters_.end()) break;
+    LeaseWaiter* waiter = due->waiter;
+    const Error error = timeout_error(*due);
+    waiters_.erase(due);
+    waiter->on_lease_refused(error);
+  }
+  arm_waiters();
+}
+
+void SandboxRoot::arm_waiters() {
+  TimePoint next = TimePoint::max();
+  for (const Waiter& waiter : waiters_) next = std::min(next, waiter.deadline);
+  if (next != TimePoint::max()) waiters_due_->arm(next);
+}
+
+Error SandboxRoot::timeout_error(const Waiter& waiter) const {
+  const std::string waited = in_ms(reactor_.now() - waiter.since);
+  if (!link_ && last_failure_) {
+    return away_error().with_detail("The request waited for " + waited + ".");
+  }
+  return Error::make(sqlstate::lock_not_available,
+                     "no turn in the sandbox of " + settings_.name + " came up in " + waited)
+      .with_detail(holder_text())
+      .with_hint("Sessions of a sandbox take turns: one statement or one transaction at a time.")
+      .as_retryable();
+}
+
+std::string SandboxRoot::holder_text() const {
+  if (holder_ == nullptr) return "Nobody holds it; " + std::to_string(waiters_.size()) + " wait.";
+  std::string text =
+      "It is held by " + holder_->describe() + ", for " + in_ms(reactor_.now() - held_since_);
+  text += link_->quiet() ? ", idle for " + in_ms(reactor_.now() - link_->ready_at())
+                         : ", which is running a statement";
+  if (last_statement_) {
+    std::string shown = last_statement_->text.substr(0, shown_text_max);
+    if (last_statement_->text.size() > shown_text_max) shown += "...";
+    text += "; it last ran: " + shown;
+  }
+  return text;
+}
+
+// --- the end
+
+void SandboxRoot::end(std::function<void(std::vector<std::string>)> done) {
+  INVARIANT(waiters_.empty() && !done_);
+  done_ = std::move(done);
+  attempt_.reset();
+  ending_->arm(reactor_.now());
+}
+
+void SandboxRoot::continue_ending() {
+  if (!link_) return report();
+  if (link_->state() == LinkState::idle) {
+    Link& link = *link_;
+    const auto close = [&link](const std::optional<Error>&) {
+      link.close(Error::make(sqlstate::admin_shutdown, "shutting down"));
+    };
+    link.run_last({.texts = {"ROLLBACK"}, .then = close});
+  } else if (link_->state() == LinkState::starting) {
+    link_->close(Error::make(sqlstate::admin_shutdown, "shutting down"));
+  }
+  // cleaning, checking and leased: on_link_idle or on_link_closed follows, bounded in time.
+}
+
+void SandboxRoot::report() {
+  std::vector<std::string> lines;
+  if (roots_ > 0) {
+    lines.push_back("sandbox " + settings_.name + ": " + std::to_string(turns_) +
+                    " turns rolled back, " + std::to_string(transactions_) +
+                    " of them longer transactions; the database is as it was");
+  }
+  const auto done = std::exchange(done_, nullptr);
+  done(std::move(lines));
+}
+
+SandboxStatus SandboxRoot::status() const {
+  SandboxStatus status;
+  status.name = settings_.name;
+  status.state = attempt_ || (link_ && link_->state() == LinkState::starting) ? "opening"
+                 : link_                                                      ? "ready"
+                 : losses_ > 0                                                ? "lost"
+                                                                              : "closed";
+  status.waiting = waiters_.size();
+  status.transactions = transactions_;
+  status.units = turns_;
+  status.epoch = roots_;
+  status.holder = holder_ == nullptr ? 0 : holder_->session_id();
+  return status;
+}
+
+}  // namespace based::postgres

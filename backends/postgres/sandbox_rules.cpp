@@ -1,0 +1,114 @@
+#include "backends/postgres/sandbox_rules.h"
+
+#include <memory>
+#include <string>
+
+#include "backends/sql/tokenizer.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr const char* restore_constraints =
+    "DO $based$ DECLARE names text; BEGIN "
+    "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') "
+    "INTO names FROM pg_catalog.pg_constraint c "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred; "
+    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; "
+    "END $based$";
+
+StatementRef make(const char* text, StatementKind kind) {
+  auto statement = std::make_shared<Statement>();
+  statement->text = text;
+  statement->kind = kind;
+  return statement;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+Error refused(std::string message) {
+  return Error::make(sqlstate::feature_not_supported, std::move(message))
+      .with_hint(
+          "The database runs with force_rollback: it is one transaction that is never "
+          "committed.");
+}
+
+Result<void> check_statement(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::standalone:
+      return refused("this statement cannot run inside a transaction, and so not in a sandbox");
+    case StatementKind::prepare_transaction:
+      return refused("a prepared transaction would outlive the sandbox");
+    case StatementKind::begin:
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::savepoint:
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+      return refused("transaction control goes through the session's transaction stack");
+    case StatementKind::discard:
+      if (statement.name.empty() || statement.name == "all") {
+        return refused("DISCARD ALL would reset the connection that all sessions share");
+      }
+      break;
+    case StatementKind::empty:
+    case StatementKind::read:
+    case StatementKind::write:
+    case StatementKind::definition:
+    case StatementKind::set_transaction:
+    case StatementKind::setting:
+    case StatementKind::prepare:
+    case StatementKind::listen:
+    case StatementKind::copy:
+    case StatementKind::pinning:
+    case StatementKind::other:
+      break;
+  }
+  if (statement.name == "default_transaction_read_only") {
+    return refused("default_transaction_read_only guards the sandbox and cannot be changed");
+  }
+  if (closes_root_cursor(statement.text)) {
+    return refused("the sandbox's own cursor cannot be closed");
+  }
+  return {};
+}
+
+}  // namespace
+
+bool closes_root_cursor(std::string_view text) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  const sql::Token verb = tokens.next();
+  if (verb.kind != sql::TokenKind::word || lower(verb.of(text)) != "close") return false;
+  const sql::Token what = tokens.next();
+  const std::string name = lower(what.of(text));
+  if (what.kind == sql::TokenKind::word) return name == "all" || name == "_based_root";
+  // A quoted name may spell it with escapes: what is quoted and ends so is not worth a risk.
+  return what.kind == sql::TokenKind::quoted &&
+         (name.find("_based_root") != std::string::npos || name.starts_with("u&"));
+}
+
+Result<void> check_sandbox_unit(const Unit& unit) {
+  if (unit.profile && unit.profile->settings.contains("default_transaction_read_only")) {
+    return refused("default_transaction_read_only guards the sandbox and cannot be changed");
+  }
+  for (const Step& step : unit.steps) {
+    if (Result<void> checked = check_statement(*step.statement); !checked) return checked;
+  }
+  return {};
+}
+
+std::vector<StatementRef> before_commit_statements() {
+  return {make("SET CONSTRAINTS ALL IMMEDIATE", StatementKind::other),
+          make(restore_constraints, StatementKind::other)};
+}
+
+StatementRef read_only_statement() {
+  return make("SET TRANSACTION READ ONLY", StatementKind::set_transaction);
+}
+
+}  // namespace based::postgres

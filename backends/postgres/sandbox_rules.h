@@ -1,0 +1,26 @@
+// What must not reach a sandbox's root, by the class of its text, and what Based adds. Pure.
+//
+// These rules make refusals clear and early. Nothing depends on them for safety: the nets below
+// them (sandbox_root.h) hold whatever a text turns out to be.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "backends/statement.h"
+#include "backends/unit.h"
+#include "protocol/result.h"
+
+namespace based::postgres {
+
+// Refuses what would end the root, what cannot run inside it, and what would take a net away.
+Result<void> check_sandbox_unit(const Unit& unit);
+
+// Closes the root's cursor: CLOSE ALL, CLOSE _based_root, in any spelling.
+bool closes_root_cursor(std::string_view text);
+
+// Fires deferred constraints, then brings them back to how they were declared.
+std::vector<StatementRef> before_commit_statements();
+StatementRef read_only_statement();
+
+}  // namespace based::postgres
