@@ -15,6 +15,7 @@ namespace based {
 struct DatabaseTimeouts {
   Duration statement{};
   Duration queue{};
+  Duration idle_in_transaction{};
 };
 
 class DatabaseDirectory {

@@ -59,7 +59,8 @@ Session::Session(SessionHost& host, const DatabaseDirectory::Entry& entry, const
       statement_timeout_(least_of(options.statement_timeout_ms, entry.timeouts.statement)),
       statement_timeout_max_(entry.timeouts.statement),
       queue_timeout_(least_of(options.queue_timeout_ms, entry.timeouts.queue)),
-      idle_in_transaction_(from_ms(options.idle_in_transaction_ms.value_or(0))),
+      idle_in_transaction_(
+          least_of(options.idle_in_transaction_ms, entry.timeouts.idle_in_transaction)),
       stack_({.dialect = entry.database->dialect(),
               .rooted = entry.database->rooted(),
               .read_only = options.read_only,

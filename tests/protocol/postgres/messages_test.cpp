@@ -99,6 +99,7 @@ TEST_CASE(
       "SFEHLER\0VERROR\0C23505\0Mdouble\0Dd\0Hh\0P12\0Ww\0spublic\0tt\0cc\0nkey\0Rr\0~?\0\0"s;
   ErrorFields fields;
   check_exact(body, [&](std::string_view bytes) { return decode_error(bytes, fields); });
+  REQUIRE(decode_error(body, fields));
   CHECK(fields.severity == "ERROR");
   CHECK(fields.sqlstate == "23505");
   CHECK(fields.position == "12");
@@ -120,7 +121,8 @@ TEST_CASE("a command tag is its words and what it counted") {
         Case{"CREATE TABLE", "CREATE TABLE", {}}, Case{"DEALLOCATE ALL", "DEALLOCATE ALL", {}},
         Case{"MERGE 3", "MERGE", 3}, Case{"", "", {}}, Case{"7", "7", {}}}) {
     CommandTag tag;
-    REQUIRE(decode_command_complete(c.text + "\0"s, tag));
+    const std::string body = c.text + "\0"s;  // the tag is a view into it
+    REQUIRE(decode_command_complete(body, tag));
     CHECK(tag.command == c.command);
     CHECK(tag.count == c.count);
   }
@@ -134,12 +136,16 @@ TEST_CASE("the short replies are decoded exactly or refused") {
   for (const char c : {'I', 'T', 'E'}) CHECK(decode_ready(std::string(1, c), status));
   for (const char* bad : {"", "X", "II"}) CHECK_FALSE(decode_ready(bad, status));
   ParameterStatus parameter;
-  check_exact("TimeZone\0UTC\0"s,
+  const std::string zone = "TimeZone\0UTC\0"s;
+  check_exact(zone,
               [&](std::string_view bytes) { return decode_parameter_status(bytes, parameter); });
+  REQUIRE(decode_parameter_status(zone, parameter));
   CHECK(parameter.value == "UTC");
   Notification notification;
-  check_exact(be32(9) + "c\0p\0"s,
+  const std::string notified = be32(9) + "c\0p\0"s;
+  check_exact(notified,
               [&](std::string_view bytes) { return decode_notification(bytes, notification); });
+  REQUIRE(decode_notification(notified, notification));
   CHECK(notification.channel == "c");
   std::vector<std::uint32_t> types;
   check_exact(be16(2) + be32(23) + be32(25),
