@@ -19,6 +19,8 @@ LOGS = ROOT / "build" / "test-logs"
 BUILD_S = 900
 FUZZ_S = 20
 TAIL_LINES = 80
+# Of the sanitizers' builds: lines for their reports, and no more than that, as they are built to be run once.
+QUICK = ("-Doptimization=1", "-Ddebug=false", "-Dcpp_args=-g1")
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1",
@@ -162,13 +164,13 @@ def part_unit():
 
 def part_asan():
     """The other compiler, with its address and undefined-behaviour sanitizers; it builds everything."""
-    set_up("build-asan", "clang++-14", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1")
+    set_up("build-asan", "clang++-14", "-Db_sanitize=address,undefined", "-Db_lundef=false", *QUICK)
     build("build-asan")
     return run_meson_tests("build-asan", "asan")
 
 
 def part_tsan():
-    set_up("build-tsan", "g++", "-Db_sanitize=thread", "-Doptimization=1", "-Dcpp_args=-Wno-tsan")
+    set_up("build-tsan", "g++", "-Db_sanitize=thread", *QUICK)
     tests = [test for test in meson_tests("build-tsan") if test[0] not in WITHOUT_THREADS]
     programs = [os.path.relpath(test[1][0], ROOT / "build-tsan") for test in tests]
     if not programs:
