@@ -65,12 +65,14 @@ void NativeConnection::take_queued(const Frame& frame) {
                                   .with_scope(ErrorScope::session));
   }
   if (requests_ >= limits().requests) {
+    session->second->note_refused();
     return send_error(header,
                       Error::make(sqlstate::too_many_connections,
                                   fmt::format("{} requests are waiting, the limit", requests_))
                           .as_retryable());
   }
   if (frame.payload.size() > limits().request_bytes - request_bytes_) {
+    session->second->note_refused();
     return send_error(header,
                       Error::make(sqlstate::out_of_memory,
                                   fmt::format("requests of {} bytes are waiting, the limit is {}",

@@ -25,6 +25,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
           std::uint32_t number, std::uint64_t id);
 
   void take(const FrameHeader& header, std::string_view payload) override;
+  void note_refused() override;
   bool has_request(std::uint32_t request) const override;
   void fetch(std::uint32_t request, std::uint64_t rows) override;
   bool cancel(std::uint32_t request) override;
@@ -39,6 +40,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
   // session.cpp
   void pump();
   void start(const FrameHeader& header, std::string payload, const WaitingRequest* waited);
+  std::vector<ResultReport> results_before(std::size_t item) const;
   void finish_end();
   void finish_error(const Error& error, std::optional<std::uint32_t> item = std::nullopt);
   void finish(MessageType type, const std::string& payload, bool failed);
@@ -55,6 +57,9 @@ class Session final : public NativeSession, private Sink, private SessionListene
   std::optional<Error> refusal_of(const Statement& statement) const;
   std::size_t group_end_of(bool in_transaction) const;
   void submit_steps();
+  GroupPart part_of_group(bool inside) const;
+  Duration timeout_of(const RunOptions& options) const;
+  ValueList bind(const PlannedStep& step) const;
   void submit(Unit unit, UnitPurpose purpose);
   bool begin_implicit();
   bool in_read_only_level() const;
@@ -66,7 +71,8 @@ class Session final : public NativeSession, private Sink, private SessionListene
   void note_failure(const UnitOutcome& outcome, const Error& error);
   void apply_effects(const Statement& statement);
   void ending_done(UnitOutcome& outcome);
-  void failed_ending(TransactionStatus transaction, const Error& error);
+  void failed_ending(const UnitOutcome& outcome, const Error& error);
+  void finish_ending_error(const Error& error);
   void complete_ending();
 
   // session_transaction.cpp
@@ -89,6 +95,8 @@ class Session final : public NativeSession, private Sink, private SessionListene
   bool out_of_credit() const;
   bool send_row(std::uint32_t item, std::span<const ValueView> row);
   void flush_rows();
+  void flush_at_end_of_turn();
+  void give_up(std::uint32_t item, const char* why);
   void deliver_held();
   void go_on();
   ItemResult& item_of(std::size_t step);
@@ -121,6 +129,8 @@ class Session final : public NativeSession, private Sink, private SessionListene
   bool pumping_ = false;
   bool closed_ = false;
 
+  // What was planned for the end of a turn finds the session through it.
+  const std::shared_ptr<Session*> anchor_ = std::make_shared<Session*>(this);
   std::unique_ptr<BackendSession> backend_;  // last: it dies first, and then its sink hears nothing
 };
 

@@ -12,6 +12,7 @@
 #include "backends/sink.h"
 #include "backends/statement.h"
 #include "backends/transaction_stack.h"
+#include "daemon/native/binding.h"
 #include "protocol/native/messages.h"
 #include "protocol/native/rows_writer.h"
 
@@ -62,21 +63,28 @@ struct Run {
   // EXEC and BATCH
   RunOptions options;
   bool stop = true;
+  bool is_batch = false;
+  bool begun = false;              // something of it may have been done
+  std::optional<Binding> binding;  // EXEC: one for all of its statements
   std::vector<PlannedStep> steps;
   std::vector<ItemResult> items;
   std::size_t next = 0;         // the first step that has not been submitted
   std::size_t group_begin = 0;  // of the unit in flight
   std::size_t group_end = 0;
-  bool guarded = false;  // the unit in flight undoes itself on an error
+  bool guarded = false;       // the unit in flight undoes itself on an error
+  ProfileRef profile_before;  // it: the settings are undone, too
 
   // Results
   RowsWriter rows;
   std::optional<std::uint64_t> credit;
   bool discard = false;
+  bool dropped = false;  // rows that were not wanted any more
   bool paused = false;
+  bool flush_planned = false;
   std::deque<Held> held;
   std::optional<UnitOutcome> deferred;  // came while rows were held
   std::optional<Error> own_error;       // ours, although the database had none
+  std::uint32_t own_error_item = 0;
 
   // Ends of levels, as a request of its own or as a step
   UnitPurpose purpose = UnitPurpose::none;

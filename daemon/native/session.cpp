@@ -14,6 +14,13 @@ Duration from_ms(std::uint64_t milliseconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
 }
 
+// Of an error that would be more than its client takes.
+constexpr std::size_t message_bytes_max = 4096;
+
+std::uint64_t more_credit(std::uint64_t credit, std::uint64_t rows) {
+  return rows > UINT64_MAX - credit ? UINT64_MAX : credit + rows;
+}
+
 // A client may ask for less than the database allows, never for more. Zero is no limit.
 Duration least_of(std::optional<std::uint64_t> asked, Duration allowed) {
   if (!asked || *asked == 0) return allowed;
@@ -136,8 +143,18 @@ void Session::start(const FrameHeader& header, std::string payload, const Waitin
     run_->discard = true;
     run_->credit.reset();
   }
-  if (run_->credit) *run_->credit += waited->more_credit;
+  if (run_->credit) run_->credit = more_credit(*run_->credit, waited->more_credit);
   advance();
+}
+
+void Session::note_refused() {
+  if (run_ == nullptr && waiting_.empty()) {
+    previous_failed_ = true;
+  } else if (waiting_.empty() || !waiting_.back().answered) {
+    WaitingRequest refused;
+    refused.answered = true;
+    waiting_.push_back(std::move(refused));
+  }
 }
 
 bool Session::has_request(std::uint32_t request) const {
@@ -155,13 +172,13 @@ void Session::fetch(std::uint32_t request, std::uint64_t rows) {
       for (const Held& held : run_->held) run_->items[held.item].truncated = true;
       run_->held.clear();
     } else if (run_->credit) {
-      *run_->credit += rows;
+      run_->credit = more_credit(*run_->credit, rows);
     }
     return go_on();
   }
   for (WaitingRequest& waiting : waiting_) {
     if (waiting.header.request != request) continue;
-    waiting.more_credit += rows;
+    waiting.more_credit = more_credit(waiting.more_credit, rows);
     waiting.discard = waiting.discard || rows == 0;
   }
 }
@@ -173,6 +190,7 @@ bool Session::cancel(std::uint32_t request) {
     found = true;
     if (run_->purpose == UnitPurpose::steps) {
       // A pause would keep the end of the unit from coming.
+      run_->dropped = run_->dropped || !run_->held.empty();
       run_->held.clear();
       run_->discard = true;
       run_->credit.reset();
@@ -218,38 +236,55 @@ void Session::end(const Error& error) {
   waiting_.clear();
 }
 
+std::vector<ResultReport> Session::results_before(std::size_t item) const {
+  std::vector<ResultReport> results;
+  results.reserve(item);
+  for (std::size_t i = 0; i < item; ++i) {
+    const ItemResult& result = run_->items[i];
+    results.push_back({.tag = result.tag,
+                       .affected = result.affected,
+                       .last_insert_id = result.last_insert_id,
+                       .rows = result.rows,
+                       .truncated = result.truncated,
+                       .error = result.error.get()});
+  }
+  return results;
+}
+
 void Session::finish_end() {
   flush_rows();
-  std::vector<ItemResult>& items = run_->items;
   run_->end.transaction = transaction();
-  for (const ItemResult& item : items) {
-    run_->end.results.push_back({.tag = item.tag,
-                                 .affected = item.affected,
-                                 .last_insert_id = item.last_insert_id,
-                                 .rows = item.rows,
-                                 .truncated = item.truncated,
-                                 .error = item.error.get()});
-  }
+  run_->end.results = results_before(run_->items.size());
   std::string payload;
   encode(run_->end, payload);
+  if (payload.size() > host_.client_frame_bytes_max()) {
+    return finish_error(Error::make(sqlstate::program_limit_exceeded,
+                                    "the results are larger than the payload that the client takes")
+                            .with_executed(Executed::yes));
+  }
   finish(MessageType::end, payload, false);
 }
 
 void Session::finish_error(const Error& error, std::optional<std::uint32_t> item) {
   flush_rows();
-  std::vector<ResultReport> results;
-  for (std::size_t i = 0; item && i < *item; ++i) {
-    const ItemResult& earlier = run_->items[i];
-    results.push_back({.tag = earlier.tag,
-                       .affected = earlier.affected,
-                       .last_insert_id = earlier.last_insert_id,
-                       .rows = earlier.rows,
-                       .truncated = earlier.truncated,
-                       .error = earlier.error.get()});
-  }
+  // Until the first statement was sent nothing has been done, whatever there is of it.
+  const auto results = results_before(item && run_->begun ? *item : 0);
+  const bool several = run_->is_batch || run_->items.size() > 1;
+  Failure failure{.error = &error,
+                  .transaction = transaction(),
+                  .step = several ? item : std::nullopt,
+                  .results = results};
   std::string payload;
-  encode(Failure{.error = &error, .transaction = transaction(), .step = item, .results = results},
-         payload);
+  encode(failure, payload);
+  if (payload.size() > host_.client_frame_bytes_max()) {
+    Error brief = error;
+    brief.message.resize(std::min(brief.message.size(), message_bytes_max));
+    brief.detail = brief.hint = std::string();
+    failure.error = &brief;
+    failure.results = {};
+    payload.clear();
+    encode(failure, payload);
+  }
   finish(MessageType::error, payload, true);
 }
 

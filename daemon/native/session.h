@@ -23,6 +23,9 @@ class NativeSession {
   // A queued request: CLOSE, EXEC, BATCH or TX. Exactly one send_final() answers it, maybe inside
   // this call. The payload is valid during the call only.
   virtual void take(const FrameHeader& header, std::string_view payload) = 0;
+  // A request that came behind those taken so far was refused before it reached the session: what
+  // is chained to it is skipped.
+  virtual void note_refused() = 0;
   // Is the request running or waiting here?
   virtual bool has_request(std::uint32_t request) const = 0;
   // Its credit grows; 0 rows: the rest of its result is discarded. A request that is not here: no

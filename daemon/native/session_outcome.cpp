@@ -22,6 +22,10 @@ void Session::process(UnitOutcome outcome) {
   run_->purpose = UnitPurpose::none;
   run_->paused = false;
   if (purpose == UnitPurpose::ending) return ending_done(outcome);
+  if (run_->cancelled && run_->dropped && !outcome.error && !run_->own_error) {
+    run_->own_error = Error::make(sqlstate::query_canceled, "cancelled by the client");
+    run_->own_error_item = run_->steps[run_->group_end - 1].item;
+  }
   if (outcome.error || run_->own_error) return steps_failed(outcome);
   steps_succeeded(outcome);
 }
@@ -48,16 +52,20 @@ void Session::steps_succeeded(const UnitOutcome& outcome) {
 }
 
 void Session::steps_failed(UnitOutcome& outcome) {
-  Error error = run_->own_error ? std::move(*run_->own_error) : std::move(*outcome.error);
-  const bool in_step = outcome.error && outcome.phase == UnitPhase::step;
-  const std::size_t failed = run_->group_begin + (in_step ? outcome.step : 0);
-  const PlannedStep& step = run_->steps[std::min(failed, run_->group_end - 1)];
+  const bool ours = run_->own_error.has_value();
+  Error error = ours ? std::move(*run_->own_error) : std::move(*outcome.error);
+  // The database has done it all the same.
+  if (ours && !outcome.error) error.executed = Executed::yes;
+  const bool in_step = !ours && outcome.phase == UnitPhase::step;
+  std::size_t failed = run_->group_begin;
+  if (in_step) failed = std::min(run_->group_begin + outcome.step, run_->group_end - 1);
+  if (outcome.phase == UnitPhase::epilogue) failed = run_->group_end - 1;
+  const PlannedStep& step = run_->steps[failed];
   if (in_step && error.position) error.position = step.statement->client_offset(*error.position);
   if (!in_step) error.position.reset();
-  const std::uint32_t item = step.item;
+  const std::uint32_t item = ours ? run_->own_error_item : step.item;
   note_failure(outcome, error);
-  if (error.scope == ErrorScope::statement && outcome.transaction == TransactionStatus::lost &&
-      !stack_.empty()) {
+  if (error.scope == ErrorScope::statement && stack_.state() == StackState::aborted) {
     error.scope = ErrorScope::transaction;
   }
   if (run_->stop || run_->cancelled || stack_.state() == StackState::aborted) {
@@ -71,33 +79,75 @@ void Session::steps_failed(UnitOutcome& outcome) {
 
 // The stack after a unit that failed. What the database never saw changes nothing.
 void Session::note_failure(const UnitOutcome& outcome, const Error& error) {
+  const bool open = outcome.transaction == TransactionStatus::open ||
+                    outcome.transaction == TransactionStatus::failed;
+  if (run_->guarded) profile_ = run_->profile_before;
   if (stack_.empty()) {
-    const bool open = outcome.transaction == TransactionStatus::open ||
-                      outcome.transaction == TransactionStatus::failed;
     if (open) reset_backend();
     return;
   }
-  if (outcome.error && outcome.phase == UnitPhase::queue) return;
-  switch (outcome.transaction) {
-    case TransactionStatus::lost:
+  if (stack_.state() == StackState::aborted) return;
+  if (outcome.transaction == TransactionStatus::lost) return abort_transaction(error);
+  const UnitPhase phase = outcome.error ? outcome.phase : UnitPhase::step;
+  if (!open) {
+    // Where nothing had been entered, and BEGIN itself was refused, all is still to come.
+    const bool untouched = phase == UnitPhase::queue || phase == UnitPhase::prologue;
+    if (untouched && stack_.entered_depth() == 0) return;
+    return abort_transaction(error);
+  }
+  switch (phase) {
+    case UnitPhase::queue:
+      return;
+    case UnitPhase::prologue:
+    case UnitPhase::recovery:
+      // Nobody knows how many of its levels there are.
+      reset_backend();
       return abort_transaction(error);
-    case TransactionStatus::idle:
-      if (stack_.entered_depth() > 0) return abort_transaction(error);
-      return stack_.fail();  // BEGIN itself failed: nothing is open
-    case TransactionStatus::open:
-    case TransactionStatus::failed:
+    case UnitPhase::step:
+    case UnitPhase::epilogue:
+    case UnitPhase::done:
       stack_.entered();
-      if (run_->guarded && outcome.transaction == TransactionStatus::open)
-        return;  // undone by itself
-      return stack_.fail();
+      const bool undone = run_->guarded && outcome.transaction == TransactionStatus::open;
+      if (!undone || !outcome.error) stack_.fail();
   }
 }
+
+namespace {
+
+// SET SESSION CHARACTERISTICS has no SET name TO value, but its modes have.
+void set_characteristics(const BeginOptions& modes, Profile& profile) {
+  using Isolation = BeginOptions::Isolation;
+  switch (modes.isolation) {
+    case Isolation::unset:
+      break;
+    case Isolation::read_uncommitted:
+      profile.settings["default_transaction_isolation"] = "'read uncommitted'";
+      break;
+    case Isolation::read_committed:
+      profile.settings["default_transaction_isolation"] = "'read committed'";
+      break;
+    case Isolation::repeatable_read:
+      profile.settings["default_transaction_isolation"] = "'repeatable read'";
+      break;
+    case Isolation::serializable:
+      profile.settings["default_transaction_isolation"] = "'serializable'";
+      break;
+  }
+  if (modes.access != BeginOptions::Access::unset) {
+    profile.settings["default_transaction_read_only"] =
+        modes.access == BeginOptions::Access::read_only ? "on" : "off";
+  }
+  if (modes.deferrable != BeginOptions::Deferrable::unset) {
+    profile.settings["default_transaction_deferrable"] =
+        modes.deferrable == BeginOptions::Deferrable::deferrable ? "on" : "off";
+  }
+}
+
+}  // namespace
 
 // What a statement's success means for the session itself.
 void Session::apply_effects(const Statement& statement) {
   if (statement.kind == StatementKind::pinning) pinned_ = true;
-  const bool reset_all = statement.name == "all" &&
-                         (statement.kind == StatementKind::discard || statement.setting.empty());
   if (statement.kind == StatementKind::discard && statement.name == "all") {
     profile_.reset();
     pinned_ = false;
@@ -106,12 +156,14 @@ void Session::apply_effects(const Statement& statement) {
   if (statement.kind != StatementKind::setting) return;
   auto profile = std::make_shared<Profile>();
   if (profile_ != nullptr) *profile = *profile_;
-  if (reset_all) {
-    profile->settings.clear();
-  } else if (statement.setting.empty()) {
-    profile->settings.erase(statement.name);
-  } else {
+  if (statement.name == "session characteristics") {
+    set_characteristics(statement.begin, *profile);
+  } else if (!statement.setting.empty()) {
     profile->settings[statement.name] = statement.setting;
+  } else if (statement.name == "all") {
+    profile->settings.clear();
+  } else {
+    profile->settings.erase(statement.name);
   }
   profile_ = profile->settings.empty() ? nullptr : std::move(profile);
 }
@@ -122,40 +174,49 @@ void Session::ending_done(UnitOutcome& outcome) {
   const bool alive = outcome.transaction == TransactionStatus::open ||
                      outcome.transaction == TransactionStatus::failed;
   if (!outcome.error) {
+    if (whole && alive) reset_backend();  // what is open then is nobody's
     if (whole || alive) return complete_ending();
     const Error error = ended_by_itself();
     abort_transaction(error);
-    return finish_error(error);
+    return finish_ending_error(error);
   }
-  Error error = std::move(*outcome.error);
-  error.position.reset();
   if (whole && ending.kind != LevelsEnd::Kind::commit) {
     // What is gone is rolled back, too.
     reset_backend();
     return complete_ending();
   }
-  if (outcome.phase != UnitPhase::queue) {
+  Error error = std::move(*outcome.error);
+  error.position.reset();
+  // A COMMIT that never left the queue may be sent again, unless there is nothing to commit.
+  if (outcome.phase != UnitPhase::queue || !alive) {
     error.scope = ErrorScope::transaction;
-    failed_ending(outcome.transaction, error);
+    failed_ending(outcome, error);
   }
+  finish_ending_error(error);
+}
+
+void Session::finish_ending_error(const Error& error) {
   if (run_->header.type == MessageType::close) closed_ = true;
   const bool is_step = run_->next < run_->steps.size();
   finish_error(error, is_step ? std::optional(run_->steps[run_->next].item) : std::nullopt);
 }
 
 // A commit that failed has rolled its levels back, by itself or by the envelope's recovery.
-void Session::failed_ending(TransactionStatus transaction, const Error& error) {
+void Session::failed_ending(const UnitOutcome& outcome, const Error& error) {
   LevelsEnd rolled_back = run_->ending;
   rolled_back.kind = LevelsEnd::Kind::rollback;
   rolled_back.profile = stack_.levels()[rolled_back.depth].profile;
-  const bool alive =
-      transaction == TransactionStatus::open || transaction == TransactionStatus::failed;
+  const bool alive = outcome.transaction == TransactionStatus::open ||
+                     outcome.transaction == TransactionStatus::failed;
   if (rolled_back.depth == 0) {
     if (alive) reset_backend();
     return end_levels(rolled_back);
   }
-  if (transaction == TransactionStatus::open) return end_levels(rolled_back);
-  if (transaction == TransactionStatus::failed) return stack_.fail();
+  const bool recovered = outcome.transaction == TransactionStatus::open &&
+                         outcome.phase == UnitPhase::epilogue &&
+                         run_->ending.kind == LevelsEnd::Kind::commit;
+  if (recovered) return end_levels(rolled_back);
+  if (alive) reset_backend();
   abort_transaction(error);
 }
 

@@ -29,6 +29,9 @@ void Session::on_columns(std::size_t step, std::span<const Column> columns) {
   }
   std::string payload;
   encode(cols, payload);
+  if (payload.size() > host_.client_frame_bytes_max()) {
+    return give_up(cols.step, "a row's description is larger than the payload the client takes");
+  }
   if (!run_->held.empty()) {
     run_->held.push_back({.item = cols.step, .columns = std::move(payload)});
     return;
@@ -41,6 +44,7 @@ Flow Session::on_row(std::size_t step, std::span<const ValueView> row) {
   ItemResult& item = item_of(step);
   if (run_->discard || run_->own_error) {
     item.truncated = true;
+    run_->dropped = true;
     return Flow::more;
   }
   const std::uint32_t number = run_->steps[run_->group_begin + step].item;
@@ -74,14 +78,32 @@ bool Session::send_row(std::uint32_t item, std::span<const ValueView> row) {
     added = run_->rows.add(item, row);
   }
   if (added == RowsWriter::Added::too_large) {
-    run_->own_error = Error::make(sqlstate::program_limit_exceeded,
-                                  "a row is larger than the payload that the client takes");
-    if (run_->purpose == UnitPurpose::steps) backend_->cancel("a row is too large for its client");
+    give_up(item, "a row is larger than the payload that the client takes");
     return false;
   }
   ++run_->items[item].rows;
   if (run_->credit) --*run_->credit;
+  flush_at_end_of_turn();
   return true;
+}
+
+// What the client cannot be given ends its request.
+void Session::give_up(std::uint32_t item, const char* why) {
+  run_->own_error = Error::make(sqlstate::program_limit_exceeded, why);
+  run_->own_error_item = item;
+  if (run_->purpose == UnitPurpose::steps && !run_->deferred) backend_->cancel(why);
+}
+
+// Rows that come slowly are not kept until a frame is full.
+void Session::flush_at_end_of_turn() {
+  if (run_->flush_planned) return;
+  run_->flush_planned = true;
+  host_.reactor().at_end_of_turn([weak = std::weak_ptr<Session*>(anchor_)] {
+    const auto there = weak.lock();
+    if (!there || (*there)->run_ == nullptr) return;
+    (*there)->run_->flush_planned = false;
+    (*there)->flush_rows();
+  });
 }
 
 void Session::on_step_done(std::size_t step, const StepResult& result) {
@@ -95,13 +117,16 @@ void Session::on_step_done(std::size_t step, const StepResult& result) {
 }
 
 void Session::on_notice(std::string_view severity, const Error& notice) {
-  if (run_ == nullptr) return;
+  // A notice cannot pause its statement: for a client that does not read it is lost.
+  if (run_ == nullptr || host_.output_full()) return;
   std::string payload;
   encode(Notice{.kind = NoticeKind::database, .severity = severity, .error = &notice}, payload);
   host_.send(MessageType::notice, number_, run_->header.request, payload);
 }
 
 void Session::on_done(UnitOutcome outcome) {
+  // An error does not wait until the client asks for rows.
+  if (outcome.error) run_->held.clear();
   if (!run_->held.empty()) {
     run_->deferred = std::move(outcome);
     return;

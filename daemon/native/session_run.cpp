@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/native/binding.h"
 #include "daemon/native/native_session.h"
 
 namespace based::native {
@@ -11,11 +12,8 @@ namespace {
 
 // A queue without a limit still ends: nobody waits for a day.
 constexpr std::chrono::hours queue_wait_max{24};
-
-ParameterStyle style_of(const ParametersView& parameters) {
-  if (parameters.encoded().empty()) return ParameterStyle::none;
-  return parameters.named() ? ParameterStyle::named : ParameterStyle::positional;
-}
+// Of one request, counting each set of an execute-many. They are held in memory together.
+constexpr std::size_t executions_max = 100'000;
 
 bool is_control(StatementKind kind) {
   switch (kind) {
@@ -31,7 +29,7 @@ bool is_control(StatementKind kind) {
   }
 }
 
-// May share a unit with others: nothing that acts on the session itself.
+// May share a unit with others: nothing that acts on the session's stack or connection.
 bool is_plain(const Statement& statement) {
   switch (statement.kind) {
     case StatementKind::read:
@@ -39,83 +37,25 @@ bool is_plain(const Statement& statement) {
     case StatementKind::definition:
     case StatementKind::other:
     case StatementKind::pinning:
+    case StatementKind::setting:
+    case StatementKind::set_transaction:
       return true;
     default:
       return false;
   }
 }
 
-bool has_name(const ParametersView& parameters, std::string_view wanted) {
-  ParameterCursor cursor(parameters);
-  std::string_view name;
-  for (ValueView value; cursor.next(name, value);) {
-    if (name == wanted) return true;
+// PostgreSQL lets a transaction that has read nothing yet become read-write.
+bool gives_leave_to_write(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::set_transaction:
+    case StatementKind::setting:
+      return statement.begin.access == BeginOptions::Access::read_write ||
+             statement.name == "transaction_read_only" ||
+             statement.name == "default_transaction_read_only";
+    default:
+      return false;
   }
-  return false;
-}
-
-Error no_value(std::string_view placeholder) {
-  return Error::make(sqlstate::undefined_parameter,
-                     fmt::format("there is no value for the placeholder {}", placeholder));
-}
-
-// Every placeholder of the statement has a value; by position, every value has a placeholder.
-Result<void> check_parameters(const Statement& statement, const ParametersView& parameters) {
-  if (!statement.parameter_names.empty()) {
-    for (const std::string& name : statement.parameter_names) {
-      if (!parameters.named() || !has_name(parameters, name)) return no_value(':' + name);
-    }
-    return {};
-  }
-  if (parameters.named()) {
-    if (statement.parameter_count > 0) return no_value("$1");
-    return {};
-  }
-  if (parameters.count() < statement.parameter_count) {
-    return no_value(fmt::format("${}", parameters.count() + 1));
-  }
-  if (parameters.count() > statement.parameter_count) {
-    return Error::make(sqlstate::undefined_parameter,
-                       fmt::format("there are {} values for {} placeholders", parameters.count(),
-                                   statement.parameter_count));
-  }
-  return {};
-}
-
-// By name, every value is used by some statement.
-Result<void> check_names_used(const Script& script, const ParametersView& parameters) {
-  if (!parameters.named()) return {};
-  ParameterCursor cursor(parameters);
-  std::string_view name;
-  for (ValueView value; cursor.next(name, value);) {
-    const bool used =
-        std::any_of(script.statements.begin(), script.statements.end(), [&](const StatementRef& s) {
-          return std::find(s->parameter_names.begin(), s->parameter_names.end(), name) !=
-                 s->parameter_names.end();
-        });
-    if (!used) {
-      return Error::make(sqlstate::undefined_parameter,
-                         fmt::format("there is no placeholder for the value :{}", name));
-    }
-  }
-  return {};
-}
-
-ValueList bind(const Statement& statement, const ParametersView& parameters) {
-  std::vector<ValueView> values(statement.parameter_count);
-  ParameterCursor cursor(parameters);
-  std::string_view name;
-  std::size_t position = 0;
-  for (ValueView value; cursor.next(name, value);) {
-    if (!parameters.named()) {
-      values[position++] = value;
-      continue;
-    }
-    const auto& names = statement.parameter_names;
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found != names.end()) values[static_cast<std::size_t>(found - names.begin())] = value;
-  }
-  return ValueList::copy_of(values);
 }
 
 Error refused(std::string message, std::string hint) {
@@ -142,17 +82,16 @@ void Session::start_exec() {
     return finish_error(Error::make(sqlstate::undefined_parameter,
                                     "a script of several statements takes parameters by name"));
   }
+  run_->binding.emplace(exec->parameters);
   for (const StatementRef& statement : statements) {
     const auto item = static_cast<std::uint32_t>(run_->items.size());
     run_->steps.push_back({statement, exec->parameters, item});
     run_->items.emplace_back();
-    if (auto checked = check_parameters(*statement, exec->parameters); !checked) {
+    if (auto checked = run_->binding->check(*statement); !checked) {
       return finish_error(checked.error(), item);
     }
   }
-  if (auto used = check_names_used(**script, exec->parameters); !used) {
-    return finish_error(used.error());
-  }
+  if (auto used = run_->binding->check_all_used(); !used) return finish_error(used.error());
 }
 
 void Session::start_batch() {
@@ -161,6 +100,7 @@ void Session::start_batch() {
   run_->options = batch->options;
   run_->credit = batch->options.credit;
   run_->stop = batch->stop;
+  run_->is_batch = true;
   BatchCursor cursor(*batch);
   for (BatchItem item; cursor.next(item);) {
     const auto number = static_cast<std::uint32_t>(run_->items.size());
@@ -186,8 +126,13 @@ Result<void> Session::plan_item(std::string_view sql, const BatchItem& item) {
   }
   const StatementRef& statement = (*script)->statements.front();
   const auto plan = [&](const ParametersView& parameters) -> Result<void> {
-    if (auto checked = check_parameters(*statement, parameters); !checked) return checked;
-    if (auto used = check_names_used(**script, parameters); !used) return used;
+    Binding binding(parameters);
+    if (auto checked = binding.check(*statement); !checked) return checked;
+    if (auto used = binding.check_all_used(); !used) return used;
+    if (run_->steps.size() >= executions_max) {
+      return Error::make(sqlstate::program_limit_exceeded,
+                         fmt::format("a request of more than {} executions", executions_max));
+    }
     run_->steps.push_back({statement, parameters, number});
     return {};
   };
@@ -205,6 +150,7 @@ Result<void> Session::plan_item(std::string_view sql, const BatchItem& item) {
 
 // Runs on until a unit is in flight or the request is finished.
 void Session::advance() {
+  run_->begun = true;
   while (run_ != nullptr && run_->purpose == UnitPurpose::none) {
     if (run_->next == run_->steps.size()) return finish_end();
     const PlannedStep& step = run_->steps[run_->next];
@@ -269,6 +215,9 @@ std::optional<Error> Session::refusal_of(const Statement& statement) const {
   if (statement.kind == StatementKind::standalone && read_only_) {
     return Error::make(sqlstate::read_only_sql_transaction, "the session is read only");
   }
+  if (read_only_ && gives_leave_to_write(statement)) {
+    return Error::make(sqlstate::read_only_sql_transaction, "the session is read only");
+  }
   if (database_.dialect() == Dialect::sqlite && in_read_only_level() &&
       statement.kind != StatementKind::read) {
     return Error::make(sqlstate::read_only_sql_transaction, "the transaction is read only");
@@ -281,14 +230,13 @@ bool Session::in_read_only_level() const {
          stack_.levels().back().options.access == BeginOptions::Access::read_only;
 }
 
-// How many of the next steps go into one unit: those that succeed or fail together anyway.
+// How many of the next steps go into one unit: those that succeed or fail together. The runs of an
+// execute-many are one step, so they do everywhere.
 std::size_t Session::group_end_of(bool in_transaction) const {
   const auto& steps = run_->steps;
   std::size_t end = run_->next + 1;
   if (!is_plain(*steps[run_->next].statement)) return end;
-  const bool item_only = !run_->stop && in_transaction;
   const bool all = run_->options.atomic || (run_->stop && in_transaction);
-  if (!item_only && !all) return end;
   while (end < steps.size() && is_plain(*steps[end].statement) &&
          !refusal_of(*steps[end].statement) && (all || steps[end].item == steps[run_->next].item)) {
     ++end;
@@ -303,6 +251,11 @@ bool Session::begin_implicit() {
   return begun.ok();
 }
 
+ValueList Session::bind(const PlannedStep& step) const {
+  if (run_->binding) return run_->binding->bind(*step.statement);
+  return Binding(step.parameters).bind(*step.statement);
+}
+
 void Session::submit_steps() {
   if (!begin_implicit()) return;
   const bool inside = stack_.depth() > 0;
@@ -313,43 +266,51 @@ void Session::submit_steps() {
     return fail_step(refused("an atomic request takes ordinary statements only",
                              "Send the others by themselves."));
   }
-  const bool guarded = run.options.atomic || (!run.stop && inside);
-  // A read-only session of PostgreSQL: the transaction says so, not a setting that could be
-  // changed.
-  const bool together = run.group_end - run.group_begin > 1 ||
-                        (read_only_ && !inside && database_.dialect() == Dialect::postgres);
-  const StatementKind kind = run.steps[run.next].statement->kind;
-  GroupPart part;
-  part.kind = kind == StatementKind::standalone ? GroupKind::standalone
-              : guarded                         ? GroupKind::guarded
-              : together                        ? GroupKind::together
-                                                : GroupKind::single;
   Unit unit;
-  unit.read_only = true;
-  for (std::size_t i = run.group_begin; i < run.group_end; ++i) {
-    unit.read_only = unit.read_only && run.steps[i].statement->plain_read;
-  }
-  part.reads = unit.read_only;
+  const GroupPart part = part_of_group(inside);
   unit.envelope = envelopes_.around(stack_, part);
-  run.guarded = !unit.envelope.recovery.empty();
+  unit.read_only = part.reads && !inside;
   unit.pin = pinned_;
   for (std::size_t i = run.group_begin; i < run.group_end; ++i) {
     const PlannedStep& step = run.steps[i];
     unit.pin = unit.pin || step.statement->kind == StatementKind::pinning;
-    unit.steps.push_back(
-        {step.statement, bind(*step.statement, step.parameters), run.options.max_rows});
+    unit.steps.push_back({step.statement, bind(step), run.options.max_rows});
   }
   unit.keep_lease = inside;
-  unit.statement_timeout = statement_timeout_;
-  if (run.options.timeout_ms) {
-    const Duration asked = std::chrono::milliseconds(*run.options.timeout_ms);
-    const Duration max = statement_timeout_max_;
-    unit.statement_timeout = asked == Duration::zero()                ? max
-                             : max == Duration::zero() || asked < max ? asked
-                                                                      : max;
-  }
+  unit.statement_timeout = timeout_of(run.options);
+  run.guarded = !unit.envelope.recovery.empty();
+  run.profile_before = profile_;
   run.next = run.group_end;
   submit(std::move(unit), UnitPurpose::steps);
+}
+
+GroupPart Session::part_of_group(bool inside) const {
+  const Run& run = *run_;
+  GroupPart part;
+  part.reads = true;
+  for (std::size_t i = run.group_begin; i < run.group_end; ++i) {
+    part.reads = part.reads && run.steps[i].statement->plain_read;
+  }
+  // A read-only session of PostgreSQL: the transaction says so, not a setting that could be
+  // changed.
+  const bool says_read_only = read_only_ && !inside && database_.dialect() == Dialect::postgres;
+  if (run.steps[run.group_begin].statement->kind == StatementKind::standalone) {
+    part.kind = GroupKind::standalone;
+  } else if (run.options.atomic || (!run.stop && inside)) {
+    part.kind = GroupKind::guarded;
+  } else if (run.group_end - run.group_begin > 1 || says_read_only) {
+    part.kind = GroupKind::together;
+  }
+  return part;
+}
+
+// A request may ask for less than the database allows; 0 asks for what that is.
+Duration Session::timeout_of(const RunOptions& options) const {
+  if (!options.timeout_ms) return statement_timeout_;
+  const Duration asked = std::chrono::milliseconds(*options.timeout_ms);
+  if (asked == Duration::zero()) return statement_timeout_max_;
+  if (statement_timeout_max_ == Duration::zero()) return asked;
+  return std::min(asked, statement_timeout_max_);
 }
 
 void Session::submit(Unit unit, UnitPurpose purpose) {
