@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "daemon/native/binding.h"
@@ -56,6 +57,29 @@ bool gives_leave_to_write(const Statement& statement) {
     default:
       return false;
   }
+}
+
+Error refused(std::string message, std::string hint);
+
+// Texts are cut, and values encoded, under these settings: others would make both wrong without a
+// word.
+std::optional<Error> reserved_setting(const Statement& statement) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> reserved{{
+      {"client_encoding", "UTF8"},
+      {"standard_conforming_strings", "on"},
+  }};
+  for (const auto& [name, value] : reserved) {
+    if (statement.name != name || statement.setting.empty()) continue;
+    std::string given;
+    for (const char c : statement.setting) {
+      if (c != '\'' && c != '"' && c != '-') given += c;
+    }
+    if (std::ranges::equal(given, value, [](char a, char b) { return (a | 0x20) == (b | 0x20); }))
+      continue;
+    return refused(std::string(name) + " is " + std::string(value) + " for every session",
+                   "The protocol depends on it.");
+  }
+  return std::nullopt;
 }
 
 Error refused(std::string message, std::string hint) {
@@ -197,6 +221,10 @@ std::optional<Error> Session::refusal_of(const Statement& statement) const {
     case StatementKind::prepare:
       return refused("PREPARE, EXECUTE and DEALLOCATE are not supported",
                      "Send the statement with parameters: it is prepared by itself.");
+    case StatementKind::setting:
+    case StatementKind::set_transaction:
+      if (auto error = reserved_setting(statement)) return error;
+      break;
     default:
       break;
   }
