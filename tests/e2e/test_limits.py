@@ -1,0 +1,352 @@
+"""Limits, seen from outside: who asks for too much or takes too long is told, and others do not pay."""
+
+import pathlib
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import based_client as client
+from raw_client import RawClient
+from servers import Daemon, temporary_folder, wait_until
+
+CONNECTIONS = 2000
+SERIES = "with recursive n(i) as (select 1 union all select i + 1 from n where i < {}) "
+FLOOD = SERIES.format(10_000_000) + "select i, hex(zeroblob(500)) from n"
+
+
+def config(server="", database='url = "sqlite:///limits.db"'):
+    return f"[server]\n{server}\n[databases.main]\n{database}\n"
+
+
+class Tester(unittest.TestCase):
+    def daemon(self, server="", database='url = "sqlite:///limits.db"', **options):
+        running = Daemon(config=config(server, database), **options)
+        self.addCleanup(running.close)
+        return running
+
+    def client(self, daemon):
+        connection = client.connect(f"127.0.0.1:{daemon.port}")
+        self.addCleanup(connection.__exit__)
+        return connection
+
+    def raw(self, daemon, **options):
+        connection = RawClient(f"127.0.0.1:{daemon.port}", **options)
+        self.addCleanup(connection.close)
+        return connection
+
+    def works(self, daemon):
+        with client.connect(f"127.0.0.1:{daemon.port}") as db, db.session() as session:
+            self.assertEqual(list(session.exec("select 1")), [[1]])
+
+    def failure(self, code, action, *arguments, **options):
+        with self.assertRaises(client.Error) as caught:
+            action(*arguments, **options)
+        self.assertEqual(caught.exception.code, code, caught.exception)
+        return caught.exception
+
+
+class SlowClients(Tester):
+    def stops_reading(self, daemon):
+        """A connection whose endless result nobody takes."""
+        deaf = self.raw(daemon, receive_buffer=4096)
+        self.assertEqual(deaf.ask(client.OPEN, [{"label": "deaf"}], 1)[0], client.END)
+        deaf.frame(client.EXEC, [FLOOD], 1)
+        return deaf
+
+    def test_a_result_that_is_not_taken_costs_little_memory_and_ends_with_its_connection(self):
+        daemon = self.daemon('write_timeout = "2s"\noutput_buffer = "256KiB"',
+                             'url = "sqlite:///limits.db"\nresult_buffer = "256KiB"')
+        other = self.client(daemon)
+        before = daemon.rss_kib()
+        deaf = [self.stops_reading(daemon) for _ in range(4)]
+        sizes = []
+
+        def one_is_closed():
+            self.assertEqual(other.ping("you"), "you")
+            sizes.append(daemon.rss_kib())
+            return "output was not taken for too long" in daemon.log()
+        wait_until(one_is_closed, "the write timeout")
+        self.assertLess(max(sizes) - before, 16 * 1024)
+        for connection in deaf:
+            connection.close()
+        self.works(daemon)
+
+    def test_other_databases_and_pings_go_on_while_a_client_does_not_read(self):
+        daemon = self.daemon(database='url = "sqlite:///a.db"\n[databases.other]\nurl = "sqlite:///b.db"')
+        deaf = self.stops_reading(daemon)
+        other = self.client(daemon)
+        with other.session(database="other") as session:
+            for number in range(100):
+                self.assertEqual(list(session.exec("select $1", [number])), [[number]])
+                self.assertEqual(other.ping(number), number)
+        deaf.close()
+        self.works(daemon)
+
+    def test_who_does_not_read_loses_the_lane_with_57014_when_somebody_waits(self):
+        daemon = self.daemon(database='url = "sqlite:///limits.db"\nslow_reader = "300ms"')
+        deaf = self.raw(daemon, receive_buffer=4096)
+        deaf.ask(client.OPEN, [], 1)
+        request = deaf.frame(client.EXEC, [FLOOD], 1)
+        began = time.monotonic()
+        with self.client(daemon).session() as session:
+            session.exec("create table t (a)")
+        self.assertLess(time.monotonic() - began, 5)
+        kind, fields = deaf.final(request)
+        self.assertEqual((kind, fields["code"]), (client.ERROR, "57014"), fields)
+        self.assertEqual(deaf.ask(client.EXEC, ["select 1"], 1)[0], client.END)
+
+    def test_a_paused_result_loses_the_lane_with_57014_when_somebody_waits(self):
+        daemon = self.daemon(database='url = "sqlite:///limits.db"\nslow_reader = "300ms"')
+        db = self.client(daemon)
+        with db.session() as paused:
+            result = paused.start(client.EXEC, FLOOD, None, {"credit": 1})
+            while not result.rows:
+                db.read()
+            with self.client(daemon).session() as session:
+                session.exec("create table t (a)")
+            while result.end is None:
+                db.read()
+            self.assertEqual(self.failure("57014", result.wait).executed, "no")
+        self.works(daemon)
+
+    def test_who_never_completes_hello_is_closed(self):
+        daemon = self.daemon('handshake_timeout = "500ms"')
+        hello = client.PREFACE + client.HEADER.pack(1000, client.HELLO, 0, 0, 0, 1)
+        for beginning in (b"", client.PREFACE[:3], client.PREFACE, hello):
+            with self.subTest(beginning=beginning):
+                connection = self.raw(daemon, preface=beginning, hello=False)
+                began = time.monotonic()
+                connection.rest()
+                self.assertTrue(0.2 < time.monotonic() - began < 5)
+        self.works(daemon)
+
+    def test_single_bytes_do_not_lengthen_the_handshake(self):
+        daemon = self.daemon('handshake_timeout = "1s"')
+        connection = self.raw(daemon, preface=b"", hello=False)
+        closed = threading.Event()
+        threading.Thread(target=lambda: (connection.rest(), closed.set()), daemon=True).start()
+        hello = client.PREFACE + client.HEADER.pack(60_000, client.HELLO, 0, 0, 0, 1) + bytes(100)
+        for byte in hello:
+            connection.send(bytes([byte]))
+            if closed.wait(0.1):
+                break
+        self.assertTrue(closed.is_set())
+        self.works(daemon)
+
+    def test_a_client_of_single_bytes_is_served(self):
+        daemon = self.daemon()
+        connection = self.raw(daemon, preface=b"", hello=False)
+        said = bytearray(client.PREFACE)
+        for request, (kind, payload, session) in enumerate([(client.HELLO, [{}], 0), (client.OPEN, [], 1),
+                                                            (client.EXEC, ["select 7"], 1)], 1):
+            data = client.pack(payload)
+            said += client.HEADER.pack(len(data), kind, 0, 0, session, request) + data
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in said:
+            connection.send(bytes([byte]))
+        connection.bytes(8)
+        self.assertEqual(connection.final(3)[0], client.END)
+        self.works(daemon)
+
+    def test_a_silent_client_is_asked_and_then_closed(self):
+        daemon = self.daemon('ping_interval = "500ms"')
+        silent, alive = self.raw(daemon), self.client(daemon)
+        kind, flags, session, request, _ = silent.answer()
+        self.assertEqual((kind, flags, session, request), (client.PING, 0, 0, 0))
+        closed = threading.Event()
+        threading.Thread(target=lambda: (silent.rest(), closed.set()), daemon=True).start()
+        while not closed.is_set():
+            alive.ping()
+            closed.wait(0.1)
+        self.assertEqual(alive.ping(1), 1)
+        self.works(daemon)
+
+    def test_a_client_that_asks_nothing_is_closed_after_idle_timeout_unless_a_transaction_is_open(self):
+        daemon = self.daemon('idle_timeout = "500ms"')
+        idle, busy = self.raw(daemon), self.client(daemon)
+        with busy.session() as session, session.transaction():
+            self.assertEqual(list(session.exec("select 1")), [[1]])
+            idle.rest()
+            self.assertEqual(list(session.exec("select 1")), [[1]])
+        self.works(daemon)
+
+
+class Crowds(Tester):
+    def test_two_thousand_connections_are_all_greeted(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = CONNECTIONS + 200
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            self.skipTest(f"only {hard} descriptors are allowed")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        daemon = self.daemon()
+        data = client.pack([{}])
+        hello = client.PREFACE + client.HEADER.pack(len(data), client.HELLO, 0, 0, 0, 1) + data
+        crowd = [self.raw(daemon, preface=hello, hello=False) for _ in range(CONNECTIONS)]
+        for connection in crowd:
+            connection.bytes(8)
+            self.assertEqual(connection.answer()[0], client.WELCOME)
+        status = self.client(daemon).status()
+        self.assertEqual(status["clients"]["connected"], CONNECTIONS + 1)
+        for connection in crowd:
+            connection.request = 1
+            connection.frame(client.PING, [7])
+        for connection in crowd:
+            self.assertEqual(connection.final(2), (client.PING, 7))
+            connection.close()
+        other = self.client(daemon)
+        wait_until(lambda: other.status()["clients"]["connected"] == 2, "the crowd to be gone")
+
+    def test_out_of_descriptors_the_clients_that_are_there_are_served_and_others_later(self):
+        daemon = self.daemon(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)))
+        old = self.client(daemon)
+        with old.session() as session:
+            session.exec("create table t (a)")
+            crowd = []
+            for _ in range(100):
+                connection = socket.create_connection(("127.0.0.1", daemon.port), 20)
+                self.addCleanup(connection.close)
+                crowd.append(connection)
+            for number in range(20):
+                session.exec("insert into t values (?)", [number])
+            self.assertEqual(old.ping("you"), "you")
+            self.assertLess(old.status()["clients"]["connected"], 48)
+            for connection in crowd:
+                connection.close()
+            wait_until(lambda: old.status()["clients"]["connected"] == 1, "the crowd to be gone")
+            self.works(daemon)
+            self.assertEqual(list(session.exec("select count(*) from t")), [[20]])
+
+    def test_max_clients_turns_away_who_is_too_many(self):
+        daemon = self.daemon("max_clients = 3")
+        held = [self.client(daemon) for _ in range(3)]
+        self.assertEqual(self.raw(daemon, hello=False).rest(), b"")
+        daemon.wait_log("turned away")
+        self.assertEqual(held[0].status()["clients"]["refused_total"], 1)
+        held[1].__exit__()
+        wait_until(lambda: held[0].status()["clients"]["connected"] == 2, "the client to be gone")
+        self.works(daemon)
+
+    def test_max_sessions_refuses_the_next_open_with_53300(self):
+        daemon = self.daemon("max_sessions = 2")
+        db = self.client(daemon)
+        self.assertEqual(db.welcome["limits"]["sessions"], 2)
+        with db.session() as first:
+            with db.session():
+                third = db.session()
+                error = self.failure("53300", third.__enter__)
+                self.assertEqual((error.scope, error.executed, error.retry), ("session", "no", True))
+                self.assertEqual(list(first.exec("select 1")), [[1]])
+            with db.session() as session:
+                self.assertEqual(list(session.exec("select 1")), [[1]])
+        self.works(daemon)
+
+    def test_max_inflight_refuses_further_requests_with_53300_and_none_is_lost(self):
+        daemon = self.daemon("max_inflight = 4")
+        db = self.client(daemon)
+        self.assertEqual(db.welcome["limits"]["requests"], 4)
+        with db.session() as session:
+            slow = session.start(client.EXEC, SERIES.format(10**9) + "select count(*) from n")
+            others = [session.start(client.EXEC, "select 1") for _ in range(10)]
+            for refused in others[3:]:
+                error = self.failure("53300", refused.wait)
+                self.assertEqual((error.scope, error.executed, error.retry), ("statement", "no", True))
+            self.assertEqual(db.ping(1), 1)
+            slow.cancel()
+            self.failure("57014", slow.wait)
+            for kept in others[:3]:
+                self.assertEqual(list(kept), [[1]])
+        self.works(daemon)
+
+    def test_max_frame_and_max_depth_are_told_and_held(self):
+        daemon = self.daemon('max_frame = "64KiB"\nmax_depth = 3')
+        db = self.client(daemon)
+        self.assertEqual((db.welcome["limits"]["frame_bytes"], db.welcome["limits"]["depth"]), (65536, 3))
+        with db.session() as session:
+            self.assertEqual(list(session.exec("select length($1)", ["x" * 65000])), [[65000]])
+            for _ in range(3):
+                session.tx("begin")
+            self.failure("54000", session.tx, "begin")
+            session.tx("rollback_all")
+        error = self.failure("54000", db.ping, "x" * 65536)
+        self.assertEqual(error.scope, "connection")
+        self.assertRaises((ConnectionError, client.Error), db.ping)
+        self.works(daemon)
+
+    def test_a_flood_of_waiting_statements_is_refused_with_53300(self):
+        daemon = self.daemon(database='url = "sqlite:///limits.db"\nmax_waiting = 2')
+        with self.client(daemon).session(label="holder") as holder:
+            holder.tx("begin")
+            holder.exec("create table t (a)")
+            waiting = [db.session() for db in (self.client(daemon) for _ in range(3))]
+            results = [session.start(client.EXEC, "select 1") for session in waiting]
+            error = self.failure("53300", results[2].wait)
+            self.assertTrue(error.retry)
+            holder.tx("rollback_all")
+            for result in results[:2]:
+                self.assertEqual(list(result), [[1]])
+        self.works(daemon)
+
+
+class Space(Tester):
+    def fill(self, session):
+        """Inserts until the file may not grow; gives the number of rows that are there."""
+        session.exec("create table t (a)")
+        with self.assertRaises(client.Error) as caught:
+            for _ in range(2000):
+                session.exec("insert into t values (zeroblob(20000))")
+        error = caught.exception
+        self.assertEqual((error.code, error.executed), ("53100", "no"), error)
+        self.assertEqual(session.state, ["idle", 0])
+        return list(session.exec("select count(*) from t"))[0][0]
+
+    def is_sound(self, daemon, session, rows):
+        """What was committed is there, nothing else, and it goes on."""
+        self.assertEqual(list(session.exec("select count(*) from t")), [[rows]])
+        session.exec("insert into t values (zeroblob(20000))")
+        self.assertEqual(list(session.exec("pragma integrity_check")), [["ok"]])
+        self.works(daemon)
+
+    def test_a_file_that_may_not_grow_is_53100_until_rows_are_deleted(self):
+        daemon = self.daemon(database='url = "sqlite:///limits.db"\nmax_page_count = 200')
+        with self.client(daemon).session() as session:
+            rows = self.fill(session)
+            session.tx("begin")
+            self.failure("53100", session.exec, "insert into t values (zeroblob(2000000))")
+            self.failure("25P02", session.exec, "select 1")
+            session.tx("rollback_all")
+            session.exec("delete from t where rowid = 1")
+            self.is_sound(daemon, session, rows - 1)
+
+    def test_a_full_disk_is_53100_until_there_is_space(self):
+        folder = temporary_folder()
+        self.addCleanup(shutil.rmtree, folder)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "based-test", str(folder)],
+                                 capture_output=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("mounting a small file system takes root's rights")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+        (folder / "ballast").write_bytes(bytes(2_000_000))
+        daemon = self.daemon(database=f'url = "sqlite:///{folder}/limits.db"')
+        with self.client(daemon).session() as session:
+            rows = self.fill(session)
+            session.tx("begin")
+            session.exec("insert into t values (zeroblob(4000000))")
+            error = self.failure("53100", session.tx, "commit")
+            self.assertEqual((error.executed, session.state[0]), ("no", "idle"), error.__dict__)
+            (folder / "ballast").unlink()
+            self.is_sound(daemon, session, rows)
+
+    def test_a_value_over_max_value_is_refused(self):
+        daemon = self.daemon(database='url = "sqlite:///limits.db"\nmax_value = "64KiB"')
+        with self.client(daemon).session() as session:
+            self.failure("54000", session.exec, "select zeroblob(100000)")
+            self.failure("54000", session.exec, "select length($1)", [bytes(100_000)])
+            self.assertEqual(list(session.exec("select length(zeroblob(60000))")), [[60000]])
+        self.works(daemon)
