@@ -217,8 +217,8 @@ void PostgresSession::continue_after_group() {
     arm(context_.settings_timeout);
     return run_->send_recovery(*link_, fingerprint_);
   }
-  if (run_->may_run_again() && !retried_ && failed && status == status_before_ &&
-      status == (context_.rooted ? 'T' : 'I')) {
+  if (run_->may_run_again() && !retried_ && failed && !run_->cancelled() &&
+      status == status_before_ && status != 'E') {
     retried_ = true;
     return run();
   }

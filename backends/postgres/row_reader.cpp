@@ -68,10 +68,9 @@ RowReader::Kind RowReader::kind_of(std::uint32_t oid) {
     case type_oid::int8:
     case type_oid::oid:
       return Kind::integer;
-    case type_oid::float4:
-      return Kind::float4;
+    case type_oid::float4:  // the double nearest to its shortest text: 0.1 stays 0.1
     case type_oid::float8:
-      return Kind::float8;
+      return Kind::floating;
     case type_oid::bytea:
       return Kind::bytes;
     default:  // an open set: whatever types there are
@@ -155,13 +154,7 @@ bool RowReader::read(std::string_view body, bool check_utf8) {
         value = ValueView::of(number);
         break;
       }
-      case Kind::float4: {  // its shortest text is exact only when read as a float4
-        float number = 0;
-        if (!parse(text, number)) return false;
-        value = ValueView::of(static_cast<double>(number));
-        break;
-      }
-      case Kind::float8: {
+      case Kind::floating: {
         double number = 0;
         if (!parse(text, number)) return false;
         value = ValueView::of(number);

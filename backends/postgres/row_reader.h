@@ -37,7 +37,7 @@ class RowReader {
   std::span<const ValueView> row() const { return row_; }
 
  private:
-  enum class Kind : std::uint8_t { text, boolean, integer, float4, float8, bytes };
+  enum class Kind : std::uint8_t { text, boolean, integer, floating, bytes };
   static Kind kind_of(std::uint32_t type_oid);
   bool read_bytes(std::string_view text, ValueView& value);
 

@@ -9,10 +9,11 @@
 namespace based::postgres {
 namespace {
 
-// Execute's row limit is an int32; a larger one is as good as none.
+// Execute's row limit is an int32; a larger one is as good as none. One row more is asked for,
+// since the server does not say whether there is another one.
 std::uint32_t row_limit(std::uint64_t max_rows) {
   constexpr std::uint64_t most = std::numeric_limits<std::int32_t>::max();
-  return max_rows > most ? 0 : static_cast<std::uint32_t>(max_rows);
+  return max_rows == 0 || max_rows >= most ? 0 : static_cast<std::uint32_t>(max_rows + 1);
 }
 
 // Worth a name on the server: what is planned, and what Based itself says again and again.
@@ -53,6 +54,7 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
   error_.reset();
   local_error_.reset();
   phase_ = UnitPhase::done;
+  stale_ = false;
   add(UnitPhase::prologue, unit_.envelope.prologue);
   for (std::uint32_t i = 0; i < unit_.steps.size(); ++i) {
     const Step& step = unit_.steps[i];
@@ -76,7 +78,6 @@ void UnitRun::send_recovery(Link& link, std::string_view settings) {
 void UnitRun::send(Link& link, std::string_view settings) {
   link_ = &link;
   answered_ = 0;
-  stale_ = false;
   group_failed_ = false;
   StatementCache& cache = link.statements();
   cache.begin_group();
@@ -174,6 +175,7 @@ Flow UnitRun::on_reply(const Reply& reply) {
 
 bool UnitRun::on_description(const Reply& reply, const Item& item) {
   rows_ = 0;
+  truncated_ = false;
   if (reply.type == reply::no_data) {
     reader_.describe_nothing();
     return true;
@@ -195,6 +197,10 @@ Flow UnitRun::on_row(const Reply& reply, const Item& item) {
     fail_locally(Error::make(sqlstate::program_limit_exceeded, "a row of the result is too large"),
                  item);
     link_->cancel();
+    return Flow::more;
+  }
+  if (item.max_rows != 0 && rows_ == item.max_rows) {
+    truncated_ = true;
     return Flow::more;
   }
   if (!reader_.read(reply.body, link_->check_utf8())) {
@@ -221,8 +227,8 @@ bool UnitRun::on_complete(const Reply& reply, Item& item) {
   } else if (reply.type == reply::portal_suspended) {
     word = first_word(item.statement->text);
     result.tag = word;
-    result.truncated = true;
   }
+  result.truncated = std::exchange(truncated_, false);
   if (item.phase != UnitPhase::step) return true;
   if (!local_error_) {
     result.rows = rows_;
@@ -258,8 +264,9 @@ bool UnitRun::on_error(const Reply& reply) {
   if (item != nullptr && !item->name.empty()) {
     // The prepared statement has become useless; its text has not.
     const bool revalidation = fields.routine == "RevalidateCachedQuery";
-    const bool gone = error.sqlstate == sqlstate::invalid_sql_statement_name && !item->parse;
-    if (revalidation || gone) {
+    // The types of its parameters were inferred when it was parsed; the tables may have others now.
+    const bool unbindable = !item->parse && reply.expectation->what == Expect::bind;
+    if (revalidation || unbindable) {
       link_->statements().forget(item->name);
       stale_ = item->phase == UnitPhase::step;
     }

@@ -99,6 +99,7 @@ class UnitRun final : public Requester {
   std::size_t answered_ = 0;
   RowReader reader_;
   std::uint64_t rows_ = 0;
+  bool truncated_ = false;  // this step had more rows than were asked for
   std::string cancel_reason_;
   std::optional<Error> error_;
   std::optional<Error> local_error_;  // ours; the server's answer to our cancel is not told

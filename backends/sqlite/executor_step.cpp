@@ -14,6 +14,7 @@ struct Executor::StepRun {
   bool columns_given = false;
   bool truncated = false;
   std::vector<ValueView> row;
+  std::vector<int> booleans;  // the columns of that type
 };
 
 std::optional<Error> Executor::check_allowed(const Job& job,
@@ -123,6 +124,7 @@ void Executor::add_columns(StepRun& run, bool on_row) {
     const char* name = sqlite3_column_name(run.compiled->handle, i);
     names.emplace_back(name == nullptr ? "" : name);
     types.push_back(column_type(run.compiled->handle, i, on_row));
+    if (is_boolean_type(types.back())) run.booleans.push_back(i);
   }
   parcel_->add_columns(run.index, names, types);
 }
@@ -135,6 +137,10 @@ std::optional<Error> Executor::add_row(Job& job, StepRun& run) {
     const auto value = column_value(run.compiled->handle, i);
     if (!value) return error_from(SQLITE_NOMEM, "out of memory", -1, FailedIn::step);
     run.row.push_back(*value);
+  }
+  for (const int i : run.booleans) {
+    ValueView& value = run.row[static_cast<std::size_t>(i)];
+    value = as_boolean(value);
   }
   parcel_->add_row(run.index, run.row);
   ++run.rows;

@@ -105,6 +105,13 @@ std::optional<ValueView> column_value(sqlite3_stmt* statement, int column) {
   }
 }
 
+bool is_boolean_type(std::string_view type) { return type == "BOOL" || type == "BOOLEAN"; }
+
+ValueView as_boolean(const ValueView& value) {
+  if (value.kind != ValueKind::int64 || (value.int64 != 0 && value.int64 != 1)) return value;
+  return ValueView::of(value.int64 == 1);
+}
+
 std::string column_type(sqlite3_stmt* statement, int column, bool on_row) {
   const char* declared = sqlite3_column_decltype(statement, column);
   if (declared == nullptr || *declared == '\0') {
