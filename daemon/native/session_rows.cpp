@@ -128,6 +128,7 @@ void Session::on_done(UnitOutcome outcome) {
   // An error does not wait until the client asks for rows.
   if (outcome.error) run_->held.clear();
   if (!run_->held.empty()) {
+    if (!stack_.empty()) stack_.entered();  // its lease may be lost before the rows are taken
     run_->deferred = std::move(outcome);
     return;
   }

@@ -172,8 +172,8 @@ TEST_CASE("a batch runs its items and reports each") {
   Fixture f;
   const std::vector<std::vector<std::int64_t>> none;
   f.c.batch(1, {{"insert a"}, {"select 2"}, {"insert $1", {{{1}, {2}, {3}}}}, {"insert $1", none}});
-  CHECK(f.c.run() == Lines{"#3 COLS.1 n", "#3 ROWS.1 1 2",
-                           "#3 END idle [INSERT +1, SELECT 2, INSERT +3, ]"});
+  CHECK(f.c.run() ==
+        Lines{"#3 COLS.1 n", "#3 ROWS.1 1 2", "#3 END idle [INSERT +1, SELECT 2, INSERT +3, ]"});
   CHECK(f.db().committed == Lines{"a", "$1 1", "$1 2", "$1 3"});
 }
 

@@ -1,0 +1,483 @@
+// TX, transaction control as SQL, implicit transactions, CLOSE; and what becomes of the stack when
+// the database ends a transaction by itself.
+#include "tests/daemon/native/native_fixture.h"
+
+using namespace based;
+using namespace based::native;
+
+namespace {
+
+struct Fixture {
+  explicit Fixture(FakeDatabase::Options options = {}, const Open& open = {})
+      : daemon(std::move(options)), c(daemon) {
+    c.open(1, open);
+    REQUIRE(c.run() == Lines{"#2 END idle opened app"});
+  }
+  std::string exec(std::string_view sql) { return last(c.exec(1, sql)); }
+  std::string tx(const Tx& request) { return last(c.tx(1, request)); }
+  std::string tx(TxOp op) { return last(c.tx(1, op)); }
+  std::string last(std::uint32_t request) {
+    const Lines lines = c.answers_to(request, c.run());
+    REQUIRE(!lines.empty());
+    return lines.back();
+  }
+  FakeDatabase& db() { return *daemon.database; }
+
+  Daemon daemon;
+  Client c;
+};
+
+Tx begin_with(LevelOptions options) {
+  Tx tx;
+  tx.op = TxOp::begin;
+  tx.options = options;
+  return tx;
+}
+
+Tx ending(TxOp op, std::optional<std::uint32_t> depth, std::optional<std::uint64_t> level = {}) {
+  Tx tx;
+  tx.op = op;
+  tx.depth = depth;
+  tx.level = level;
+  return tx;
+}
+
+constexpr Dialect both[] = {Dialect::postgres, Dialect::sqlite};
+
+}  // namespace
+
+TEST_CASE("levels nest, commit and roll back alike on both backends") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    CHECK(f.tx(TxOp::begin) == "END open/1 level=1");
+    CHECK(f.exec("insert a") == "END open/1 [INSERT +1]");
+    CHECK(f.tx(TxOp::begin) == "END open/2 level=2");
+    CHECK(f.exec("insert b") == "END open/2 [INSERT +1]");
+    CHECK(f.tx(ending(TxOp::rollback, 2)) == "END open/1");
+    CHECK(f.tx(TxOp::begin) == "END open/2 level=3");
+    CHECK(f.exec("insert c") == "END open/2 [INSERT +1]");
+    CHECK(f.tx(ending(TxOp::commit, 2, 3)) == "END open/1");
+    CHECK(f.tx(ending(TxOp::commit, 1)) == "END idle");
+    CHECK(f.db().committed == Lines{"a", "c"});
+  }
+}
+
+TEST_CASE("a level without a statement asks the database for nothing") {
+  Fixture f;
+  f.tx(TxOp::begin);
+  f.tx(TxOp::begin);
+  CHECK(f.tx(TxOp::commit) == "END open/1");
+  CHECK(f.tx(TxOp::rollback) == "END idle");
+  CHECK(f.db().units == 0);
+}
+
+TEST_CASE("BEGIN travels with the first statement") {
+  Fixture f({.dialect = Dialect::sqlite});
+  f.tx(TxOp::begin);
+  f.tx(TxOp::begin);
+  f.exec("insert a");
+  CHECK(f.db().units == 1);
+  CHECK(f.db().take_log() == Lines{"BEGIN IMMEDIATE", R"(SAVEPOINT "based_2")", "insert a"});
+}
+
+TEST_CASE("a level that is not the top is not committed, and nothing happens") {
+  Fixture f;
+  f.tx(TxOp::begin);
+  f.tx(TxOp::begin);
+  f.exec("insert a");
+  CHECK(f.tx(ending(TxOp::commit, 1)) == "ERROR 25000 open/2");
+  CHECK(f.tx(ending(TxOp::rollback, 3)) == "ERROR 25000 open/2");
+  CHECK(f.tx(ending(TxOp::rollback, {}, 1)) == "END idle");
+  CHECK(f.tx(TxOp::commit) == "ERROR 25P01 idle");
+  CHECK(f.tx(TxOp::rollback) == "ERROR 25P01 idle");
+  CHECK(f.tx(TxOp::rollback_all) == "END idle");
+}
+
+TEST_CASE("an error fails the level on both backends until its rollback") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.tx(TxOp::begin);
+    CHECK(f.exec("fail") == "ERROR 23505 failed/2 at=5");
+    CHECK(f.exec("select 1") == "ERROR 25P02 failed/2");
+    CHECK(f.exec("begin") == "ERROR 25P02 failed/2");
+    CHECK(f.tx(TxOp::begin) == "ERROR 25P02 failed/2");
+    CHECK(f.tx(ending(TxOp::rollback, 2)) == "END open/1");
+    CHECK(f.exec("insert b; commit") == "END idle [INSERT +1, COMMIT]");
+    CHECK(f.db().committed == Lines{"a", "b"});
+  }
+}
+
+TEST_CASE("the commit of a failed level is a rollback and an error") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.exec("fail");
+    CHECK(f.tx(TxOp::commit) == "ERROR 40000 idle transaction");
+    f.exec("begin; insert b");
+    f.exec("fail");
+    CHECK(f.exec("commit") == "ERROR 40000 idle transaction");
+    CHECK(f.db().committed.empty());
+    CHECK(f.exec("insert c") == "END idle [INSERT +1]");
+  }
+}
+
+TEST_CASE("errors that the database never saw leave the level as it is") {
+  Fixture f;
+  f.exec("begin; insert a");
+  CHECK(f.exec("insert $1") == "ERROR 42P02 open/1");
+  CHECK(f.exec("select 'x") == "ERROR 42601 open/1 at=7");
+  CHECK(f.exec("release x") == "ERROR 3B001 open/1");
+  CHECK(f.exec("copy t from stdin") == "ERROR 0A000 open/1");
+  CHECK(f.tx(ending(TxOp::commit, 7)) == "ERROR 25000 open/1");
+  CHECK(f.exec("commit") == "END idle [COMMIT]");
+  CHECK(f.db().committed == Lines{"a"});
+}
+
+TEST_CASE("transaction control as SQL acts on the same stack, in any spelling") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    CHECK(f.exec("StArT /* x */ transaction") == "END open/1 [BEGIN]");
+    CHECK(f.exec("insert a") == "END open/1 [INSERT +1]");
+    CHECK(f.exec("savepoint s") == "END open/2 [SAVEPOINT]");
+    CHECK(f.exec("insert b; rollback to s; insert c") ==
+          "END open/2 [INSERT +1, ROLLBACK, INSERT +1]");
+    CHECK(f.exec("release savepoint s") == "END open/1 [RELEASE]");
+    CHECK(f.exec("begin") == "END open/2 [BEGIN]");
+    CHECK(f.exec("insert d; abort") == "END open/1 [INSERT +1, ROLLBACK]");
+    CHECK(f.exec("end work") == "END idle [COMMIT]");
+    CHECK(f.db().committed == Lines{"a", "c"});
+    CHECK(f.exec("commit") == "ERROR 25P01 idle");
+    CHECK(f.exec("savepoint s") == "ERROR 25P01 idle");
+  }
+}
+
+TEST_CASE("COMMIT as SQL takes the savepoints on its transaction along") {
+  Fixture f;
+  f.exec("begin; insert a; savepoint s; insert b; savepoint s; insert c; commit");
+  CHECK(f.db().committed == Lines{"a", "b", "c"});
+  f.exec("begin; savepoint s; insert d; rollback");
+  CHECK(f.tx(TxOp::status) == "END idle levels");
+  CHECK(f.db().committed.size() == 3);
+}
+
+TEST_CASE("AND CHAIN begins again with the same modes") {
+  Fixture f;
+  f.exec("begin isolation level serializable; insert a; commit and chain; insert b");
+  CHECK(f.db().take_log() == Lines{"BEGIN ISOLATION LEVEL SERIALIZABLE", "insert a", "COMMIT",
+                                   "BEGIN ISOLATION LEVEL SERIALIZABLE", "insert b"});
+  CHECK(f.exec("rollback and chain") == "END open/1 [ROLLBACK]");
+  CHECK(f.exec("insert c; commit") == "END idle [INSERT +1, COMMIT]");
+  CHECK(f.db().committed == Lines{"a", "c"});
+}
+
+TEST_CASE("a force_rollback level forgets when it is committed, and says so") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    LevelOptions forgets;
+    forgets.force_rollback = true;
+    f.tx(TxOp::begin);
+    f.exec("insert a");
+    CHECK(f.tx(begin_with(forgets)) == "END open/2 level=2");
+    f.exec("insert b");
+    CHECK(f.tx(TxOp::commit) == "END open/1 rolled_back");
+    CHECK(f.tx(TxOp::commit) == "END idle");
+    CHECK(f.tx(begin_with(forgets)) == "END open/1 level=3");
+    CHECK(f.tx(TxOp::commit) == "END idle rolled_back");
+    CHECK(f.db().committed == Lines{"a"});
+  }
+}
+
+TEST_CASE("if_open joins, nests or refuses") {
+  Fixture f;
+  LevelOptions join;
+  join.if_open = LevelOptions::IfOpen::join;
+  LevelOptions alone;
+  alone.if_open = LevelOptions::IfOpen::error;
+  CHECK(f.tx(begin_with(join)) == "END open/1 level=1");
+  CHECK(f.tx(begin_with(join)) == "END open/1 level=1 joined");
+  CHECK(f.tx(begin_with(alone)) == "ERROR 25001 open/1");
+  CHECK(f.tx(TxOp::commit) == "END idle");
+}
+
+TEST_CASE("TX status shows the levels from the outermost") {
+  Fixture f;
+  LevelOptions named;
+  named.name = "outer";
+  f.tx(begin_with(named));
+  f.exec("savepoint s");
+  f.exec("fail");
+  CHECK(f.tx(TxOp::status) == "END failed/2 levels 1:outer:open 2:s:failed");
+}
+
+TEST_CASE("a nested read-only level takes no writes on either backend") {
+  LevelOptions reads;
+  reads.read_only = true;
+  Fixture f({.dialect = Dialect::sqlite});
+  f.tx(TxOp::begin);
+  f.exec("insert a");
+  f.tx(begin_with(reads));
+  CHECK(f.exec("select 1") == "END open/2 [SELECT 1]");
+  CHECK(f.exec("insert b") == "ERROR 25006 failed/2");
+  CHECK(f.tx(TxOp::rollback) == "END open/1");
+  Fixture p;
+  p.tx(TxOp::begin);
+  p.tx(begin_with(reads));
+  p.exec("select 1");
+  CHECK(p.db().log.at(2) == "SET TRANSACTION READ ONLY");
+}
+
+TEST_CASE("the depth is limited") {
+  NativeLimits limits;
+  limits.depth = 2;
+  Daemon daemon({}, limits);
+  Client c(daemon);
+  c.open(1);
+  c.tx(1, TxOp::begin);
+  c.tx(1, TxOp::begin);
+  c.tx(1, TxOp::begin);
+  CHECK(c.run().back() == "#5 ERROR 54000 open/2");
+}
+
+TEST_CASE("an implicit transaction begins with the first statement and ends with CLOSE") {
+  Open open;
+  open.transaction.emplace();
+  for (const bool commit : {true, false}) {
+    Fixture f({}, open);
+    CHECK(f.exec("insert a") == "END open/1 [INSERT +1]");
+    CHECK(f.tx(TxOp::begin) == "END open/2 level=2");
+    f.exec("insert b");
+    f.tx(TxOp::rollback);
+    CHECK(f.last(f.c.close(1, commit)) == "END idle");
+    CHECK(f.db().committed == (commit ? Lines{"a"} : Lines{}));
+    CHECK(f.db().sessions() == 0);
+  }
+}
+
+TEST_CASE("an implicit transaction that was ended begins again") {
+  Open open;
+  open.transaction.emplace();
+  Fixture f({}, open);
+  f.exec("insert a");
+  CHECK(f.exec("commit") == "END idle [COMMIT]");
+  CHECK(f.exec("insert b") == "END open/1 [INSERT +1]");
+  CHECK(f.exec("vacuum") == "ERROR 25001 open/1");
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+  CHECK(f.db().committed == Lines{"a"});
+}
+
+TEST_CASE("CLOSE with commit refuses what it cannot commit, rolls back, and closes") {
+  Open open;
+  open.transaction.emplace();
+  SUBCASE("a failed transaction") {
+    Fixture f({}, open);
+    f.exec("insert a");
+    f.exec("fail");
+    CHECK(f.last(f.c.close(1, true)) == "ERROR 40000 idle transaction");
+    CHECK(f.db().committed.empty());
+    CHECK(f.exec("select 1") == "ERROR 08003 idle session");
+  }
+  SUBCASE("a level inside") {
+    Fixture f({}, open);
+    f.exec("insert a");
+    f.tx(TxOp::begin);
+    CHECK(f.last(f.c.close(1, true)) == "ERROR 25001 idle transaction");
+    CHECK(f.db().committed.empty());
+    CHECK(f.db().sessions() == 0);
+  }
+  SUBCASE("an explicit transaction") {
+    Fixture f;
+    f.exec("begin; insert a");
+    CHECK(f.last(f.c.close(1, true)) == "ERROR 25001 idle transaction");
+    CHECK(f.db().committed.empty());
+  }
+  SUBCASE("nothing open is nothing to refuse") {
+    Fixture f;
+    f.exec("insert a");
+    CHECK(f.last(f.c.close(1, true)) == "END idle");
+    CHECK(f.db().committed == Lines{"a"});
+  }
+}
+
+TEST_CASE("what comes behind CLOSE finds no session, and its number may be used again") {
+  Fixture f;
+  f.c.close(1);
+  f.c.exec(1, "select 1");
+  CHECK(f.c.run() == Lines{"#3 END idle", "#4 ERROR 08003 idle session"});
+  f.c.open(1);
+  f.c.exec(1, "insert a");
+  CHECK(f.c.run() == Lines{"#5 END idle opened app", "#6 END idle [INSERT +1]"});
+}
+
+TEST_CASE("a lost transaction aborts the stack, which each level acknowledges by its rollback") {
+  for (const Dialect dialect : both) {
+    for (const char* how : {"lose", "or rollback"}) {
+      CAPTURE(how);
+      Fixture f({.dialect = dialect});
+      f.exec("begin; insert a");
+      f.exec("begin; insert b");
+      const std::string error = f.exec(how);
+      CHECK(error.find(" aborted/2 transaction") != std::string::npos);
+      CHECK(f.exec("insert c") == "ERROR 25P02 aborted/2");
+      CHECK(f.exec("commit") == "ERROR 25P02 aborted/2");
+      CHECK(f.tx(TxOp::begin) == "ERROR 25P02 aborted/2");
+      CHECK(f.exec("rollback") == "END aborted/1 [ROLLBACK]");
+      CHECK(f.exec("insert c") == "ERROR 25P02 aborted/1");
+      CHECK(f.tx(TxOp::rollback_all) == "END idle");
+      CHECK(f.exec("insert d") == "END idle [INSERT +1]");
+      CHECK(f.db().committed == Lines{"d"});
+    }
+  }
+}
+
+TEST_CASE("a lease lost between requests is told at once, and then again") {
+  Fixture f;
+  f.exec("begin; insert a");
+  f.db().lose_leases(Error::make(sqlstate::idle_in_transaction_session_timeout, "rested too long"));
+  CHECK(f.c.run() == Lines{"NOTICE transaction_lost 25P03 aborted/1"});
+  CHECK(f.exec("insert b") == "ERROR 25P02 aborted/1");
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+  CHECK(f.exec("insert c") == "END idle [INSERT +1]");
+  CHECK(f.db().committed == Lines{"c"});
+}
+
+TEST_CASE("settings made in a transaction that is lost are lost with it") {
+  Fixture f;
+  f.exec("set search_path to a");
+  f.exec("begin; set search_path to b");
+  f.exec("lose");
+  f.exec("rollback");
+  f.exec("select 1");
+  CHECK(f.db().last_unit()->profile->settings.at("search_path") == "a");
+}
+
+TEST_CASE("a transaction that a text opened unseen is rolled back and told") {
+  Fixture f;
+  CHECK(f.exec("hidden begin") == "ERROR 25000 idle transaction");
+  CHECK(f.db().transactions() == 0);
+  CHECK(f.exec("insert a") == "END idle [INSERT +1]");
+}
+
+TEST_CASE("a transaction that a text ended unseen aborts the stack") {
+  Fixture f;
+  f.exec("begin; insert a");
+  CHECK(f.exec("hidden commit") == "ERROR 25000 aborted/1 transaction executed");
+  CHECK(f.exec("select 1") == "ERROR 25P02 aborted/1");
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+}
+
+TEST_CASE("a BEGIN that the database refuses leaves the levels to be tried again") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.tx(TxOp::begin);
+    f.tx(TxOp::begin);
+    bool refuse = true;
+    f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+      if (!refuse || phase != UnitPhase::prologue) return std::nullopt;
+      return Error::make(sqlstate::lock_not_available, "busy").as_retryable();
+    };
+    CHECK(f.exec("insert a") == "ERROR 55P03 open/2 retry");
+    refuse = false;
+    CHECK(f.exec("insert a") == "END open/2 [INSERT +1]");
+    f.tx(TxOp::commit);
+    f.tx(TxOp::commit);
+    CHECK(f.db().committed == Lines{"a"});
+  }
+}
+
+TEST_CASE("a wait that ends without a connection changes nothing") {
+  Fixture f;
+  f.tx(TxOp::begin);
+  bool refuse = true;
+  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+    if (!refuse || phase != UnitPhase::queue) return std::nullopt;
+    return Error::make(sqlstate::too_many_connections, "no link").as_retryable();
+  };
+  CHECK(f.exec("insert a") == "ERROR 53300 open/1 retry");
+  refuse = false;
+  CHECK(f.exec("insert a; commit") == "END idle [INSERT +1, COMMIT]");
+}
+
+TEST_CASE("a savepoint that cannot be made leaves a stack that nobody knows, so it is aborted") {
+  Fixture f;
+  f.exec("begin; insert a");
+  f.tx(TxOp::begin);
+  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+    if (phase != UnitPhase::prologue) return std::nullopt;
+    return Error::make(sqlstate::out_of_memory, "no room for a savepoint");
+  };
+  CHECK(f.exec("insert b") == "ERROR 53200 aborted/2 transaction");
+  f.db().fault = nullptr;
+  CHECK(f.db().transactions() == 0);
+  CHECK(f.tx(TxOp::rollback_all) == "END idle");
+  CHECK(f.db().committed.empty());
+}
+
+TEST_CASE("a COMMIT that fails has rolled back, on both backends") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.db().fault = [&](UnitPhase phase, std::string_view text) -> std::optional<Error> {
+      if (phase != UnitPhase::epilogue || text != "COMMIT") return std::nullopt;
+      return Error::make(sqlstate::foreign_key_violation, "deferred");
+    };
+    CHECK(f.exec("commit") == "ERROR 23503 idle transaction");
+    f.db().fault = nullptr;
+    CHECK(f.db().transactions() == 0);
+    CHECK(f.exec("insert b") == "END idle [INSERT +1]");
+    CHECK(f.db().committed == Lines{"b"});
+  }
+}
+
+TEST_CASE("an inner commit that fails costs its level only") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.exec("begin; insert b");
+    f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+      if (phase != UnitPhase::epilogue) return std::nullopt;
+      return Error::make(sqlstate::foreign_key_violation, "at once");
+    };
+    CHECK(f.tx(TxOp::commit) == "ERROR 23503 open/1 transaction");
+    f.db().fault = nullptr;
+    CHECK(f.tx(TxOp::commit) == "END idle");
+    CHECK(f.db().committed == Lines{"a"});
+  }
+}
+
+TEST_CASE("a rollback of everything succeeds also when the database cannot do it") {
+  Fixture f;
+  f.exec("begin; insert a");
+  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+    if (phase != UnitPhase::epilogue) return std::nullopt;
+    return Error::make(sqlstate::connection_failure, "gone");
+  };
+  CHECK(f.tx(TxOp::rollback_all) == "END idle");
+  CHECK(f.db().transactions() == 0);
+  f.db().fault = nullptr;
+  CHECK(f.exec("insert b") == "END idle [INSERT +1]");
+}
+
+TEST_CASE("in a rooted database everything is a savepoint, and clients see nothing of it") {
+  Fixture f({.rooted = true});
+  CHECK(f.exec("insert a") == "END idle [INSERT +1]");
+  CHECK(f.exec("fail") == "ERROR 23505 idle at=5");
+  CHECK(f.exec("begin; insert b; begin; insert c; rollback; commit") ==
+        "END idle [BEGIN, INSERT +1, BEGIN, INSERT +1, ROLLBACK, COMMIT]");
+  CHECK(f.exec("vacuum") == "ERROR 25001 idle");
+  CHECK(f.db().committed == Lines{"a", "b"});
+  for (const std::string& text : f.db().log) CHECK(text.substr(0, 5) != "BEGIN");
+}
+
+TEST_CASE("one session's transaction and failure are no other's") {
+  Fixture f;
+  f.c.open(2);
+  f.c.run();
+  f.exec("begin; insert a");
+  f.exec("fail");
+  CHECK(f.last(f.c.exec(2, "insert b")) == "END idle [INSERT +1]");
+  f.last(f.c.exec(2, "begin; insert c"));
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+  CHECK(f.last(f.c.exec(2, "commit")) == "END idle [COMMIT]");
+  CHECK(f.db().committed == Lines{"b", "c"});
+}
