@@ -1,7 +1,7 @@
 """The parts of the tests, what they are made of, and how their cases are counted. Called by tests/run.
 
 A part prints one line; what failed is shown above it. A part that cannot run counts as a failure, and so does one that
-finds nothing to run. The whole output of every program is kept in build/test-logs/.
+finds nothing to run. The whole output of every program is kept in build-logs/.
 """
 
 import json
@@ -15,7 +15,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LOGS = ROOT / "build" / "test-logs"
+LOGS = ROOT / "build-logs"  # not in a build folder, which may be made anew
 BUILD_S = 900
 FUZZ_S = 20
 TAIL_LINES = 80
@@ -260,7 +260,7 @@ def main(arguments):
         reason = ""
         try:
             count = run_named(name)
-        except Failed as failed:
+        except (Failed, OSError, ValueError, subprocess.SubprocessError) as failed:
             count = Count(0, 1)
             reason = f" (did not run: {failed})"
         total.add(count)
