@@ -38,7 +38,8 @@ NativeConnection::NativeConnection(NativeFrontEnd& front_end, Transport& transpo
       id_(id),
       frames_(hello_payload_max),
       accepted_(front_end.reactor().now()),
-      last_heard_(accepted_) {}
+      last_heard_(accepted_),
+      last_asked_(accepted_) {}
 
 NativeConnection::~NativeConnection() { front_end_.forget(id_); }
 
@@ -57,6 +58,20 @@ void NativeConnection::transition(State to) {
 void NativeConnection::on_bytes(std::string_view bytes) {
   last_heard_ = front_end_.reactor().now();
   ping_sent_ = false;
+  take_bytes(bytes);
+  // Statements pause long before. Answers to PING and their like cannot, so who asks for more and
+  // more of them without reading is not heard until it does.
+  if (state_ == State::closing || transport_.unsent() <= unsent_max()) return;
+  output_full();
+  hears_ = false;
+  transport_.set_reading(false);
+}
+
+std::size_t NativeConnection::unsent_max() const {
+  return 4 * limits().output_bytes + client_frame_bytes_max_;
+}
+
+void NativeConnection::take_bytes(std::string_view bytes) {
   if (state_ == State::preface) {
     const PrefaceReader::State read = preface_.feed(bytes);
     if (read == PrefaceReader::State::more) return;
@@ -116,6 +131,7 @@ void NativeConnection::take_frame(const Frame& frame) {
                             fmt::format("request number {} does not increase", header.request)));
   }
   last_request_ = header.request;
+  last_asked_ = last_heard_;
   ++front_end_.counters().requests;
   if (state_ == State::hello) return take_hello(frame);
   take_request(frame);
@@ -203,6 +219,10 @@ void NativeConnection::fail_connection(const FrameHeader& at, Error error) {
 
 void NativeConnection::on_drained() {
   waits_for_drain_ = false;
+  if (!hears_) {
+    hears_ = true;
+    transport_.set_reading(true);
+  }
   for (const auto& [number, session] : sessions_) session->on_drained();
 }
 
@@ -229,7 +249,9 @@ void NativeConnection::look_at_clock() {
     sessions_.clear();
     return transport_.close("silent for two ping intervals");
   }
-  if (limits().idle > Duration::zero() && silence >= limits().idle) return close_when_idle();
+  // The answer to a PING of ours shows that the client lives, not that it needs us.
+  const bool rests = limits().idle > Duration::zero() && now - last_asked_ >= limits().idle;
+  if (rests && close_when_idle()) return;
   if (limits().ping > Duration::zero() && silence >= limits().ping && !ping_sent_) {
     ping_sent_ = true;
     std::string payload;
@@ -252,13 +274,14 @@ void NativeConnection::drain(TimePoint deadline) {
   close_when_idle();
 }
 
-void NativeConnection::close_when_idle() {
-  if (state_ != State::ready) return;
+bool NativeConnection::close_when_idle() {
+  if (state_ != State::ready) return false;
   for (const auto& [number, session] : sessions_) {
-    if (!session->is_idle()) return;
+    if (!session->is_idle()) return false;
   }
   transition(State::closing);
   transport_.close(draining_ ? "the daemon is ending" : "idle for too long");
+  return true;
 }
 
 void NativeConnection::end() {

@@ -49,6 +49,8 @@ class NativeConnection final : public TransportHandler, private SessionHost {
 
   static Error ending_error();
   void transition(State to);
+  void take_bytes(std::string_view bytes);
+  std::size_t unsent_max() const;
   void take_frame(const Frame& frame);
   void take_hello(const Frame& frame);
   void take_request(const Frame& frame);
@@ -63,7 +65,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   void send_end(const FrameHeader& to, const End& end);
   void send_error(const FrameHeader& to, const Error& error);
   void fail_connection(const FrameHeader& at, Error error);
-  void close_when_idle();
+  bool close_when_idle();  // was it?
   void reap();
   TransactionReport transaction_of(std::uint32_t session) const;
 
@@ -90,7 +92,8 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   std::map<std::uint32_t, std::unique_ptr<NativeSession>> sessions_;
   std::vector<std::uint32_t> closed_;  // to be destroyed at the end of the turn
   TimePoint accepted_;
-  TimePoint last_heard_;
+  TimePoint last_heard_;  // anything
+  TimePoint last_asked_;  // a request
   std::uint32_t last_request_ = 0;
   std::uint32_t client_frame_bytes_max_ = frame_payload_default;
   std::uint32_t requests_ = 0;     // queued ones without a final frame
@@ -99,6 +102,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   bool ping_sent_ = false;
   bool draining_ = false;
   bool waits_for_drain_ = false;  // of the output
+  bool hears_ = true;             // reads what the client sends
 };
 
 }  // namespace based::native

@@ -184,6 +184,14 @@ void NativeConnection::take_status(const Frame& frame) {
   const Result<StatusRequest> request = decode_status(frame.payload);
   if (!request) return send_error(frame.header, request.error());
   const std::string status = encode_status(front_end_.daemon_status());
+  constexpr std::size_t around_it = 64;
+  if (status.size() > client_frame_bytes_max_ - around_it) {
+    return send_error(frame.header,
+                      Error::make(sqlstate::program_limit_exceeded,
+                                  fmt::format("a status of {} bytes is larger than the payload "
+                                              "that the client takes",
+                                              status.size())));
+  }
   End end;
   end.status = status;
   send_end(frame.header, end);

@@ -225,7 +225,16 @@ bool Session::is_idle() const {
 
 void Session::end(const Error& error) {
   backend_.reset();
-  if (run_ != nullptr) finish_error(error);
+  if (run_ != nullptr) {
+    Error last = error;
+    const bool commits = run_->purpose == UnitPurpose::ending &&
+                         run_->ending.kind == LevelsEnd::Kind::commit && run_->ending.depth == 0;
+    const bool autocommits = run_->purpose == UnitPurpose::steps && stack_.empty();
+    if (commits || autocommits) last.executed = Executed::unknown;
+    if (run_->begun || run_->purpose != UnitPurpose::none) last.retryable = false;
+    stack_.finish(stack_.plan_rollback_all());
+    finish_error(last);
+  }
   for (WaitingRequest& waiting : waiting_) {
     if (waiting.answered) continue;
     std::string payload;

@@ -23,6 +23,7 @@ class FakeTransport final : public Transport {
   bool stalled = false;  // the peer takes nothing
   std::string close_reason;
   bool closed = false;
+  bool reading = true;
 
   // Bytes from the peer; nothing is heard after a close.
   void receive(std::string_view bytes) {
@@ -52,7 +53,7 @@ class FakeTransport final : public Transport {
     low_ = low;
     waits_ = true;
   }
-  void set_reading(bool) override {}
+  void set_reading(bool on) override { reading = on; }
   void close(std::string_view reason) override {
     if (closed) return;
     closed = true;
