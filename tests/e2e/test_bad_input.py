@@ -128,6 +128,10 @@ class Frames(Tester):
         limit = connection.welcome["limits"]["frame_bytes"]
         request = connection.frame(client.EXEC, b"", 1, length=limit + 1)
         self.ends(connection, "54000", request)
+        connection = self.opened()
+        request = connection.frame(client.EXEC, bytes(limit + 1), 1)
+        kind, _, _, number, payload = connection.answer()
+        self.assertEqual((kind, number, payload[0]["code"]), (client.ERROR, request, "54000"))
 
     def test_before_welcome_the_limit_is_64_kib(self):
         connection = self.raw(hello=False)

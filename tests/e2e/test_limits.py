@@ -115,6 +115,25 @@ class SlowClients(Tester):
             self.assertEqual(self.failure("57014", result.wait).executed, "no")
         self.works(daemon)
 
+    def test_answers_that_are_not_taken_stop_the_reading_until_they_are(self):
+        daemon = self.daemon('output_buffer = "64KiB"')
+        before = daemon.rss_kib()
+        deaf = self.raw(daemon, receive_buffer=4096, hello=False)
+        deaf.frame(client.HELLO, [{"frame_bytes_max": 65536}])
+        data = client.pack(["x" * 1000])
+        deaf.socket.settimeout(1)
+        with self.assertRaises(TimeoutError):
+            for _ in range(60_000):
+                deaf.request += 1
+                frame = client.HEADER.pack(len(data), client.PING, 0, 0, 0, deaf.request) + data
+                deaf.socket.sendall(frame)
+        self.assertLess(daemon.rss_kib() - before, 16 * 1024)
+        self.works(daemon)
+        deaf.socket.settimeout(20)
+        deaf.bytes(8)
+        self.assertEqual(deaf.final(deaf.request - 1)[0], client.PING)  # the last one was cut
+        self.works(daemon)
+
     def test_who_never_completes_hello_is_closed(self):
         daemon = self.daemon('handshake_timeout = "500ms"')
         hello = client.PREFACE + client.HEADER.pack(1000, client.HELLO, 0, 0, 0, 1)
@@ -262,6 +281,25 @@ class Crowds(Tester):
             self.failure("57014", slow.wait)
             for kept in others[:3]:
                 self.assertEqual(list(kept), [[1]])
+        self.works(daemon)
+
+    def test_request_bytes_waiting_beyond_the_limit_are_refused_with_53200(self):
+        daemon = self.daemon()
+        db = self.client(daemon)
+        with db.session() as session:
+            before = daemon.rss_kib()
+            slow = session.start(client.EXEC, SERIES.format(10**9) + "select count(*) from n")
+            size = 8_000_000
+            fit = db.welcome["limits"]["request_bytes"] // size
+            sent = [session.start(client.EXEC, "select length(?)", [bytes(size)]) for _ in range(fit + 4)]
+            for refused in sent[fit:]:
+                error = self.failure("53200", refused.wait)
+                self.assertEqual((error.executed, error.retry), ("no", True))
+            self.assertLess(daemon.rss_kib() - before, (fit + 4) * size // 1024)
+            slow.cancel()
+            self.failure("57014", slow.wait)
+            for kept in sent[:fit]:
+                self.assertEqual(list(kept), [[size]])
         self.works(daemon)
 
     def test_max_frame_and_max_depth_are_told_and_held(self):
