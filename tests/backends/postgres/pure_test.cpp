@@ -1,0 +1,275 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "backends/postgres/link_settings.h"
+#include "backends/postgres/opener.h"
+#include "backends/postgres/parameters.h"
+#include "backends/postgres/row_reader.h"
+#include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/server_error.h"
+#include "backends/postgres/statement_cache.h"
+#include "protocol/postgres/type_names.h"
+
+namespace based::postgres {
+namespace {
+
+using namespace std::string_literals;
+
+Statement setting(std::string name, std::string value,
+                  StatementKind kind = StatementKind::setting) {
+  Statement statement;
+  statement.kind = kind;
+  statement.name = std::move(name);
+  statement.setting = std::move(value);
+  return statement;
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += text + ";";
+  return out;
+}
+
+std::string be32(std::uint32_t value) {
+  std::string out;
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
+  return out;
+}
+
+// One column of this type, then one row with this text.
+bool read_one(RowReader& reader, std::uint32_t type, std::string_view text,
+              bool check_utf8 = false) {
+  const auto unnamed = [](std::uint32_t) { return std::string_view(); };
+  const std::string description =
+      "\0\1c\0"s + be32(0) + "\0\0"s + be32(type) + "\0\0"s + be32(0) + "\0\0"s;
+  REQUIRE(reader.describe(description, unnamed));
+  return reader.read("\0\1"s + be32(static_cast<std::uint32_t>(text.size())) + std::string(text),
+                     check_utf8);
+}
+
+}  // namespace
+
+TEST_CASE("the difference of settings is exactly what the link lacks or has too much") {
+  LinkSettings settings;
+  CHECK(joined(settings.difference({{"a", "1"}, {"b.c", "'x'"}})) == "SET a TO 1;SET b.c TO 'x';");
+  settings.became({{"a", "1"}, {"b.c", "'x'"}}, false);
+  CHECK(settings.has({{"a", "1"}, {"b.c", "'x'"}}));
+  CHECK(joined(settings.difference({{"a", "2"}})) == "RESET b.c;SET a TO 2;");
+  CHECK(joined(settings.difference({{"A\"b.C", "1"}, {"a", "1"}, {"b.c", "'x'"}})) ==
+        "SET \"A\"\"b\".\"C\" TO 1;");
+}
+
+TEST_CASE("what was set in a transaction is in doubt after a rollback, until it is set again") {
+  LinkSettings settings;
+  settings.became({{"a", "1"}}, false);
+  settings.became({{"a", "2"}, {"b", "1"}}, true);
+  CHECK(settings.has({{"a", "2"}, {"b", "1"}}));
+  settings.rolled_back();
+  CHECK_FALSE(settings.has({{"a", "2"}, {"b", "1"}}));
+  CHECK(joined(settings.difference({{"a", "2"}})) == "RESET b;SET a TO 2;");
+  settings.became({{"a", "2"}}, false);
+  CHECK(settings.difference({{"a", "2"}}).empty());
+  settings.became({{"a", "3"}}, true);
+  settings.committed(false);
+  settings.rolled_back();
+  CHECK(settings.has({{"a", "3"}}));
+}
+
+TEST_CASE("a client's own SET and RESET are known; RESET ALL forgets everything") {
+  LinkSettings settings;
+  settings.executed(setting("a", "1"), false);
+  CHECK(settings.has({{"a", "1"}}));
+  settings.executed(setting("a", ""), false);
+  CHECK(settings.has({}));
+  settings.became({{"a", "1"}, {"b", "1"}}, false);
+  settings.executed(setting("all", ""), true);
+  CHECK(settings.has({}));
+  settings.rolled_back();
+  CHECK(joined(settings.difference({})) == "RESET a;RESET b;");
+  settings.became({}, false);
+  settings.executed(setting("a", "9", StatementKind::set_transaction), true);
+  CHECK(settings.has({}));
+  settings.committed(true);  // in a root transaction SET LOCAL outlives its savepoint
+  CHECK(joined(settings.difference({})) == "RESET a;");
+}
+
+TEST_CASE("fingerprints are equal for equal settings only") {
+  CHECK(fingerprint({}) == "");
+  CHECK(fingerprint({{"a", "1"}}) != fingerprint({{"a", "11"}}));
+  CHECK(fingerprint({{"a", "1"}, {"b", "2"}}) != fingerprint({{"a", "1b2"}}));
+}
+
+TEST_CASE("a statement is its text, its parameter types and the settings it was parsed under") {
+  StatementCache cache(10);
+  const std::vector<std::uint32_t> int4{23}, int8{20};
+  StatementCache::Entry* entry = cache.add("SELECT $1", int4, "");
+  REQUIRE(entry != nullptr);
+  CHECK(cache.find("SELECT $1", int4, "") == entry);
+  CHECK(cache.find("SELECT $1", int8, "") == nullptr);
+  CHECK(cache.find("SELECT $1", int4, "x") == nullptr);
+  CHECK(cache.find("SELECT $2", int4, "") == nullptr);
+  CHECK(cache.add("SELECT $1", int8, "")->name != entry->name);
+}
+
+TEST_CASE("the least recently used statement is evicted, never one of the group being written") {
+  StatementCache cache(2);
+  cache.begin_group();
+  const std::string a = cache.add("a", {}, "")->name, b = cache.add("b", {}, "")->name;
+  cache.parsed(a);
+  cache.parsed(b);
+  CHECK(cache.full());
+  CHECK(cache.add("c", {}, "") == nullptr);
+  CHECK(cache.evict() == std::nullopt);
+  cache.begin_group();
+  CHECK(cache.find("a", {}, "") != nullptr);
+  CHECK(cache.evict() == b);
+  CHECK(cache.evict() == std::nullopt);
+}
+
+TEST_CASE("a Parse that was not confirmed is not relied on, and its name is closed") {
+  StatementCache cache(5);
+  const std::string kept = cache.add("a", {}, "")->name, lost = cache.add("b", {}, "")->name;
+  cache.parsed(kept);
+  cache.forget_unconfirmed();
+  CHECK(cache.find("a", {}, "") != nullptr);
+  CHECK(cache.find("b", {}, "") == nullptr);
+  CHECK(cache.take_closable() == std::vector{lost});
+  CHECK(cache.take_closable().empty());
+  cache.forget_all(false);
+  CHECK(cache.take_closable() == std::vector{kept});
+  cache.add("a", {}, "");
+  cache.forget_all(true);
+  CHECK(cache.take_closable().empty());
+  CHECK(cache.size() == 0);
+}
+
+TEST_CASE("a text is seen from its second time on") {
+  SeenTexts seen;
+  CHECK_FALSE(seen.seen("SELECT 1"));
+  CHECK(seen.seen("SELECT 1"));
+  CHECK_FALSE(seen.seen("SELECT 2"));
+}
+
+TEST_CASE("a position is a byte of the text, or nothing") {
+  CHECK(byte_position("1", "abc") == 0);
+  CHECK(byte_position("3", "\xc3\xbc\xf0\x9f\x98\x80x") == 6);
+  CHECK(byte_position("4", "abc") == 3);  // behind the end
+  CHECK(byte_position("5", "abc") == std::nullopt);
+  for (const char* bad : {"", "0", "x", "-1", "99999999999"}) {
+    CHECK(byte_position(bad, "abc") == std::nullopt);
+  }
+}
+
+TEST_CASE("libpq's failure is one line with the server's SQLSTATE where it says one") {
+  const Error wrong = connect_error(
+      "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  28P01: password "
+      "authentication failed for user \"x\"\nLOCATION:  auth_failed, auth.c:338\n");
+  CHECK(wrong.sqlstate.text() == "28P01");
+  CHECK(wrong.message ==
+        "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  password authentication "
+        "failed for user \"x\"");
+  CHECK(is_permanent(wrong));
+  const Error refused = connect_error("connection failed: Connection refused\n\tIs it running?\n");
+  CHECK(refused.sqlstate.text() == "08001");
+  CHECK(refused.message == "connection failed: Connection refused / Is it running?");
+  CHECK_FALSE(is_permanent(refused));
+  CHECK_FALSE(is_permanent(connect_error("FATAL:  53300: sorry, too many clients already\n")));
+  CHECK(connect_error("").message != "");
+}
+
+TEST_CASE("values become parameters of declared types") {
+  using Int4 = std::numeric_limits<std::int32_t>;
+  const std::vector<ValueView> values{ValueView::null(),
+                                      ValueView::of(std::int64_t{Int4::max()}),
+                                      ValueView::of(std::int64_t{Int4::max()} + 1),
+                                      ValueView::of(std::int64_t{Int4::min()}),
+                                      ValueView::of(1.5),
+                                      ValueView::of(true),
+                                      ValueView::text(""),
+                                      ValueView::bytes("")};
+  CHECK(parameter_types(values) == std::vector<std::uint32_t>{0, 23, 20, 23, 701, 16, 0, 17});
+}
+
+TEST_CASE("a unit that cannot be sent is refused with the right code") {
+  const auto check = [](Statement statement, std::vector<ValueView> values) {
+    Unit unit;
+    unit.steps.push_back({.statement = std::make_shared<const Statement>(std::move(statement)),
+                          .parameters = ValueList::copy_of(values)});
+    const Result<void> checked = check_unit(unit);
+    return checked ? std::string() : std::string(checked.error().sqlstate.text());
+  };
+  CHECK(check({.text = "SELECT 1"}, {}) == "");
+  CHECK(check({.text = "SELECT '\0'"s}, {}) == "22021");
+  CHECK(check({.text = "SELECT $1"}, {ValueView::text("\0"s)}) == "22021");
+  CHECK(check({.text = "SELECT $1"}, {ValueView::bytes("\0"s)}) == "");
+  CHECK(check({.text = "x"}, std::vector<ValueView>(65535)) == "");
+  CHECK(check({.text = "x"}, std::vector<ValueView>(65536)) == "54000");
+  CHECK(check({.text = "COPY", .kind = StatementKind::copy}, {}) == "0A000");
+  CHECK(check({.text = "LISTEN", .kind = StatementKind::listen}, {}) == "0A000");
+}
+
+TEST_CASE("cells become exact values, and what is not one is refused") {
+  RowReader reader;
+  REQUIRE(read_one(reader, type_oid::int8, "-9223372036854775808"));
+  CHECK(reader.row()[0].int64 == std::numeric_limits<std::int64_t>::min());
+  CHECK_FALSE(read_one(reader, type_oid::int8, "9223372036854775808"));
+  CHECK_FALSE(read_one(reader, type_oid::int4, "12x"));
+  CHECK_FALSE(read_one(reader, type_oid::boolean, "true"));
+  REQUIRE(read_one(reader, type_oid::float4, "0.1"));
+  CHECK(reader.row()[0].float64 == static_cast<double>(0.1f));
+  REQUIRE(read_one(reader, type_oid::float8, "-Infinity"));
+  CHECK(reader.row()[0].float64 == -std::numeric_limits<double>::infinity());
+  REQUIRE(read_one(reader, type_oid::bytea, "\\x00ff5c"));
+  CHECK(reader.row()[0].data == "\0\xff\\"s);
+  REQUIRE(read_one(reader, type_oid::bytea, "a\\\\\\000\\377"));
+  CHECK(reader.row()[0].data == "a\\\0\xff"s);
+  for (const char* bad : {"\\x0", "\\xgg", "\\1", "\\999", "\\"}) {
+    CHECK_FALSE(read_one(reader, type_oid::bytea, bad));
+  }
+  REQUIRE(read_one(reader, 1700, "1.10"));
+  CHECK(reader.row()[0].kind == ValueKind::text);
+  CHECK(reader.columns()[0].type == "numeric");
+  REQUIRE(read_one(reader, 99999, "x"));
+  CHECK(reader.columns()[0].type == "oid:99999");
+  CHECK(reader.met_unknown_type());
+}
+
+TEST_CASE("text of a server without an encoding is bytes where it is not UTF-8") {
+  RowReader reader;
+  REQUIRE(read_one(reader, type_oid::text, "\xff", true));
+  CHECK(reader.row()[0].kind == ValueKind::bytes);
+  REQUIRE(read_one(reader, type_oid::text, "\xc3\xbc", true));
+  CHECK(reader.row()[0].kind == ValueKind::text);
+}
+
+TEST_CASE("connection keywords: ours where conninfo is silent, the forced ones always") {
+  OpenerOptions options{.conninfo = "postgresql://u:p%20w@h:1/db?client_encoding=LATIN1",
+                        .password = "other",
+                        .application_name = "based",
+                        .forced = {{"client_encoding", "UTF8"}},
+                        .connect_timeout = std::chrono::seconds(7)};
+  const Result<ConnectionKeywords> keywords = connection_keywords(options);
+  REQUIRE(keywords.ok());
+  std::string text;
+  for (const auto& [name, value] : *keywords) text += name + "=" + value + ";";
+  CHECK(text.starts_with("client_encoding=UTF8;"));
+  CHECK(text.find("LATIN1") == std::string::npos);
+  CHECK(text.find("password=p w;") != std::string::npos);
+  CHECK(text.find("connect_timeout=7;") != std::string::npos);
+  options.conninfo = "host = 'unterminated";
+  CHECK(connection_keywords(options).error().sqlstate.text() == "22023");
+}
+
+TEST_CASE("what would close the sandbox's cursor is seen in any spelling") {
+  for (const char* text :
+       {"CLOSE ALL", "close/**/all", "Close _based_root;", "CLOSE \"_based_root\"",
+        "CLOSE U&\"\\005fbased_root\"", "-- x\nCLOSE _BASED_ROOT"}) {
+    CHECK(closes_root_cursor(text));
+  }
+  for (const char* text : {"CLOSE mine", "SELECT 'CLOSE ALL'", "CLOSE", "CLOSE \"ALL\"", ""}) {
+    CHECK_FALSE(closes_root_cursor(text));
+  }
+}
+
+}  // namespace based::postgres
