@@ -108,7 +108,8 @@ void Link::start(std::vector<Chore> chores) {
 bool Link::lease(LinkHolder& holder) {
   INVARIANT(state_ == LinkState::idle && quiet());
   // It may have died since the loop last looked.
-  if (!close_reason_ && read_once()) deliver();
+  while (!close_reason_ && !ended_ && read_once()) deliver();
+  if (ended_) deliver();
   if (close_reason_ || ended_) {
     soon();
     return false;

@@ -55,12 +55,10 @@ std::optional<Error> Pool::acquire(LeaseWaiter& waiter, TimePoint deadline) {
         .with_detail(std::to_string(waiters_.size()) + " wait already (max_waiting).")
         .as_retryable();
   }
-  const bool given_up = settings_.reconnect_timeout > Duration::zero() && failing_since_ &&
-                        reactor_.now() - *failing_since_ >= settings_.reconnect_timeout;
-  const bool refused = last_failure_ && is_permanent(*last_failure_) && reactor_.now() < retry_at_;
-  if (!is_up() && (given_up || refused)) {
+  // Between two attempts; otherwise the next one, which this request causes, decides.
+  const bool hopeless = last_failure_ && (is_permanent(*last_failure_) || has_given_up());
+  if (!is_up() && hopeless && reactor_.now() < retry_at_) {
     ++counters_.requests_errors;
-    grow(Demand::probe);  // so that somebody notices when the server is back
     return away_error();
   }
   ++counters_.requests_queued;
@@ -191,10 +189,14 @@ bool Pool::is_up() const {
       slots_, [](const Slot& slot) { return slot.link->state() != LinkState::starting; });
 }
 
-void Pool::grow(Demand demand) {
+bool Pool::has_given_up() const {
+  return settings_.reconnect_timeout > Duration::zero() && failing_since_ &&
+         reactor_.now() - *failing_since_ >= settings_.reconnect_timeout;
+}
+
+void Pool::grow() {
   if (stopped_ || attempt_ || slots_.size() >= settings_.max_size) return;
-  const bool wanted = demand == Demand::probe || !waiters_.empty();
-  if (!wanted && slots_.size() >= settings_.min_size) return;
+  if (waiters_.empty() && slots_.size() >= settings_.min_size) return;
   for (const Slot& slot : slots_) {
     if (slot.link->state() == LinkState::starting) return;  // one at a time
   }
@@ -228,9 +230,7 @@ void Pool::on_open_failed(const Error& error) {
   retry_at_ = reactor_.now() + (is_permanent(error) ? refusal_kept : jittered(pause, 0.9, 1.1));
   log_.write(news ? LogLevel::warning : LogLevel::debug,
              "pool " + settings_.name + ": no connection: " + error.message);
-  const bool given_up = settings_.reconnect_timeout > Duration::zero() &&
-                        reactor_.now() - *failing_since_ >= settings_.reconnect_timeout;
-  if (!is_up() && (is_permanent(error) || given_up)) refuse_all(away_error());
+  if (!is_up() && (is_permanent(error) || has_given_up())) refuse_all(away_error());
   grow();
 }
 

@@ -59,7 +59,6 @@ class Pool final : public LeaseSource, public LinkHost {
   PoolStatus status() const;
 
  private:
-  enum class Demand : std::uint8_t { waiters, probe };
   struct Slot {
     std::unique_ptr<Link> link;
     TimePoint expires;
@@ -82,7 +81,8 @@ class Pool final : public LeaseSource, public LinkHost {
   Slot& slot_of(const Link& link);
   bool serve(LeaseWaiter& waiter);
   void hand_out();
-  void grow(Demand demand = Demand::waiters);
+  void grow();
+  bool has_given_up() const;  // failing for longer than reconnect_timeout
   void on_opened(Result<std::unique_ptr<Channel>> opened);
   void on_open_failed(const Error& error);
   void refuse_all(const Error& reason);

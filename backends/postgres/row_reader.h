@@ -1,7 +1,8 @@
 // RowReader: a server's RowDescription and DataRows as columns and value views. Pure.
 //
-// Results come as text. int2, int4, int8 and oid become int64; float4 and float8 float64, exactly;
-// bool and bytea what they are; everything else stays text with its type named. Text of a server
+// Results come as text. int2, int4, int8 and oid become int64; float8 becomes float64, exactly, and
+// float4 the float64 nearest to its shortest text; bool and bytea are what they are; everything
+// else stays text with its type named. Text of a server
 // whose encoding is SQL_ASCII may be anything: what is not UTF-8 is given as bytes.
 #pragma once
 

@@ -217,7 +217,7 @@ TEST_CASE("cells become exact values, and what is not one is refused") {
   CHECK_FALSE(read_one(reader, type_oid::int4, "12x"));
   CHECK_FALSE(read_one(reader, type_oid::boolean, "true"));
   REQUIRE(read_one(reader, type_oid::float4, "0.1"));
-  CHECK(reader.row()[0].float64 == static_cast<double>(0.1f));
+  CHECK(reader.row()[0].float64 == 0.1);
   REQUIRE(read_one(reader, type_oid::float8, "-Infinity"));
   CHECK(reader.row()[0].float64 == -std::numeric_limits<double>::infinity());
   REQUIRE(read_one(reader, type_oid::bytea, "\\x00ff5c"));
