@@ -25,9 +25,17 @@ class FakeTransport final : public Transport {
   bool closed = false;
   bool reading = true;
 
+  // How many of these bytes arrive together; none: all.
+  std::function<std::size_t(std::size_t)> split;
+
   // Bytes from the peer; nothing is heard after a close.
   void receive(std::string_view bytes) {
-    if (handler != nullptr && !closed) handler->on_bytes(bytes);
+    do {
+      if (handler == nullptr || closed) return;
+      const std::size_t together = split && !bytes.empty() ? split(bytes.size()) : bytes.size();
+      handler->on_bytes(bytes.substr(0, together));
+      bytes.remove_prefix(together);
+    } while (!bytes.empty());
   }
   // The peer takes what was sent so far.
   void take_all() {
