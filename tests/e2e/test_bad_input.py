@@ -281,8 +281,8 @@ class Statements(Tester):
 
     def test_parameters_that_are_missing_or_too_many_are_42p02(self):
         rows = (("select $2", [1]), ("select $1", []), ("select $1", [1, 2]), ("select 1", [1]),
-                ("select ?, ?", [1]), ("select ?", [1, 2]), ("select :a", {}), ("select :a", {"a": 1, "b": 2}),
-                ("select :a", {"b": 1}), ("select 1; select $1", [1]))
+                ("select ?, ?", [1]), ("select ?", [1, 2]), ("select :a", {}), ("select :a", {"b": 1}),
+                ("select :a", {"a": 1, "b": 2}), ("select 1; select $1", [1]))
         for sql, parameters in rows:
             with self.subTest(sql=sql, parameters=parameters):
                 self.refused("42P02", sql, parameters)
