@@ -75,6 +75,7 @@ void Executor::warm_up() {
 }
 
 void Executor::run(Job& job) {
+  if (!job.claim()) return;
   parcel_ = std::make_shared<Parcel>();
   auto outcome = execute(job);
   parcel_->finish(std::move(outcome));  // of the parcel that is the last now

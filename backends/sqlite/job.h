@@ -54,6 +54,12 @@ class Job {
   // REQUIRES cancelled().
   std::string cancel_reason() const;
 
+  // A job may be posted to the lane before its turn. Lane: it begins now. False: it was revoked and
+  // must not run.
+  bool claim() { return take_over(Turn::claimed); }
+  // Loop: it shall not run. False: it has begun.
+  bool revoke() { return take_over(Turn::revoked); }
+
   // Loop: a parcel was consumed.
   void acknowledge(std::size_t bytes);
   // Any thread: does the lane wait for parcels to be consumed?
@@ -66,9 +72,16 @@ class Job {
   void deliver(std::shared_ptr<Parcel> parcel);
 
  private:
+  enum class Turn : std::uint8_t { posted, claimed, revoked };
+
   bool has_room() const;
+  bool take_over(Turn to) {
+    auto expected = Turn::posted;
+    return turn_.compare_exchange_strong(expected, to, std::memory_order_acq_rel);
+  }
 
   const Setup setup_;
+  std::atomic<Turn> turn_{Turn::posted};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> waiting_{false};
   mutable std::mutex mutex_;

@@ -10,6 +10,9 @@ namespace based::sqlite {
 namespace {
 
 constexpr std::size_t statement_words_bytes = 80;
+// Autocommit units that the thread may have before their turn, so that it goes from one to the next
+// without asking the loop. More gains nothing, and each is work that a cancel must take back.
+constexpr std::size_t ahead_max = 16;
 
 constexpr std::array<std::string_view, 5> state_names = {"idle", "running", "leased", "cleaning",
                                                          "closed"};
@@ -95,30 +98,59 @@ void Lane::submit(LaneClient& client) {
       .client = &client, .since = reactor_.now(), .deadline = client.queue_deadline()};
   waiters_.emplace(number, waiter);
   if (waiter.deadline != TimePoint{}) deadlines_.emplace(waiter.deadline, number);
+  run_ahead();
   arm();
 }
 
 void Lane::begin(LaneClient& client) {
+  hold(&client);
+  holder_.job = client.start(deliverer(client));
+  post(holder_.job);
+  run_ahead();
+  arm();
+}
+
+// The lane is the client's from here on: bookkeeping only.
+void Lane::hold(LaneClient* client) {
   const auto now = reactor_.now();
   if (state_ == LaneState::idle) {
-    const auto& options = client.options();
     holder_ = Holder{};
-    holder_.client = &client;
-    holder_.session_id = options.session_id;
-    holder_.label = options.label;
-    holder_.client_name = options.client;
-    holder_.idle_limit = options.idle_in_transaction > Duration{} ? options.idle_in_transaction
-                                                                  : options_.idle_in_transaction;
+    holder_.client = client;
     holder_.lease_began = now;
+    if (client != nullptr) {
+      const auto& options = client->options();
+      holder_.session_id = options.session_id;
+      holder_.label = options.label;
+      holder_.client_name = options.client;
+      holder_.idle_limit = options.idle_in_transaction > Duration{} ? options.idle_in_transaction
+                                                                    : options_.idle_in_transaction;
+    }
   }
   holder_.unit_began = now;
-  const auto words = first_words(client.first_statement(), statement_words_bytes);
-  if (!words.empty()) holder_.last_statement = words;
+  holder_.one_shot = client == nullptr || client->is_one_shot();
+  std::string words;
+  if (client != nullptr) words = first_words(client->first_statement(), statement_words_bytes);
+  if (!words.empty()) holder_.last_statement = std::move(words);
   transition(LaneState::running, "unit");
   ++counters_.units;
-  holder_.job = client.start(deliverer(client));
-  thread_->post([executor = executor_.get(), job = holder_.job] { executor->run(*job); });
-  arm();
+}
+
+void Lane::post(const std::shared_ptr<Job>& job) {
+  thread_->post([executor = executor_.get(), job] { executor->run(*job); });
+}
+
+// While an autocommit unit runs, those that wait behind it go to the thread as well, in their order
+// and up to the first that may want the lane for longer. They keep their places and deadlines here
+// until the thread has claimed them.
+void Lane::run_ahead() {
+  if (state_ != LaneState::running || holder_.leased || !holder_.one_shot) return;
+  auto next = std::next(waiters_.begin(), static_cast<std::ptrdiff_t>(posted_));
+  for (; next != waiters_.end() && posted_ < ahead_max; ++next, ++posted_) {
+    auto& waiter = next->second;
+    if (!waiter.client->is_one_shot()) return;
+    waiter.job = waiter.client->start(deliverer(*waiter.client));
+    post(waiter.job);
+  }
 }
 
 // What the lane's thread calls with each parcel: over to the loop, first to the lane, which is free
@@ -161,21 +193,38 @@ void Lane::finished(LaneClient* client, const UnitOutcome& outcome) {
 
 void Lane::next() {
   if (waiters_.empty()) return arm();
-  auto first = waiters_.begin();
-  auto& client = *first->second.client;
+  const auto first = waiters_.begin();
+  auto* client = first->second.client;
+  auto job = std::move(first->second.job);
   erase_waiter(first);
-  begin(client);
+  if (job == nullptr) return begin(*client);
+  --posted_;
+  hold(client);
+  holder_.job = std::move(job);
+  run_ahead();
+  arm();
 }
 
 bool Lane::withdraw(LaneClient& client) {
   const auto waiter = find_waiter(client);
   if (waiter == waiters_.end()) return false;
+  if (waiter->second.job != nullptr) {
+    if (!waiter->second.job->revoke()) return false;
+    --posted_;
+  }
   erase_waiter(waiter);
   arm();
   return true;
 }
 
 void Lane::abandon(LaneClient& client) {
+  const auto waiter = find_waiter(client);
+  if (waiter != waiters_.end()) {
+    // The thread has claimed it already; the loop comes to it in its turn.
+    waiter->second.client = nullptr;
+    waiter->second.job->cancel("the session was closed");
+    return;
+  }
   if (holder_.client != &client) return;
   holder_.client = nullptr;
   if (state_ == LaneState::running && holder_.job != nullptr) {
@@ -262,7 +311,10 @@ LaneStatus Lane::status() const {
 }
 
 void Lane::close(std::function<void(std::vector<std::string>)> done) {
-  INVARIANT(state_ != LaneState::closed && waiters_.empty());
+  INVARIANT(state_ != LaneState::closed && waiters_.size() == posted_);
+  for (const auto& [number, waiter] : waiters_) INVARIANT(waiter.client == nullptr);
+  waiters_.clear();
+  deadlines_.clear();
   if (holder_.job != nullptr) holder_.job->cancel("the database is shutting down");
   transition(LaneState::closed, "shutdown");
   timer_->disarm();

@@ -44,6 +44,8 @@ class LaneClient {
   virtual std::optional<TimePoint> paused_since() const = 0;
   // The waiting unit's deadline (the epoch: none), and its first statement.
   virtual TimePoint queue_deadline() const = 0;
+  // It is one autocommit unit and cannot leave a transaction behind.
+  virtual bool is_one_shot() const = 0;
   virtual std::string_view first_statement() const = 0;
 };
 
@@ -84,13 +86,15 @@ class Lane {
 
  private:
   struct Waiter {
-    LaneClient* client = nullptr;
+    LaneClient* client = nullptr;  // null: gone, while its job was running
     TimePoint since{};
     TimePoint deadline{};
+    std::shared_ptr<Job> job;  // posted to the thread before its turn; none: it waits here
   };
   // Who has the lane: while a unit of his runs, and while he rests with a lease.
   struct Holder {
     LaneClient* client = nullptr;  // null: gone
+    bool one_shot = false;         // its unit
     std::uint64_t session_id = 0;
     std::string label, client_name, last_statement;
     Duration idle_limit{};
@@ -104,6 +108,9 @@ class Lane {
 
   void transition(LaneState to, std::string_view reason);
   void begin(LaneClient& client);
+  void hold(LaneClient* client);
+  void post(const std::shared_ptr<Job>& job);
+  void run_ahead();
   Job::Deliver deliverer(const LaneClient& client);
   void finished(LaneClient* client, const UnitOutcome& outcome);
   void next();
@@ -128,6 +135,7 @@ class Lane {
   std::map<std::uint64_t, Waiter> waiters_;  // by arrival
   std::set<std::pair<TimePoint, std::uint64_t>> deadlines_;
   std::uint64_t arrivals_ = 0;
+  std::size_t posted_ = 0;  // the first of waiters_, whose jobs are on the thread already
   Counters counters_;
   std::unique_ptr<Reactor::Timer> timer_;
   std::unique_ptr<Executor> executor_;

@@ -93,9 +93,14 @@ void Lane::refuse_overdue(TimePoint now) {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const auto number = deadlines_.begin()->second;
     const auto waiter = waiters_.find(number);
+    deadlines_.erase(deadlines_.begin());
+    if (waiter->second.job != nullptr) {
+      if (!waiter->second.job->revoke()) continue;  // it runs: its turn has come in time
+      --posted_;
+    }
     auto& client = *waiter->second.client;
     const auto waited = now - waiter->second.since;
-    erase_waiter(waiter);
+    waiters_.erase(waiter);
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(waited).count();
     client.refuse(Error::make(sqlstate::lock_not_available, "the database " + options_.name +
                                                                 " was not free within " +

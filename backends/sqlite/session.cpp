@@ -14,7 +14,7 @@ constexpr std::array edges = {
     Edge{UnitState::none, UnitState::waiting},       Edge{UnitState::none, UnitState::refusing},
     Edge{UnitState::waiting, UnitState::running},    Edge{UnitState::waiting, UnitState::refusing},
     Edge{UnitState::running, UnitState::delivering}, Edge{UnitState::delivering, UnitState::none},
-    Edge{UnitState::refusing, UnitState::none},
+    Edge{UnitState::refusing, UnitState::none},      Edge{UnitState::running, UnitState::refusing},
 };
 constexpr bool has_edge(UnitState from, UnitState to) {
   for (const auto& edge : edges) {
@@ -40,8 +40,7 @@ SqliteSession::SqliteSession(const SqliteOptions& database, Reactor& reactor, La
 
 SqliteSession::~SqliteSession() {
   *anchor_ = nullptr;
-  if (state_ == UnitState::waiting) lane_.withdraw(*this);
-  lane_.abandon(*this);
+  if (!lane_.withdraw(*this)) lane_.abandon(*this);
 }
 
 void SqliteSession::transition(UnitState to) {
@@ -71,7 +70,13 @@ void SqliteSession::submit(Unit unit) {
 }
 
 std::string_view SqliteSession::first_statement() const {
-  return unit_.steps.empty() ? std::string_view{} : unit_.steps.front().statement->text;
+  const Unit& unit = job_ != nullptr ? job_->unit() : unit_;
+  return unit.steps.empty() ? std::string_view{} : unit.steps.front().statement->text;
+}
+
+bool SqliteSession::is_one_shot() const {
+  const Unit& unit = job_ != nullptr ? job_->unit() : unit_;
+  return !unit.keep_lease && unit.envelope.prologue.empty() && unit.envelope.epilogue.empty();
 }
 
 std::shared_ptr<Job> SqliteSession::start(Job::Deliver deliver) {
@@ -93,15 +98,16 @@ void SqliteSession::cancel(std::string_view reason) {
     case UnitState::none:
     case UnitState::refusing:
       return;
-    case UnitState::waiting: {
+    case UnitState::waiting:
+    case UnitState::running: {
       const auto holder = lane_.describe_holder();
-      lane_.withdraw(*this);
-      refuse(cancelled(reason).with_detail("it was waiting for the database: " + holder));
+      if (lane_.withdraw(*this)) {
+        refuse(cancelled(reason).with_detail("it was waiting for the database: " + holder));
+      } else {
+        job_->cancel(reason);
+      }
       return;
     }
-    case UnitState::running:
-      job_->cancel(reason);
-      return;
     case UnitState::delivering: {
       // It has run; what is left of its rows will not be given.
       auto& outcome = *parcels_.back()->outcome();

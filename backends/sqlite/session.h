@@ -46,6 +46,7 @@ class SqliteSession final : public BackendSession, private LaneClient {
   std::optional<TimePoint> paused_since() const override { return paused_since_; }
   TimePoint queue_deadline() const override { return unit_.queue_deadline; }
   std::string_view first_statement() const override;
+  bool is_one_shot() const override;
 
   void transition(UnitState to);
   void post(void (SqliteSession::*step)());
