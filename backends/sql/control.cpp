@@ -227,15 +227,20 @@ void read_set(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
   }
 }
 
-void read_reset(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
+void read_reset(Cursor& cursor, Statement& statement) {
   if (cursor.sees("SESSION") && cursor.sees("AUTHORIZATION", 1)) {
     return set(statement, "session_authorization", "");
   }
   if (cursor.sees("TIME") && cursor.sees("ZONE", 1)) return set(statement, "timezone", "");
   if (cursor.sees("TRANSACTION")) return;
-  if (cursor.done()) return;
-  // A qualified name has a dot and no white space inside.
-  set(statement, lower_ascii(cursor.rest(last_end)), "");
+  if (!cursor.sees_name()) return;
+  std::string name = lower_ascii(cursor.take_name());
+  while (cursor.accept(TokenKind::dot)) {
+    if (!cursor.sees_name()) return;
+    name += '.';
+    name += lower_ascii(cursor.take_name());
+  }
+  if (cursor.done()) set(statement, std::move(name), "");
 }
 
 }  // namespace
@@ -275,7 +280,7 @@ void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement) {
     statement.kind = StatementKind::discard;
     statement.name = lower_ascii(cursor.source());
   } else if (cursor.accept("RESET")) {
-    read_reset(cursor, last_end, statement);
+    read_reset(cursor, statement);
   } else if (cursor.accept("SET")) {
     read_set(cursor, last_end, statement);
   }
