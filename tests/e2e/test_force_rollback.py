@@ -25,45 +25,56 @@ POSTGRES_BASE = """
     create type mood as enum ('sad', 'happy');
     create function twice(x int) returns int language sql as 'select 2 * x';
 """
-# What a careless or a hostile client sends. Some succeed in the sandbox, some are refused: nothing may remain.
+# What a careless or a hostile client sends. Some succeed in the sandbox, some are refused: nothing remains.
 BOTH_TEXTS = [
     "commit", "COMMIT;", "end", "rollback", "Rollback;;", "commit; insert into notes values (60, 'x', 60)",
     "rollback; insert into notes values (61, 'x', 61); commit", "/* ; */ commit -- rollback",
-    "--\ncommit\n;insert into notes values (62, 'x', 62)", "begin; insert into notes values (63, 'x', 63); commit",
+    "--\ncommit\n;insert into notes values (62, 'x', 62)",
+    "begin; insert into notes values (63, 'x', 63); commit",
     "savepoint a; insert into notes values (64, 'x', 64); release a", "release a", "rollback to a",
-    "begin; savepoint a; delete from notes; rollback to a; insert into notes values (65, 'x', 65); commit; commit",
-    "begin; begin; begin; delete from pairs; end; end; end", "delete from notes", "update notes set text = 'changed'",
-    "create table made (a integer)", "alter table notes add column more text", "drop table pairs", "create view v as select 1",
+    "begin; savepoint a; delete from notes; rollback to a; insert into notes values (65, 'x', 65); "
+    "commit; commit", "begin; begin; begin; delete from pairs; end; end; end", "delete from notes",
+    "update notes set text = 'changed'", "create table made (a integer)",
+    "alter table notes add column more text", "drop table pairs", "create view v as select 1",
     "create index by_text on notes (text)", "insert into notes values (1, 'again', 9)",
 ]
 SQLITE_TEXTS = BOTH_TEXTS + [
-    "begin exclusive; insert into notes values (66, 'x', 66); commit", "commit transaction", "END TRANSACTION;",
-    "insert or rollback into notes values (1, 'twice', 70)", "insert or fail into notes values (71, 'x', 71), (1, 'x', 72)",
-    "begin; insert into notes values (73, 'x', 73); insert into pairs values (1, 'boom')", "insert or replace into notes values "
-    "(1, 'replaced', 74)", "vacuum", "reindex", "analyze", "pragma user_version = 99", "pragma application_id = 5",
-    "pragma journal_mode = wal", "pragma journal_mode = off", "pragma journal_mode = delete", "pragma synchronous = off",
-    "pragma page_size = 8192; vacuum", "pragma auto_vacuum = full; vacuum", "pragma wal_checkpoint(truncate)",
-    "pragma writable_schema = on", "delete from sqlite_master", "pragma locking_mode = normal", "pragma query_only = off",
-    "pragma incremental_vacuum", "pragma optimize", "pragma encoding = 'UTF-16'", "attach 'other.db' as o",
-    "vacuum into 'copy.db'", "detach main", "pragma temp_store_directory = '.'", "drop trigger guard",
+    "begin exclusive; insert into notes values (66, 'x', 66); commit", "commit transaction",
+    "END TRANSACTION;", "insert or rollback into notes values (1, 'twice', 70)",
+    "insert or fail into notes values (71, 'x', 71), (1, 'x', 72)",
+    "begin; insert into notes values (73, 'x', 73); insert into pairs values (1, 'boom')",
+    "insert or replace into notes values (1, 'replaced', 74)", "vacuum", "reindex", "analyze",
+    "pragma user_version = 99", "pragma application_id = 5", "pragma journal_mode = wal",
+    "pragma journal_mode = off", "pragma journal_mode = delete", "pragma synchronous = off",
+    "pragma page_size = 8192; vacuum", "pragma auto_vacuum = full; vacuum",
+    "pragma wal_checkpoint(truncate)", "pragma writable_schema = on", "delete from sqlite_master",
+    "pragma locking_mode = normal", "pragma query_only = off", "pragma incremental_vacuum",
+    "pragma optimize", "pragma encoding = 'UTF-16'", "attach 'other.db' as o", "vacuum into 'copy.db'",
+    "detach main", "pragma temp_store_directory = '.'", "drop trigger guard",
 ]
 POSTGRES_TEXTS = BOTH_TEXTS + [
-    "COMMIT AND CHAIN", "commit /* x */ and /* y */ chain; insert into notes values (66, 'x', 66)", "ROLLBACK AND CHAIN",
-    "prepare transaction 'kept'", "begin; insert into notes values (67, 'x', 67); prepare transaction 'kept'",
-    "commit prepared 'kept'", "do $$ begin commit; end $$", "do $$ begin insert into notes values (68, 'x', 68); commit; end $$",
-    "create procedure ender() language plpgsql as 'begin insert into notes values (69, $q$x$q$, 69); commit; end'", "call ender()",
-    "select 'a;b'; commit", "select $$;commit;$$; commit", "select $q$'$q$; end", 'select 1 as "x;commit"; commit', "abort",
-    "abort and chain", "start transaction; insert into notes values (70, 'x', 70); commit work", "END TRANSACTION", "commit work",
-    "set default_transaction_read_only = off", "set session characteristics as transaction read write", "close all",
-    "close _based_root", 'close "_based_root"', "close U&\"\\005fbased_root\"", "discard all", "reset all", "vacuum", "vacuum full",
-    "create database other", "alter system set work_mem = '9MB'", "truncate notes cascade", "create type color as enum ('red')",
-    "alter type mood add value 'fine'", "create role somebody", "create schema apart create table apart.t (a int)", "drop type mood",
-    "comment on table notes is 'changed'", "alter table notes rename to letters", "grant select on notes to public",
-    "create extension if not exists plpgsql", "alter database postgres set work_mem = '9MB'", "create temp table tt (a int)",
-    "copy notes to stdout", "copy notes from stdin", "copy (select 1) to program 'true'", "prepare p as commit", "execute p",
-    "select set_config('default_transaction_read_only', 'off', false)", "reindex table notes", "cluster notes using notes_pkey",
-    "create index concurrently slowly on notes (n)", "set transaction read only", "declare c cursor with hold for select 1",
-    "select pg_advisory_lock(1)", "notify somewhere", "lock table notes", "set constraints all immediate",
+    "COMMIT AND CHAIN", "commit /* x */ and /* y */ chain; insert into notes values (66, 'x', 66)",
+    "ROLLBACK AND CHAIN", "prepare transaction 'kept'",
+    "begin; insert into notes values (67, 'x', 67); prepare transaction 'kept'", "commit prepared 'kept'",
+    "do $$ begin commit; end $$", "do $$ begin insert into notes values (68, 'x', 68); commit; end $$",
+    "create procedure ender() language plpgsql as 'begin insert into notes values (69, $q$x$q$, 69); "
+    "commit; end'", "call ender()", "select 'a;b'; commit", "select $$;commit;$$; commit",
+    "select $q$'$q$; end", 'select 1 as "x;commit"; commit', "abort", "abort and chain",
+    "start transaction; insert into notes values (70, 'x', 70); commit work", "END TRANSACTION",
+    "commit work", "set default_transaction_read_only = off",
+    "set session characteristics as transaction read write", "close all", "close _based_root",
+    'close "_based_root"', "close U&\"\\005fbased_root\"", "discard all", "reset all", "vacuum",
+    "vacuum full", "create database other", "alter system set work_mem = '9MB'", "truncate notes cascade",
+    "create type color as enum ('red')", "alter type mood add value 'fine'", "create role somebody",
+    "create schema apart create table apart.t (a int)", "drop type mood",
+    "comment on table notes is 'changed'", "alter table notes rename to letters",
+    "grant select on notes to public", "create extension if not exists plpgsql",
+    "alter database postgres set work_mem = '9MB'", "create temp table tt (a int)", "copy notes to stdout",
+    "copy notes from stdin", "copy (select 1) to program 'true'", "prepare p as commit", "execute p",
+    "select set_config('default_transaction_read_only', 'off', false)", "reindex table notes",
+    "cluster notes using notes_pkey", "create index concurrently slowly on notes (n)",
+    "set transaction read only", "declare c cursor with hold for select 1", "select pg_advisory_lock(1)",
+    "notify somewhere", "lock table notes", "set constraints all immediate",
 ]
 cluster = None
 
@@ -94,7 +105,7 @@ def attempt(session, sql, parameters=None):
 
 
 def random_load(database, texts, seed, end):
-    """Four sessions with random work under way, none of which is waited for; `end` comes at a random moment."""
+    """Four sessions with random work under way, not waited for; `end` comes at a random moment."""
     choose = random.Random(seed)
     sessions = [database.session() for _ in range(4)]
     started, number = [], 1000
@@ -110,7 +121,8 @@ def random_load(database, texts, seed, end):
         elif kind == 3:
             started.append(session.start(EXEC, "update notes set text = text || 'x'", None, {}))
         else:
-            started.append(session.start(EXEC, "insert into notes values ($1, $2, $3)", [number, "load" * 500, number], {}))
+            started.append(session.start(EXEC, "insert into notes values ($1, $2, $3)",
+                                         [number, "load" * 500, number], {}))
     database.socket.settimeout(0.2)  # what waits behind an open transaction is not answered
     with contextlib.suppress(TimeoutError):
         for _ in range(choose.randrange(len(started))):
@@ -157,8 +169,10 @@ class SqliteFile(unittest.TestCase):
     def check_fresh_start(self, before):
         """A daemon without the option works on the file, and finds the old rows and version."""
         self.assertEqual(self.files(), before)
-        with Daemon(f"sqlite:///{self.path}") as daemon, connect(address(daemon)) as database, database.session() as session:
-            self.assertEqual(list(session.exec("select id, text, n from notes").rows), [[1, "one", 1], [2, "two", 2], [3, "three", 3]])
+        daemon = Daemon(f"sqlite:///{self.path}")
+        with daemon, connect(address(daemon)) as database, database.session() as session:
+            self.assertEqual(list(session.exec("select id, text, n from notes").rows),
+                             [[1, "one", 1], [2, "two", 2], [3, "three", 3]])
             self.assertEqual(list(session.exec("pragma user_version").rows), [[4]])
             self.assertEqual(list(session.exec("pragma integrity_check").rows), [["ok"]])
 
@@ -188,7 +202,8 @@ class SqliteFile(unittest.TestCase):
                     session.close()
                     self.assertEqual(self.files(), before, text)
                 self.assertEqual((codes["delete from notes"], codes["vacuum"]), (None, None))
-                self.assertEqual((codes["attach 'other.db' as o"], codes["vacuum into 'copy.db'"]), ("42501", "42501"))
+                self.assertEqual((codes["attach 'other.db' as o"], codes["vacuum into 'copy.db'"]),
+                                 ("42501", "42501"))
                 self.assertEqual(self.session(daemon).exec("select 1").tag, "SELECT")
                 self.assertEqual(daemon.terminate(), 0)
                 self.check_fresh_start(before)
@@ -227,7 +242,8 @@ class SqliteFile(unittest.TestCase):
         before = self.base()
         for number in range(5):
             daemon = self.start("--config", self.config())
-            random_load(self.connect(daemon), SQLITE_TEXTS, SEED + number, lambda daemon=daemon: daemon.signal(15))
+            random_load(self.connect(daemon), SQLITE_TEXTS, SEED + number,
+                        lambda daemon=daemon: daemon.signal(15))
             daemon.wait()
             daemon.close()
             (self.folder / "based.toml").unlink()
@@ -250,7 +266,8 @@ class SqliteFile(unittest.TestCase):
             writer.exec("insert into notes values (50, 'lost', 50)")
             with self.assertRaises(Error) as caught:
                 writer.exec(failing)
-            self.assertEqual((code or caught.exception.code, writer.state[0]), (caught.exception.code, "aborted"))
+            self.assertEqual((code or caught.exception.code, writer.state[0]),
+                             (caught.exception.code, "aborted"))
             writer.tx("rollback_all")
             self.assertEqual(list(writer.exec("select count(*), min(n) > 100 from notes").rows), [[3, 1]])
         self.assertEqual(self.files(), before)
@@ -397,9 +414,10 @@ class LevelOnPostgres(Level, unittest.TestCase):
 
 
 class PostgresDatabase(unittest.TestCase):
-    CATALOGUE = ("pg_class", "pg_attribute", "pg_proc", "pg_type", "pg_enum", "pg_constraint", "pg_index", "pg_namespace",
-                 "pg_trigger", "pg_depend", "pg_description", "pg_authid", "pg_database", "pg_db_role_setting", "pg_attrdef",
-                 "pg_prepared_xacts", "pg_extension", "pg_rewrite", "pg_file_settings")
+    CATALOGUE = (
+        "pg_class", "pg_attribute", "pg_attrdef", "pg_proc", "pg_type", "pg_enum", "pg_constraint",
+        "pg_index", "pg_namespace", "pg_trigger", "pg_rewrite", "pg_depend", "pg_description", "pg_extension",
+        "pg_authid", "pg_database", "pg_db_role_setting", "pg_file_settings", "pg_prepared_xacts")
 
     @classmethod
     def setUpClass(cls):
@@ -427,16 +445,18 @@ class PostgresDatabase(unittest.TestCase):
 
     def snapshot(self):
         """Every row of every table and of the catalogue, as another client sees it."""
-        names = [name for (name,) in cluster.query("select oid::regclass from pg_class where relkind in ('r', 'v', 'm') and"
-                                     " relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
-                                     " and relnamespace::regnamespace::text not like 'pg_toast%'", "app")]
-        rows = [f"select '{name}' as source, t::text as line from {name} as t" for name in [*names, *self.CATALOGUE]]
+        listed = cluster.query(
+            "select oid::regclass from pg_class where relkind in ('r', 'v', 'm')"
+            " and relnamespace::regnamespace::text not in"
+            " ('pg_catalog', 'information_schema', 'pg_toast')", "app")
+        names = [*(name for (name,) in listed), *self.CATALOGUE]
+        rows = [f"select '{name}' as source, t::text as line from {name} as t" for name in names]
         return cluster.query(" union all ".join(rows) + " order by 1, 2", "app")
 
     def root(self):
         """The one transaction that everything is in, and what was prepared: the same all the time."""
-        return cluster.query("select pid, xact_start, (select count(*) from pg_prepared_xacts) from pg_stat_activity"
-                             " where datname = 'app' and pid <> pg_backend_pid()", "app")
+        return cluster.query("select pid, xact_start, (select count(*) from pg_prepared_xacts)"
+                             " from pg_stat_activity where datname = 'app' and pid <> pg_backend_pid()")
 
     def backends(self):
         return int(cluster.query("select count(*) from pg_stat_activity where datname = 'app'")[0][0])
@@ -444,16 +464,19 @@ class PostgresDatabase(unittest.TestCase):
     def check_nothing_remains(self):
         wait_until(lambda: self.backends() == 0, "the server to end the sandbox")
         self.assertEqual(self.snapshot(), self.before)
-        with Daemon(cluster.url("app")) as daemon, connect(address(daemon)) as database, database.session() as session:
-            self.assertEqual(list(session.exec("select id, n from notes order by id").rows), [[1, 1], [2, 2], [3, 3]])
+        with Daemon(cluster.url("app")) as daemon, connect(address(daemon)) as db, db.session() as session:
+            self.assertEqual(list(session.exec("select id, n from notes order by id").rows),
+                             [[1, 1], [2, 2], [3, 3]])
 
     def test_after_the_end_rows_and_catalogue_are_what_they_were_and_the_log_says_what_was_discarded(self):
         session = self.session()
         session.exec("insert into notes values (10, 'ten', 10); create table made (a int); drop table pairs")
         with session.transaction():
             session.exec("update notes set text = 'changed'")
-        self.assertEqual(list(self.session().exec("select count(*), min(text) from notes").rows), [[4, "changed"]])
-        self.assertEqual(cluster.query("select to_regclass('made'), to_regclass('pairs')", "app"), [["", "pairs"]])
+        self.assertEqual(list(self.session().exec("select count(*), min(text) from notes").rows),
+                         [[4, "changed"]])
+        self.assertEqual(cluster.query("select to_regclass('made'), to_regclass('pairs')", "app"),
+                         [["", "pairs"]])
         self.assertEqual(self.daemon.terminate(), 0)
         self.daemon.wait_log(r"sandbox app: .*[1-9]\d* .*rolled back")
         self.check_nothing_remains()
@@ -475,8 +498,10 @@ class PostgresDatabase(unittest.TestCase):
             codes[text] = attempt(session, text)
             session.close()
             self.assertEqual(self.root(), root, text)
-        self.assertEqual((codes["delete from notes"], codes["create type color as enum ('red')"]), (None, None))
-        for text in ("prepare transaction 'kept'", "create database other", "close _based_root", "discard all", "vacuum"):
+        self.assertEqual((codes["delete from notes"], codes["create type color as enum ('red')"]),
+                         (None, None))
+        for text in ("prepare transaction 'kept'", "create database other", "close _based_root",
+                     "discard all", "vacuum"):
             self.assertIn(codes[text], ("0A000", "25001"), text)
         self.assertNotRegex(self.daemon.log(), "LOST")
         self.assertEqual(self.session().exec("select 1").tag, "SELECT")
@@ -542,9 +567,10 @@ class PostgresDatabase(unittest.TestCase):
         self.assertEqual(caught.exception.code, "55P03")
         self.assertIn("the importer", caught.exception.detail)
         self.assertIn("insert into notes", caught.exception.detail)
-        waiters = [self.session().start(EXEC, "insert into notes select max(id) + 1, 'next', max(id) + 1 from notes returning id",
-                                        None, {}) for _ in range(6)]
-        wait_until(lambda: holder.connection.status()["databases"][0]["sandboxes"][0]["waiting"] == 6, "six that wait")
+        insert = "insert into notes select max(id) + 1, 'next', max(id) + 1 from notes returning id"
+        waiters = [self.session().start(EXEC, insert, None, {}) for _ in range(6)]
+        wait_until(lambda: holder.connection.status()["databases"][0]["sandboxes"][0]["waiting"] == 6,
+                   "six that wait")
         holder.tx("commit")
         self.assertEqual([waiter.wait().rows[0][0] for waiter in waiters], list(range(21, 27)))
         self.daemon.terminate()
