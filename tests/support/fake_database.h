@@ -24,6 +24,7 @@
 #include "backends/database.h"
 #include "backends/sql/script.h"
 #include "protocol/check.h"
+#include "tests/support/fake_transaction.h"
 
 namespace based {
 
@@ -95,7 +96,9 @@ class FakeDatabase final : public Database {
   class FakeSession final : public BackendSession {
    public:
     FakeSession(FakeDatabase& database, SessionListener& listener)
-        : database_(database), listener_(listener) {
+        : database_(database),
+          listener_(listener),
+          tx_(database.options_.rooted, database.committed, database.violations) {
       database_.sessions_.push_back(this);
     }
     ~FakeSession() override {
@@ -103,7 +106,7 @@ class FakeDatabase final : public Database {
       std::erase(database_.sessions_, this);
     }
 
-    bool in_tx() const { return begun_ || !savepoints_.empty(); }
+    bool in_tx() const { return tx_.is_open(); }
     bool busy() const { return state_ != State::none; }
 
     void submit(Unit unit) override {
@@ -158,7 +161,7 @@ class FakeDatabase final : public Database {
     }
     void lose_lease(const Error& reason) {
       if (state_ != State::none || !in_tx()) return;
-      forget();
+      tx_.forget();
       listener_.on_lease_lost(reason);
     }
 
@@ -215,7 +218,7 @@ class FakeDatabase final : public Database {
         if (outcome_.phase == UnitPhase::step) {
           if (auto error = run_step(statement)) return fail(std::move(*error));
         } else {
-          if (auto error = run_control(statement)) return fail(std::move(*error));
+          if (auto error = tx_.run(statement, outcome_.phase)) return fail(std::move(*error));
           ++place_;
         }
       }
@@ -239,7 +242,7 @@ class FakeDatabase final : public Database {
     // Does its part and moves on, or leaves rows, or rests.
     std::optional<Error> run_step(const Statement& statement) {
       const std::string& text = statement.text;
-      if (failed_) {
+      if (tx_.failed) {
         violation("a statement in a failed transaction: " + text);
         return Error::make(sqlstate::in_failed_sql_transaction, "the transaction is failed");
       }
@@ -253,13 +256,13 @@ class FakeDatabase final : public Database {
       if (starts(text, "or rollback") || starts(text, "lose")) {
         const bool link = starts(text, "lose");
         lost_ = in_tx();
-        forget();
+        tx_.forget();
         return Error::make(link ? sqlstate::connection_failure : sqlstate::unique_violation,
                            link ? "the link was lost" : "all was rolled back")
             .with_executed(link ? Executed::unknown : Executed::no);
       }
-      if (starts(text, "hidden begin")) begun_ = true;
-      if (starts(text, "hidden commit")) commit_all();
+      if (starts(text, "hidden begin")) tx_.begin();
+      if (starts(text, "hidden commit")) tx_.commit();
       if (starts(text, "warn")) {
         unit_.sink->on_notice("WARNING", Error::make(Sqlstate("01000"), "take care"));
       }
@@ -270,7 +273,7 @@ class FakeDatabase final : public Database {
           row += value.kind == ValueKind::int64 ? " " + std::to_string(value.int64)
                                                 : " " + std::string(value.data);
         }
-        (in_tx() ? written_ : database_.committed).push_back(std::move(row));
+        tx_.write(std::move(row));
         result.affected = 1;
         if (database_.options_.dialect == Dialect::sqlite) {
           result.last_insert_id = static_cast<std::int64_t>(database_.committed.size());
@@ -318,75 +321,14 @@ class FakeDatabase final : public Database {
       ++place_;
     }
 
-    // --- transactions
-    std::optional<Error> run_control(const Statement& statement) {
-      const std::string& text = statement.text;
-      const bool rooted = database_.options_.rooted;
-      if (starts(text, "BEGIN")) {
-        if (in_tx() || rooted) violation("BEGIN where there is a transaction");
-        begun_ = true;
-      } else if (text == "COMMIT" || text == "ROLLBACK") {
-        if (!begun_) violation(text + " without a transaction");
-        if (failed_ && text == "COMMIT") violation("COMMIT of a failed transaction");
-        if (text == "COMMIT") commit_all();
-        forget();
-      } else if (starts(text, "SAVEPOINT")) {
-        if (!in_tx() && !rooted) violation("SAVEPOINT outside a transaction");
-        if (failed_) violation("SAVEPOINT in a failed transaction");
-        savepoints_.push_back({statement.name, written_.size()});
-      } else if (starts(text, "ROLLBACK TO")) {
-        return roll_back_to(statement.name);
-      } else if (starts(text, "RELEASE")) {
-        return release(statement.name);
-      }
-      return std::nullopt;
-    }
-
-    std::size_t find(const std::string& name) const {
-      for (std::size_t i = savepoints_.size(); i > 0; --i) {
-        if (savepoints_[i - 1].first == name) return i;
-      }
-      return 0;
-    }
-    std::optional<Error> no_savepoint(const std::string& name) {
-      // A prologue that failed may not have come so far: its recovery fails, and says so.
-      if (outcome_.phase != UnitPhase::prologue) violation("there is no savepoint " + name);
-      return Error::make(sqlstate::invalid_savepoint, "there is no savepoint " + name);
-    }
-    std::optional<Error> roll_back_to(const std::string& name) {
-      const std::size_t place = find(name);
-      if (place == 0) return no_savepoint(name);
-      savepoints_.resize(place);
-      written_.resize(savepoints_.back().second);
-      failed_ = false;
-      return std::nullopt;
-    }
-    std::optional<Error> release(const std::string& name) {
-      const std::size_t place = find(name);
-      if (place == 0) return no_savepoint(name);
-      if (failed_) violation("RELEASE in a failed transaction");
-      savepoints_.resize(place - 1);
-      if (!in_tx()) commit_all();
-      return std::nullopt;
-    }
-    void commit_all() {
-      for (std::string& row : written_) database_.committed.push_back(std::move(row));
-      forget();
-    }
-    void forget() {
-      begun_ = failed_ = false;
-      savepoints_.clear();
-      written_.clear();
-    }
-
     // --- the end
     void fail(Error error) {
       if (place_ < all()) outcome_.step = phase() == UnitPhase::step ? step() : 0;
-      if (in_tx() && database_.options_.dialect == Dialect::postgres) failed_ = true;
+      if (in_tx() && database_.options_.dialect == Dialect::postgres) tx_.failed = true;
       if (in_tx()) {
         for (const StatementRef& statement : unit_.envelope.recovery) {
           database_.log.push_back(statement->text);
-          if (run_control(*statement)) {
+          if (tx_.run(*statement, outcome_.phase)) {
             outcome_.phase = UnitPhase::recovery;
             break;
           }
@@ -398,10 +340,10 @@ class FakeDatabase final : public Database {
     void complete(std::optional<Error> error) {
       outcome_.error = std::move(error);
       if (!outcome_.error) outcome_.phase = UnitPhase::done;
-      outcome_.transaction = lost_     ? TransactionStatus::lost
-                             : failed_ ? TransactionStatus::failed
-                             : in_tx() ? TransactionStatus::open
-                                       : TransactionStatus::idle;
+      outcome_.transaction = lost_        ? TransactionStatus::lost
+                             : tx_.failed ? TransactionStatus::failed
+                             : in_tx()    ? TransactionStatus::open
+                                          : TransactionStatus::idle;
       outcome_.lease_held = in_tx() || unit_.keep_lease;
       state_ = State::none;
       Sink* sink = unit_.sink;
@@ -422,11 +364,8 @@ class FakeDatabase final : public Database {
     int still_coming_ = 0;  // rows, after a pause was asked for
     bool truncated_ = false;
     bool streaming_ = false;
-    bool begun_ = false;
-    bool failed_ = false;
     bool lost_ = false;
-    std::vector<std::pair<std::string, std::size_t>> savepoints_;
-    std::vector<std::string> written_;
+    FakeTransaction tx_;
   };
 
   std::vector<FakeSession*> copy_of_sessions() const { return sessions_; }

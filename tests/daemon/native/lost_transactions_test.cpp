@@ -1,0 +1,204 @@
+// What becomes of a session's stack when the database does not do what it was asked.
+#include "tests/daemon/native/native_fixture.h"
+
+using namespace based;
+using namespace based::native;
+
+namespace {
+
+struct Fixture {
+  explicit Fixture(FakeDatabase::Options options = {}, const Open& open = {})
+      : daemon(std::move(options)), c(daemon) {
+    c.open(1, open);
+    REQUIRE(c.run() == Lines{"#2 END idle opened app"});
+  }
+  std::string exec(std::string_view sql) { return last(c.exec(1, sql)); }
+  std::string tx(const Tx& request) { return last(c.tx(1, request)); }
+  std::string tx(TxOp op) { return last(c.tx(1, op)); }
+  std::string last(std::uint32_t request) {
+    const Lines lines = c.answers_to(request, c.run());
+    REQUIRE(!lines.empty());
+    return lines.back();
+  }
+  FakeDatabase& db() { return *daemon.database; }
+
+  Daemon daemon;
+  Client c;
+};
+
+constexpr Dialect both[] = {Dialect::postgres, Dialect::sqlite};
+
+}  // namespace
+
+TEST_CASE("a lost transaction aborts the stack, which each level acknowledges by its rollback") {
+  for (const Dialect dialect : both) {
+    for (const char* how : {"lose", "or rollback"}) {
+      CAPTURE(how);
+      Fixture f({.dialect = dialect});
+      f.exec("begin; insert a");
+      f.exec("begin; insert b");
+      const std::string error = f.exec(how);
+      CHECK(error.find(" aborted/2 transaction") != std::string::npos);
+      CHECK(f.exec("insert c") == "ERROR 25P02 aborted/2");
+      CHECK(f.exec("commit") == "ERROR 25P02 aborted/2");
+      CHECK(f.tx(TxOp::begin) == "ERROR 25P02 aborted/2");
+      CHECK(f.exec("rollback") == "END aborted/1 [ROLLBACK]");
+      CHECK(f.exec("insert c") == "ERROR 25P02 aborted/1");
+      CHECK(f.tx(TxOp::rollback_all) == "END idle");
+      CHECK(f.exec("insert d") == "END idle [INSERT +1]");
+      CHECK(f.db().committed == Lines{"d"});
+    }
+  }
+}
+
+TEST_CASE("a lease lost between requests is told at once, and then again") {
+  Fixture f;
+  f.exec("begin; insert a");
+  f.db().lose_leases(Error::make(sqlstate::idle_in_transaction_session_timeout, "rested too long"));
+  CHECK(f.c.run() == Lines{"NOTICE transaction_lost 25P03 aborted/1"});
+  CHECK(f.exec("insert b") == "ERROR 25P02 aborted/1");
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+  CHECK(f.exec("insert c") == "END idle [INSERT +1]");
+  CHECK(f.db().committed == Lines{"c"});
+}
+
+TEST_CASE("settings made in a transaction that is lost are lost with it") {
+  Fixture f;
+  f.exec("set search_path to a");
+  f.exec("begin; set search_path to b");
+  f.exec("lose");
+  f.exec("rollback");
+  f.exec("select 1");
+  CHECK(f.db().last_unit()->profile->settings.at("search_path") == "a");
+}
+
+TEST_CASE("a transaction that a text opened unseen is rolled back and told") {
+  Fixture f;
+  CHECK(f.exec("hidden begin") == "ERROR 25000 idle transaction");
+  CHECK(f.db().transactions() == 0);
+  CHECK(f.exec("insert a") == "END idle [INSERT +1]");
+}
+
+TEST_CASE("a transaction that a text ended unseen aborts the stack") {
+  Fixture f;
+  f.exec("begin; insert a");
+  CHECK(f.exec("hidden commit") == "ERROR 25000 aborted/1 transaction executed");
+  CHECK(f.exec("select 1") == "ERROR 25P02 aborted/1");
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+}
+
+TEST_CASE("a BEGIN that the database refuses leaves the levels to be tried again") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.tx(TxOp::begin);
+    f.tx(TxOp::begin);
+    bool refuse = true;
+    f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+      if (!refuse || phase != UnitPhase::prologue) return std::nullopt;
+      return Error::make(sqlstate::lock_not_available, "busy").as_retryable();
+    };
+    CHECK(f.exec("insert a") == "ERROR 55P03 open/2 retry");
+    refuse = false;
+    CHECK(f.exec("insert a") == "END open/2 [INSERT +1]");
+    f.tx(TxOp::commit);
+    f.tx(TxOp::commit);
+    CHECK(f.db().committed == Lines{"a"});
+  }
+}
+
+TEST_CASE("a wait that ends without a connection changes nothing") {
+  Fixture f;
+  f.tx(TxOp::begin);
+  bool refuse = true;
+  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+    if (!refuse || phase != UnitPhase::queue) return std::nullopt;
+    return Error::make(sqlstate::too_many_connections, "no link").as_retryable();
+  };
+  CHECK(f.exec("insert a") == "ERROR 53300 open/1 retry");
+  refuse = false;
+  CHECK(f.exec("insert a; commit") == "END idle [INSERT +1, COMMIT]");
+}
+
+TEST_CASE("a savepoint that cannot be made leaves a stack that nobody knows, so it is aborted") {
+  Fixture f;
+  f.exec("begin; insert a");
+  f.tx(TxOp::begin);
+  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+    if (phase != UnitPhase::prologue) return std::nullopt;
+    return Error::make(sqlstate::out_of_memory, "no room for a savepoint");
+  };
+  CHECK(f.exec("insert b") == "ERROR 53200 aborted/2 transaction");
+  f.db().fault = nullptr;
+  CHECK(f.db().transactions() == 0);
+  CHECK(f.tx(TxOp::rollback_all) == "END idle");
+  CHECK(f.db().committed.empty());
+}
+
+TEST_CASE("a COMMIT that fails has rolled back, on both backends") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.db().fault = [&](UnitPhase phase, std::string_view text) -> std::optional<Error> {
+      if (phase != UnitPhase::epilogue || text != "COMMIT") return std::nullopt;
+      return Error::make(sqlstate::foreign_key_violation, "deferred");
+    };
+    CHECK(f.exec("commit") == "ERROR 23503 idle transaction");
+    f.db().fault = nullptr;
+    CHECK(f.db().transactions() == 0);
+    CHECK(f.exec("insert b") == "END idle [INSERT +1]");
+    CHECK(f.db().committed == Lines{"b"});
+  }
+}
+
+TEST_CASE("an inner commit that fails costs its level only") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.exec("begin; insert b");
+    f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+      if (phase != UnitPhase::epilogue) return std::nullopt;
+      return Error::make(sqlstate::foreign_key_violation, "at once");
+    };
+    CHECK(f.tx(TxOp::commit) == "ERROR 23503 open/1 transaction");
+    f.db().fault = nullptr;
+    CHECK(f.tx(TxOp::commit) == "END idle");
+    CHECK(f.db().committed == Lines{"a"});
+  }
+}
+
+TEST_CASE("a rollback of everything succeeds also when the database cannot do it") {
+  Fixture f;
+  f.exec("begin; insert a");
+  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+    if (phase != UnitPhase::epilogue) return std::nullopt;
+    return Error::make(sqlstate::connection_failure, "gone");
+  };
+  CHECK(f.tx(TxOp::rollback_all) == "END idle");
+  CHECK(f.db().transactions() == 0);
+  f.db().fault = nullptr;
+  CHECK(f.exec("insert b") == "END idle [INSERT +1]");
+}
+
+TEST_CASE("in a rooted database everything is a savepoint, and clients see nothing of it") {
+  Fixture f({.rooted = true});
+  CHECK(f.exec("insert a") == "END idle [INSERT +1]");
+  CHECK(f.exec("fail") == "ERROR 23505 idle at=5");
+  CHECK(f.exec("begin; insert b; begin; insert c; rollback; commit") ==
+        "END idle [BEGIN, INSERT +1, BEGIN, INSERT +1, ROLLBACK, COMMIT]");
+  CHECK(f.exec("vacuum") == "ERROR 25001 idle");
+  CHECK(f.db().committed == Lines{"a", "b"});
+  for (const std::string& text : f.db().log) CHECK(text.substr(0, 5) != "BEGIN");
+}
+
+TEST_CASE("one session's transaction and failure are no other's") {
+  Fixture f;
+  f.c.open(2);
+  f.c.run();
+  f.exec("begin; insert a");
+  f.exec("fail");
+  CHECK(f.last(f.c.exec(2, "insert b")) == "END idle [INSERT +1]");
+  f.last(f.c.exec(2, "begin; insert c"));
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
+  CHECK(f.last(f.c.exec(2, "commit")) == "END idle [COMMIT]");
+  CHECK(f.db().committed == Lines{"b", "c"});
+}
