@@ -383,7 +383,13 @@ TEST_CASE_FIXTURE(Loading, "printed settings hold no password from anywhere") {
   const std::string printed = print_settings(settings);
   CHECK_FALSE(holds(printed, "hush"));
   CHECK(holds(printed, "url = \"postgresql://u:***@h/a\""));
-  CHECK(holds(printed, "\npassword = \"***\""));
+  // Of b and e; what c reads from its file is not said twice.
+  const std::string password = "\npassword = \"***\"";
+  const std::size_t first = printed.find(password);
+  REQUIRE(first != std::string::npos);
+  const std::size_t second = printed.find(password, first + 1);
+  REQUIRE(second != std::string::npos);
+  CHECK(printed.find(password, second + 1) == std::string::npos);
   CHECK(holds(printed, "password_file = \"secret\""));
 }
 

@@ -29,8 +29,9 @@ inline void check_statement(const Statement& statement, std::string_view text, D
   INVARIANT(again->get()->statements.size() == 1);
   const Statement& same = *again->get()->statements.front();
   INVARIANT(is_control(same.kind) == is_control(statement.kind));
-  // A question mark that touches an operator changes the tokens of a SET, which takes none anyway.
-  if (statement.edits.empty()) {
+  // A SET or RESET takes no parameter; the name of one that has some is as its text is spelt, and a
+  // question mark that touches an operator changes its tokens.
+  if (statement.edits.empty() && statement.parameter_count == 0) {
     INVARIANT(same.kind == statement.kind);
     INVARIANT(same.name == statement.name);
     INVARIANT(same.and_chain == statement.and_chain);
