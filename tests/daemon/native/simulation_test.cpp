@@ -353,9 +353,8 @@ class Simulation {
 
   void check_all_answered() {
     if (client_ == nullptr || client_->closed()) return;
-    for (const auto& [request, asked] : asked_) {
-      CAPTURE(request);
-      CHECK_MESSAGE(false, "a request without a final frame");
+    for (const auto& entry : asked_) {
+      CHECK_MESSAGE(false, "a request without a final frame: ", entry.first);
     }
   }
 
