@@ -260,7 +260,10 @@ Result<CompiledStatement*> Executor::compile(StatementCache& cache, const std::s
   }
   const auto& facts = compiled.facts;
   const bool explains = sqlite3_stmt_isexplain(compiled.handle) != 0;
-  compiled.counts_rows = !explains && (facts.inserts || facts.updates || facts.deletes);
+  // DROP TABLE deletes rows too, by SQLite's own word; nobody counts them.
+  compiled.counts_rows =
+      !explains && (facts.inserts || facts.updates || facts.deletes) &&
+      (compiled.tag == "INSERT" || compiled.tag == "UPDATE" || compiled.tag == "DELETE");
   compiled.gives_row_id = compiled.counts_rows && facts.inserts &&
                           sqlite3_table_column_metadata(
                               db, facts.insert_database.c_str(), facts.insert_table.c_str(),

@@ -125,6 +125,7 @@ class Lane {
   TimePoint next_due() const;
   TimePoint lease_due() const;
   TimePoint slow_reader_due() const;
+  std::string others_wait() const;
   void refuse_overdue(TimePoint now);
 
   const SqliteOptions& options_;

@@ -12,6 +12,11 @@ constexpr auto reader_look_again = std::chrono::milliseconds(50);
 
 }  // namespace
 
+std::string Lane::others_wait() const {
+  return std::to_string(waiters_.size()) +
+         (waiters_.size() == 1 ? " other unit waits" : " other units wait") + " for the database";
+}
+
 // A lease may rest while nobody wants the lane, up to the cap; and a transaction may have an end.
 TimePoint Lane::lease_due() const {
   if (!holder_.leased) return never;
@@ -62,14 +67,12 @@ void Lane::on_timer() {
     } else {
       const bool wanted = !waiters_.empty();
       take_lease("the transaction was idle for too long",
-                 wanted ? std::to_string(waiters_.size()) + " other units wait for the database"
-                        : "nobody waits, but the hard limit was reached");
+                 wanted ? others_wait() : "nobody waits, but the hard limit was reached");
     }
   }
   if (slow_reader_due() <= now) {
     if (holder_.job != nullptr && holder_.job->waits_for_reader()) {
-      holder_.job->cancel("canceling statement: its result was not read while " +
-                          std::to_string(waiters_.size()) + " other units wait for the database");
+      holder_.job->cancel("canceling statement: its result was not read while " + others_wait());
     }
     // The job ends by itself, or its reader is looked at again; the rest keeps its own time.
     auto due = now + reader_look_again;

@@ -177,11 +177,11 @@ void Session::start_close() {
     return run_ending(stack_.plan_commit({}));
   }
   run_->close_error =
-      aborted
-          ? stack_.check_usable().error()
-          : Error::make(sqlstate::active_sql_transaction,
-                        fmt::format("the session closes with {} levels open, they are rolled back",
-                                    stack_.depth()));
+      aborted ? stack_.check_usable().error()
+              : Error::make(
+                    sqlstate::active_sql_transaction,
+                    fmt::format("the session closes in a transaction (depth {}): it is rolled back",
+                                stack_.depth()));
   run_->close_error->scope = ErrorScope::transaction;
   run_ending(stack_.plan_rollback_all());
 }

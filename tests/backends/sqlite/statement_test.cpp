@@ -111,6 +111,8 @@ TEST_CASE_FIXTURE(Memory, "a step tells its tag, the rows it changed and the row
   CHECK(one->sql("EXPLAIN DELETE FROM t").steps[0].tag == "EXPLAIN");
   CHECK_FALSE(one->sql("EXPLAIN DELETE FROM t").steps[0].affected.has_value());
   CHECK(one->sql("DELETE FROM t").steps[0].affected == 4);
+  one->sql("CREATE TABLE counted AS SELECT 1");
+  CHECK_FALSE(one->sql("DROP TABLE counted").steps[0].affected.has_value());
   CHECK(one->sql("CREATE TABLE w(k PRIMARY KEY) WITHOUT ROWID").ok());
   CHECK_FALSE(one->sql("INSERT INTO w VALUES(1)").steps[0].last_insert_id.has_value());
   CHECK(one->sql(" -- nothing\n").steps[0].tag.empty());
