@@ -12,11 +12,27 @@ namespace {
 
 constexpr std::string_view timeout_reason = "canceling statement due to statement timeout";
 
-TransactionStatus plain_status(char status) {
-  return status == 'I'   ? TransactionStatus::idle
-         : status == 'T' ? TransactionStatus::open
-                         : TransactionStatus::failed;
+constexpr bool is_edge(PostgresSession::State from, PostgresSession::State to) {
+  using enum PostgresSession::State;
+  switch (from) {
+    case idle:
+    case resting:
+      return to == waiting || to == synchronising || to == running || to == failing || to == idle;
+    case waiting:
+      return to == synchronising || to == running || to == failing || to == idle;
+    case synchronising:  // back to waiting where its link was lost before anything was done
+      return to == running || to == waiting || to == failing || to == idle;
+    case running:
+    case settling:
+      return to == settling || to == recovering || to == running || to == idle;
+    case recovering:
+      return to == settling || to == running || to == idle;
+    case failing:
+      return to == idle;
+  }
+  return false;
 }
+static_assert(!is_edge(PostgresSession::State::waiting, PostgresSession::State::resting));
 
 }  // namespace
 
@@ -49,6 +65,8 @@ std::string PostgresSession::describe() const {
 }
 
 void PostgresSession::transition(State to) {
+  // Resting follows idle within finish(): a lease that is kept.
+  INVARIANT(is_edge(state_, to) || (state_ == State::idle && to == State::resting));
   state_ = to;
   if (timer_) timer_->disarm();
 }
@@ -229,103 +247,10 @@ void PostgresSession::continue_after_group() {
   finish(std::move(outcome));
 }
 
-// Tells the outcome; what the link says of the transaction is added here. The last thing done.
-void PostgresSession::finish(UnitOutcome outcome) {
-  // What was never sent has changed nothing.
-  const bool unsent = outcome.error && outcome.phase == UnitPhase::queue;
-  const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
-  transition(State::idle);
-  if (link_ != nullptr) {
-    const char status = link_->status();
-    outcome.transaction = plain_status(status);
-    bool keep = keep_lease || pinned_ || status != 'I';
-    if (context_.rooted) {
-      keep = keep_lease && status != 'I';
-      if (status == 'I') outcome.transaction = TransactionStatus::lost;
-      if (status != 'I' && !keep_lease) outcome.transaction = TransactionStatus::idle;
-    }
-    outcome.lease_held = keep;
-    if (keep) {
-      const Duration own = options_.idle_in_transaction;
-      const Duration rest = own > Duration::zero() ? own : context_.idle_in_transaction;
-      transition(State::resting);
-      if (status != 'I' && rest > Duration::zero()) arm(rest);
-    } else {
-      const bool clean = !context_.rooted || status == 'T';
-      let_go(clean ? Leaving::finished : Leaving::abandoned);
-    }
-  }
-  if (outcome.error) {
-    const Sqlstate code = outcome.error->sqlstate;
-    const bool conflict = code == sqlstate::serialization_failure || code.text() == "40P01";
-    if (conflict && outcome.transaction == TransactionStatus::idle && status_before_ == 'I') {
-      outcome.error->retryable = true;
-    }
-  }
-  const std::unique_ptr<UnitRun> finished = std::move(run_);
-  finished->unit().sink->on_done(std::move(outcome));
-}
-
 void PostgresSession::fail_soon(Error error) {
   failure_ = std::move(error);
   transition(State::failing);
   arm(Duration::zero());
-}
-
-void PostgresSession::on_link_lost(const Error& reason) {
-  link_ = nullptr;
-  pinned_ = false;
-  if (context_.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of this one now
-  if (state_ == State::resting) {
-    transition(State::idle);
-    Error lost = lost_error(reason);
-    listener_.on_lease_lost(lost);
-    return;
-  }
-  if (state_ == State::failing) return;  // its unit was never sent; it hears its own error
-  const char rest = context_.rooted ? 'T' : 'I';
-  const bool had_transaction = status_before_ != rest;
-  if (state_ == State::synchronising && !had_transaction && !context_.rooted && !retried_ &&
-      !run_->cancelled()) {
-    retried_ = true;  // nothing was done yet
-    return acquire();
-  }
-  UnitOutcome outcome;
-  outcome.error = lost_error(reason);
-  outcome.phase = state_ == State::synchronising ? UnitPhase::queue : UnitPhase::step;
-  if (state_ != State::synchronising && run_->error()) {
-    outcome.phase = run_->phase();
-    outcome.step = run_->step();
-  }
-  const bool lost = had_transaction || context_.rooted || run_->unit().keep_lease;
-  outcome.transaction = lost ? TransactionStatus::lost : TransactionStatus::idle;
-  finish(std::move(outcome));
-}
-
-Error PostgresSession::lost_error(const Error& reason) const {
-  Error error = reason;
-  if (error.sqlstate.klass() != "08") {
-    error.detail =
-        "The server said: " + reason.message + " (" + std::string(reason.sqlstate.text()) + ")";
-    error.message = "the connection to PostgreSQL was lost: " + reason.message;
-    error.sqlstate = sqlstate::connection_failure;
-  }
-  error.scope = ErrorScope::transaction;
-  error.executed = Executed::no;
-  if (state_ == State::resting || state_ == State::synchronising || !run_) return error;
-  if (run_->error() && !run_->fatal()) return *run_->error();  // it was lost after the answer
-  if (run_->commit_unanswered()) {
-    error.sqlstate = sqlstate::transaction_resolution_unknown;
-    error.message += "; whether the transaction was committed is not known";
-    error.executed = Executed::unknown;
-  } else if (!run_->error() || run_->error()->executed != Executed::no) {
-    error.executed = Executed::unknown;
-  }
-  if (run_->cancelled() && !run_->fatal()) {
-    error.sqlstate = sqlstate::query_canceled;
-    error.message = "the request was cancelled, and " + error.message;
-  }
-  return error;
 }
 
 // --- from outside

@@ -42,14 +42,6 @@ class PostgresSession final : public BackendSession,
                               public LinkHolder,
                               public UnitRun::Owner {
  public:
-  PostgresSession(SessionContext& context, SessionOptions options, SessionListener& listener);
-  ~PostgresSession() override;
-
-  void submit(Unit unit) override;
-  void cancel(std::string_view reason) override;
-  void resume() override;
-
- private:
   enum class State : std::uint8_t {
     idle,
     waiting,
@@ -61,6 +53,14 @@ class PostgresSession final : public BackendSession,
     failing,
   };
 
+  PostgresSession(SessionContext& context, SessionOptions options, SessionListener& listener);
+  ~PostgresSession() override;
+
+  void submit(Unit unit) override;
+  void cancel(std::string_view reason) override;
+  void resume() override;
+
+ private:
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;

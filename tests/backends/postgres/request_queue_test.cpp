@@ -111,17 +111,16 @@ TEST_CASE("nothing is expected of an empty queue") {
 
 TEST_CASE("COPY data belongs between its beginning and its CommandComplete") {
   Nobody one;
-  for (const auto& [types, expected] :
-       std::vector<std::pair<std::string, std::string>>{{"HddcCZ", "dddddf"},
-                                                        {"GEZ", "ddf"},
-                                                        {"d", "X"},
-                                                        {"c", "X"},
-                                                        {"HD", "dX"},
-                                                        {"HH", "dX"}}) {
+  for (const auto& pair : std::vector<std::pair<std::string, std::string>>{{"HddcCZ", "dddddf"},
+                                                                           {"GEZ", "ddf"},
+                                                                           {"d", "X"},
+                                                                           {"c", "X"},
+                                                                           {"HD", "dX"},
+                                                                           {"HH", "dX"}}) {
     RequestQueue queue;
     queue.push(request_of(one, {Expect::execute}));
-    CAPTURE(types);
-    CHECK(verdicts(queue, types) == expected);
+    CAPTURE(pair.first);
+    CHECK(verdicts(queue, pair.first) == pair.second);
   }
 }
 

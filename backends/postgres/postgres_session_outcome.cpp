@@ -1,0 +1,111 @@
+// How a unit of PostgresSession ends: its outcome, and what a lost link means.
+#include <utility>
+
+#include "backends/postgres/postgres_session.h"
+
+namespace based::postgres {
+namespace {
+
+TransactionStatus plain_status(char status) {
+  return status == 'I'   ? TransactionStatus::idle
+         : status == 'T' ? TransactionStatus::open
+                         : TransactionStatus::failed;
+}
+
+}  // namespace
+
+// Tells the outcome; what the link says of the transaction is added here. The last thing done.
+void PostgresSession::finish(UnitOutcome outcome) {
+  // What was never sent has changed nothing.
+  const bool unsent = outcome.error && outcome.phase == UnitPhase::queue;
+  const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
+  transition(State::idle);
+  if (link_ == nullptr && held_before_ && unsent) outcome.transaction = TransactionStatus::lost;
+  if (link_ != nullptr) {
+    const char status = link_->status();
+    outcome.transaction = plain_status(status);
+    bool keep = keep_lease || pinned_ || status != 'I';
+    if (context_.rooted) {
+      keep = keep_lease && status != 'I';
+      if (status == 'I') outcome.transaction = TransactionStatus::lost;
+      if (status != 'I' && !keep_lease) outcome.transaction = TransactionStatus::idle;
+    }
+    outcome.lease_held = keep;
+    if (keep) {
+      const Duration own = options_.idle_in_transaction;
+      const Duration rest = own > Duration::zero() ? own : context_.idle_in_transaction;
+      transition(State::resting);
+      if (status != 'I' && rest > Duration::zero()) arm(rest);
+    } else {
+      const bool clean = !context_.rooted || status == 'T';
+      let_go(clean ? Leaving::finished : Leaving::abandoned);
+    }
+  }
+  if (outcome.error) {
+    const Sqlstate code = outcome.error->sqlstate;
+    const bool conflict = code == sqlstate::serialization_failure || code.text() == "40P01";
+    if (conflict && outcome.transaction == TransactionStatus::idle && status_before_ == 'I') {
+      outcome.error->retryable = true;
+    }
+  }
+  const std::unique_ptr<UnitRun> finished = std::move(run_);
+  finished->unit().sink->on_done(std::move(outcome));
+}
+
+void PostgresSession::on_link_lost(const Error& reason) {
+  link_ = nullptr;
+  pinned_ = false;
+  if (context_.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of this one now
+  if (state_ == State::resting) {
+    transition(State::idle);
+    Error lost = lost_error(reason);
+    listener_.on_lease_lost(lost);
+    return;
+  }
+  if (state_ == State::failing) return;  // its unit was never sent; it hears its own error
+  const char rest = context_.rooted ? 'T' : 'I';
+  const bool had_transaction = status_before_ != rest;
+  if (state_ == State::synchronising && !had_transaction && !context_.rooted && !retried_ &&
+      !run_->cancelled()) {
+    retried_ = true;  // nothing was done yet
+    return acquire();
+  }
+  UnitOutcome outcome;
+  outcome.error = lost_error(reason);
+  outcome.phase = state_ == State::synchronising ? UnitPhase::queue : UnitPhase::step;
+  if (state_ != State::synchronising && run_->error()) {
+    outcome.phase = run_->phase();
+    outcome.step = run_->step();
+  }
+  const bool lost = had_transaction || context_.rooted || run_->unit().keep_lease;
+  outcome.transaction = lost ? TransactionStatus::lost : TransactionStatus::idle;
+  finish(std::move(outcome));
+}
+
+Error PostgresSession::lost_error(const Error& reason) const {
+  Error error = reason;
+  if (error.sqlstate.klass() != "08") {
+    error.detail =
+        "The server said: " + reason.message + " (" + std::string(reason.sqlstate.text()) + ")";
+    error.message = "the connection to PostgreSQL was lost: " + reason.message;
+    error.sqlstate = sqlstate::connection_failure;
+  }
+  error.scope = ErrorScope::transaction;
+  error.executed = Executed::no;
+  if (state_ == State::resting || state_ == State::synchronising || !run_) return error;
+  if (run_->error() && !run_->fatal()) return *run_->error();  // it was lost after the answer
+  if (run_->commit_unanswered()) {
+    error.sqlstate = sqlstate::transaction_resolution_unknown;
+    error.message += "; whether the transaction was committed is not known";
+    error.executed = Executed::unknown;
+  } else if (!run_->error() || run_->error()->executed != Executed::no) {
+    error.executed = Executed::unknown;
+  }
+  if (run_->cancelled() && !run_->fatal()) {
+    error.sqlstate = sqlstate::query_canceled;
+    error.message = "the request was cancelled, and " + error.message;
+  }
+  return error;
+}
+
+}  // namespace based::postgres
