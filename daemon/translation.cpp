@@ -100,6 +100,7 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.connect_timeout = settings.connect_timeout;
   options.check_interval = settings.check_interval;
   options.idle_in_transaction = settings.idle_in_transaction;
+  options.transaction_timeout = settings.transaction_timeout;
   options.statements_cached_max = settings.statement_cache;
   options.force_rollback = settings.force_rollback;
   options.turn_timeout = settings.timeout;

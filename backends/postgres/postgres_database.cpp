@@ -93,6 +93,7 @@ class PooledDatabase final : public Database {
                  .lease_timeout = options_.timeout,
                  .settings_timeout = options_.cleanup_timeout,
                  .idle_in_transaction = options_.idle_in_transaction,
+                 .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
         pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
     pool_.start();
@@ -163,6 +164,7 @@ class SandboxDatabase final : public Database {
                  .lease_timeout = options_.turn_timeout,
                  .settings_timeout = options_.cleanup_timeout,
                  .idle_in_transaction = options_.idle_in_transaction,
+                 .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
         root_({.name = options_.name,
                .max_waiting = options_.max_waiting,
@@ -230,7 +232,8 @@ Result<void> check_options(const PostgresOptions& options) {
         options, "timeout, connect_timeout, cleanup_timeout and turn_timeout must be positive");
   }
   if (options.max_lifetime < none || options.max_idle < none || options.reconnect_timeout < none ||
-      options.check_interval < none || options.idle_in_transaction < none) {
+      options.check_interval < none || options.idle_in_transaction < none ||
+      options.transaction_timeout < none) {
     return bad_option(options, "a duration is negative");
   }
   if (options.message_bytes_max < 1024)

@@ -39,6 +39,7 @@ struct PostgresOptions {
   Duration cleanup_timeout =
       std::chrono::seconds(5);  // an abandoned link is clean by then, or closed
   Duration idle_in_transaction = std::chrono::minutes(10);  // lease resting between units: 25P03
+  Duration transaction_timeout{};  // a whole transaction: 57014 in a statement, else 25P03
 
   std::size_t statements_cached_max = 256;                 // per link; 0: never prepare by name
   std::size_t message_bytes_max = std::size_t{256} << 20;  // one row or one error of the server

@@ -95,6 +95,7 @@ void PostgresSession::submit(Unit unit) {
   }
   retried_ = false;
   held_before_ = link_ != nullptr;
+  if (!held_before_) transaction_due_ = TimePoint();
   const Result<void> checked = check(unit);
   if (context_.rooted) add_sandbox_parts(unit);
   const Duration most = context_.lease_timeout;
@@ -202,12 +203,25 @@ void PostgresSession::on_synchronised(const std::optional<Error>& error) {
 
 void PostgresSession::run() {
   transition(State::running);
-  if (run_->unit().statement_timeout > Duration::zero()) arm(run_->unit().statement_timeout);
+  const bool begins = run_->unit().keep_lease && transaction_due_ == TimePoint();
+  if (begins && context_.transaction_timeout > Duration::zero()) {
+    transaction_due_ = context_.reactor.now() + context_.transaction_timeout;
+  }
+  const Duration timeout = time_left(run_->unit().statement_timeout);
+  if (timeout > Duration::zero()) arm(timeout);
   run_->send_unit(*link_, fingerprint_);
 }
 
+// The limit of what comes next, its own or what the transaction has left; zero: none.
+Duration PostgresSession::time_left(Duration own) const {
+  if (transaction_due_ == TimePoint()) return own;
+  const Duration left =
+      std::max<Duration>(transaction_due_ - context_.reactor.now(), std::chrono::milliseconds(1));
+  return own > Duration::zero() ? std::min(own, left) : left;
+}
+
 void PostgresSession::on_step_over() {
-  const Duration timeout = run_->unit().statement_timeout;
+  const Duration timeout = time_left(run_->unit().statement_timeout);
   if (state_ == State::running && timeout > Duration::zero() && !run_->cancelled()) arm(timeout);
 }
 
@@ -309,12 +323,15 @@ void PostgresSession::on_timer() {
 }
 
 void PostgresSession::on_rested_too_long() {
+  const bool over = transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_;
   let_go(Leaving::abandoned);
   pinned_ = false;
   transition(State::idle);
-  listener_.on_lease_lost(Error::make(sqlstate::idle_in_transaction_session_timeout,
-                                      "the transaction was rolled back: it was idle for too long")
-                              .with_scope(ErrorScope::transaction));
+  listener_.on_lease_lost(
+      Error::make(sqlstate::idle_in_transaction_session_timeout,
+                  over ? "the transaction has reached the time limit"
+                       : "the transaction was rolled back: it was idle for too long")
+          .with_scope(ErrorScope::transaction));
 }
 
 }  // namespace based::postgres

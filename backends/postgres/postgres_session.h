@@ -34,6 +34,7 @@ struct SessionContext {
   Duration lease_timeout{};        // the longest wait for a lease
   Duration settings_timeout{};     // for the settings to be accepted
   Duration idle_in_transaction{};  // zero: no limit
+  Duration transaction_timeout{};  // of a whole transaction; zero: no limit
   Settings base_settings;          // what every link is given when it is opened
 };
 
@@ -87,6 +88,7 @@ class PostgresSession final : public BackendSession,
   Error lost_error(const Error& reason) const;
   void on_timer();
   void on_rested_too_long();
+  Duration time_left(Duration own) const;
   void let_go(Leaving leaving);
   Result<void> check(const Unit& unit) const;
   void add_sandbox_parts(Unit& unit) const;
@@ -109,7 +111,8 @@ class PostgresSession final : public BackendSession,
   std::optional<Error> failure_;  // of failing
   bool pinned_ = false;
   bool retried_ = false;
-  bool held_before_ = false;  // the unit came while the session held a lease
+  TimePoint transaction_due_;  // of the transaction that holds the lease; the epoch: none
+  bool held_before_ = false;   // the unit came while the session held a lease
 };
 
 }  // namespace based::postgres

@@ -33,10 +33,12 @@ void PostgresSession::finish(UnitOutcome outcome) {
     outcome.lease_held = keep;
     if (keep) {
       const Duration own = options_.idle_in_transaction;
-      const Duration rest = own > Duration::zero() ? own : context_.idle_in_transaction;
+      if (status == 'I') transaction_due_ = TimePoint();
+      const Duration rest = time_left(own > Duration::zero() ? own : context_.idle_in_transaction);
       transition(State::resting);
       if (status != 'I' && rest > Duration::zero()) arm(rest);
     } else {
+      transaction_due_ = TimePoint();
       const bool clean = !context_.rooted || status == 'T';
       let_go(clean ? Leaving::finished : Leaving::abandoned);
     }

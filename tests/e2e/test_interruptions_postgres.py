@@ -190,6 +190,27 @@ class Timeouts(Tester):
         resting.tx("rollback_all")
         self.assertEqual(self.rows(daemon), [])
 
+    def test_a_transaction_that_lasts_too_long_is_lost(self):
+        daemon = self.daemon("transaction_timeout = '500ms'")
+        session = self.session(daemon)
+        session.tx("begin")
+        session.exec("insert into t values (1)")
+        with self.assertRaises(client.Error) as caught:
+            for _ in range(1_000_000):
+                session.exec("select pg_sleep(0.01)")
+        self.assertIn(caught.exception.code, ("25P02", "57014"))  # between two statements, or in one
+        while not any(kind == "transaction_lost" for _, _, kind, _ in session.connection.notices):
+            session.connection.read()
+        fields = session.connection.notices[-1][3]
+        self.assertEqual((fields["code"], fields["tx"]), ("25P03", ["aborted", 1]))
+        self.assertIn("the transaction has reached the time limit", fields["message"])
+        session.tx("rollback_all")
+        self.assertEqual(self.rows(daemon), [])
+        session.tx("begin")  # a new transaction has its whole time again
+        session.exec("insert into t values (2)")
+        session.tx("commit")
+        self.assertEqual(self.rows(daemon), [2])
+
 
 class TheEnd(Tester):
     def test_an_open_transaction_may_finish(self):
