@@ -7,3 +7,4 @@
 #include "backends/statement.h"
 #include "backends/status.h"
 #include "backends/unit.h"
+#include "backends/wire.h"

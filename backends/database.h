@@ -12,6 +12,7 @@
 
 #include "backends/status.h"
 #include "backends/unit.h"
+#include "backends/wire.h"
 #include "protocol/result.h"
 
 namespace based {
@@ -71,6 +72,10 @@ class Database {
   virtual std::unique_ptr<BackendSession> open_session(SessionOptions options,
                                                        SessionListener& listener) = 0;
 
+  // The same for a client that speaks PostgreSQL's protocol. nullptr: the backend does not speak it
+  // itself, and the front end answers on top of open_session().
+  virtual std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client);
+
   virtual DatabaseStatus status() const = 0;
 
   // Closes every link, handle and lane; `done` runs on the loop when none is left, with one line
@@ -78,5 +83,9 @@ class Database {
   // that every BackendSession is destroyed.
   virtual void shut_down(std::function<void(std::vector<std::string> report)> done) = 0;
 };
+
+inline std::unique_ptr<WireSession> Database::open_wire_session(WireOptions, WireClient&) {
+  return nullptr;
+}
 
 }  // namespace based
