@@ -4,57 +4,10 @@
 #include <charconv>
 #include <cstddef>
 
+#include "protocol/postgres/body_reader.h"
+
 namespace based::postgres {
 namespace {
-
-// Takes from the front of a body. After the first take that did not fit, everything fails.
-class Reader {
- public:
-  explicit Reader(std::string_view body) : left_(body) {}
-
-  bool ok() const { return ok_; }
-  bool at_end() const { return ok_ && left_.empty(); }
-  std::size_t remaining() const { return left_.size(); }
-
-  std::string_view take(std::size_t need) {
-    if (need > left_.size()) {
-      ok_ = false;
-      left_ = {};
-      return {};
-    }
-    const std::string_view taken = left_.substr(0, need);
-    left_.remove_prefix(need);
-    return taken;
-  }
-
-  std::uint32_t take_unsigned(std::size_t bytes) {
-    std::uint32_t value = 0;
-    for (const char byte : take(bytes)) value = value << 8 | static_cast<unsigned char>(byte);
-    return value;
-  }
-  std::uint32_t take32() { return take_unsigned(4); }
-  std::int16_t take16() { return static_cast<std::int16_t>(take_unsigned(2)); }
-  char take_byte() {
-    const std::string_view byte = take(1);
-    return byte.empty() ? '\0' : byte[0];
-  }
-
-  // Up to a NUL, which is taken too.
-  std::string_view take_text() {
-    const std::size_t length = left_.find('\0');
-    if (length == std::string_view::npos) {
-      take(left_.size() + 1);
-      return {};
-    }
-    const std::string_view text = take(length);
-    take(1);
-    return text;
-  }
-
- private:
-  std::string_view left_;
-  bool ok_ = true;
-};
 
 std::string_view* error_field(ErrorFields& fields, char code) {
   switch (code) {
@@ -100,7 +53,7 @@ constexpr std::size_t field_bytes_min = 19;
 
 bool decode_row_description(std::string_view body, std::vector<Field>& fields) {
   fields.clear();
-  Reader reader(body);
+  BodyReader reader(body);
   const std::int16_t count = reader.take16();
   if (!reader.ok() || count < 0) return false;
   if (static_cast<std::size_t>(count) > reader.remaining() / field_bytes_min) return false;
@@ -122,7 +75,7 @@ bool decode_row_description(std::string_view body, std::vector<Field>& fields) {
 
 bool decode_data_row(std::string_view body, std::size_t columns, std::vector<Cell>& cells) {
   cells.clear();
-  Reader reader(body);
+  BodyReader reader(body);
   const std::int16_t count = reader.take16();
   if (!reader.ok() || count < 0 || static_cast<std::size_t>(count) != columns) return false;
   if (columns > reader.remaining() / 4) return false;
@@ -142,7 +95,7 @@ bool decode_data_row(std::string_view body, std::size_t columns, std::vector<Cel
 bool decode_error(std::string_view body, ErrorFields& fields) {
   fields = {};
   std::string_view translated_severity;
-  Reader reader(body);
+  BodyReader reader(body);
   for (;;) {
     const char code = reader.take_byte();
     if (!reader.ok()) return false;
@@ -158,7 +111,7 @@ bool decode_error(std::string_view body, ErrorFields& fields) {
 
 bool decode_command_complete(std::string_view body, CommandTag& tag) {
   tag = {};
-  Reader reader(body);
+  BodyReader reader(body);
   const std::string_view text = reader.take_text();
   if (!reader.at_end()) return false;
   tag.command = text;
@@ -175,7 +128,7 @@ bool decode_command_complete(std::string_view body, CommandTag& tag) {
 }
 
 bool decode_parameter_status(std::string_view body, ParameterStatus& status) {
-  Reader reader(body);
+  BodyReader reader(body);
   status.name = reader.take_text();
   status.value = reader.take_text();
   return reader.at_end();
@@ -183,7 +136,7 @@ bool decode_parameter_status(std::string_view body, ParameterStatus& status) {
 
 bool decode_parameter_description(std::string_view body, std::vector<std::uint32_t>& types) {
   types.clear();
-  Reader reader(body);
+  BodyReader reader(body);
   const std::uint32_t count = reader.take_unsigned(2);
   if (!reader.ok() || reader.remaining() != std::size_t{count} * 4) return false;
   types.reserve(count);
@@ -198,7 +151,7 @@ bool decode_ready(std::string_view body, char& status) {
 }
 
 bool decode_key_data(std::string_view body, KeyData& key) {
-  Reader reader(body);
+  BodyReader reader(body);
   key.process_id = reader.take32();
   if (!reader.ok() || reader.remaining() < 4 || reader.remaining() > 256) return false;
   key.secret = reader.take(reader.remaining());
@@ -206,7 +159,7 @@ bool decode_key_data(std::string_view body, KeyData& key) {
 }
 
 bool decode_notification(std::string_view body, Notification& notification) {
-  Reader reader(body);
+  BodyReader reader(body);
   notification.process_id = reader.take32();
   notification.channel = reader.take_text();
   notification.payload = reader.take_text();
