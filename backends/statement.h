@@ -42,7 +42,8 @@ enum class StatementKind : std::uint8_t {
 // How the client gives a text's parameters. It decides what a `?` is on PostgreSQL, where `?` is an
 // operator too: a placeholder only where parameters are positional and the statement has neither
 // `$n` nor `:name`; there, `??` is the operator `?`. On SQLite a `?` is always a placeholder.
-enum class ParameterStyle : std::uint8_t { none, positional, named };
+// verbatim: the text goes to the backend as it is, and nobody asks for its parameters.
+enum class ParameterStyle : std::uint8_t { none, positional, named, verbatim };
 
 struct BeginOptions {
   enum class Isolation : std::uint8_t {
@@ -98,9 +99,10 @@ struct Statement {
   // savepoint, release, rollback_to: the name, folded as the dialect folds it. setting, and SET
   // LOCAL: the setting's name in lower case, `session_authorization`, `role` and `timezone`
   // whichever way they are written; `all` for RESET ALL; `session characteristics`. discard: what.
-  // SQLite's PRAGMA: its name.
+  // SQLite's PRAGMA: its name. prepare: the prepared statement's name; empty for DEALLOCATE ALL.
   std::string name;
-  std::string setting;     // setting: the value's text as written; empty for RESET
+  // setting: the value's text as written; empty for RESET. prepare: the first word in lower case.
+  std::string setting;
   bool and_chain = false;  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
 
   // Where a byte of `text` is in the client's whole text: for the positions of errors. An offset

@@ -39,6 +39,8 @@ class LeaseSource {
   virtual void withdraw(LeaseWaiter& waiter) = 0;
   // The link keeps state of its session that cannot be moved: it is reset after its release.
   virtual void pin(Link& link) = 0;
+  // It was found that nothing is left: no reset is needed.
+  virtual void unpin(Link&) {}
   // What the holder runs, for those who wait behind it; a text of the client's.
   virtual void note_statement(Link& link, const StatementRef& statement) = 0;
   // How often everything that the sessions share was lost (a sandbox's root). A session that has

@@ -54,6 +54,12 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
       used_at_(reactor.now()) {
   process_id_ = channel_->process_id();
   check_utf8_ = channel_->parameter("server_encoding") == "SQL_ASCII";
+  Reported reported;
+  for (const std::string_view name : reported_names()) {
+    const std::string value = channel_->parameter(std::string(name));
+    if (!value.empty()) reported.emplace(name, value);
+  }
+  reported_ = std::make_shared<const Reported>(std::move(reported));
   watch_ = reactor_.watch(channel_->fd(), [this](Reactor::Ready ready) { on_descriptor(ready); });
   deadline_ = reactor_.make_timer([this] { on_deadline(); });
   cancel_deadline_ = reactor_.make_timer([this] {
@@ -238,12 +244,25 @@ void Link::forget(const Requester* requester) {
   if (large_requester_ == requester) large_requester_ = nullptr;
 }
 
+void Link::forget_statements() {
+  statements_.forget_all(true);
+  own_statements_ = {};
+}
+
+// Requests of this kind use the unnamed statement as they like.
 void Link::submit(Request request) {
+  own_statements_.unnamed.reset();
   queue_.push(std::move(request));
-  if (!close_reason_) flush();
+  if (!close_reason_) write_out();
 }
 
 void Link::flush() {
+  if (close_reason_) return;
+  write_out();
+  settle_synthesised();
+}
+
+void Link::write_out() {
   write_wants_read_ = false;
   while (unsent()) {
     const IoResult result = channel_->write(std::string_view(out_).substr(out_sent_));
@@ -267,7 +286,8 @@ void Link::refuse_copy() {
   FrontendWriter writer(out_);
   writer.copy_fail("COPY is not supported");
   writer.sync();
-  flush();
+  queue_.close(true);
+  write_out();
 }
 
 void Link::set_paused(bool paused) {

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@
 #include "backends/log.h"
 #include "backends/postgres/channel.h"
 #include "backends/postgres/link_settings.h"
+#include "backends/postgres/reported.h"
 #include "backends/postgres/request_queue.h"
 #include "backends/postgres/statement_cache.h"
 #include "backends/reactor.h"
@@ -39,6 +41,9 @@ namespace based::postgres {
 
 class Link;
 
+// More unsent bytes than these: the holder should wait for on_delivered before it adds more.
+inline constexpr std::size_t out_bytes_high = 256 * 1024;
+
 // Why a link was closed, as its holder must tell it: 08006 and the reason, or the server's own last
 // words.
 class LinkHolder {
@@ -47,6 +52,10 @@ class LinkHolder {
   virtual void on_link_lost(const Error& reason) = 0;
   // The cancel that the holder asked for can strike nothing any more; the queue is empty.
   virtual void on_cancel_over() = 0;
+  // The server reported a setting; link.reported() has it already.
+  virtual void on_reported() {}
+  // What was read is delivered: a moment to pass on what was gathered.
+  virtual void on_delivered() {}
 };
 
 // A few statements of Based's own, in one Sync group. Their rows are given to `on_row`.
@@ -108,6 +117,11 @@ class Link final {
   // Messages are appended to out(), then submitted with what they must bring.
   std::string& out() { return out_; }
   void submit(Request request);
+  // The same in pieces: each message is appended to out() and told to the queue; flush() sends what
+  // has gathered, and tells of expectations that nothing has to be awaited for.
+  RequestQueue& queue() { return queue_; }
+  void flush();
+  bool is_congested() const { return out_.size() - out_sent_ > out_bytes_high; }
   void run_chore(Chore chore);
   // Asks for the running statement to be cancelled. No effect while one is in flight.
   void cancel();
@@ -127,10 +141,22 @@ class Link final {
   CancelState cancel_state() const { return cancel_; }
   bool unsent() const { return out_sent_ < out_.size(); }
   StatementCache& statements() { return statements_; }
+  // What sessions have prepared under names of their own, and without a name, as far as it may be
+  // there still. Whose it is, the holder knows by the pointer.
+  struct OwnStatements {
+    std::shared_ptr<const void> unnamed;
+    std::map<std::string, std::shared_ptr<const void>, std::less<>> named;
+  };
+  OwnStatements& own_statements() { return own_statements_; }
+  // The server has dropped every prepared statement.
+  void forget_statements();
   LinkSettings& settings() { return settings_; }
   const LinkSettings& settings() const { return settings_; }
   // Must texts be checked: is the server's or the client's encoding not UTF-8?
   bool check_utf8() const { return check_utf8_; }
+  // What the server has said of its settings.
+  const ReportedRef& reported() const { return reported_; }
+  std::int32_t process_id() const { return process_id_; }
   // The holder left something behind, or broke off. For cleaning_chores.
   bool abandoned() const { return abandoned_; }
   TimePoint ready_at() const { return ready_at_; }  // of the last ReadyForQuery
@@ -149,7 +175,8 @@ class Link final {
   void send_cancel();
 
   void on_descriptor(Reactor::Ready ready);
-  void flush();
+  void write_out();
+  void settle_synthesised();
   bool read_once();
   void read();
   void deliver();
@@ -189,10 +216,12 @@ class Link final {
   std::vector<std::unique_ptr<ChoreRun>> chores_;  // submitted
 
   StatementCache statements_;
+  OwnStatements own_statements_;
   LinkSettings settings_;
   char status_ = 'I';
   bool started_ = false;
   bool check_utf8_ = false;
+  ReportedRef reported_;
   bool cleaning_asked_ = false;  // the host's chores of this cleaning are in pending_
   bool ended_ = false;           // the server has closed its side
   CancelState cancel_ = CancelState::none;

@@ -11,12 +11,18 @@ namespace {
 
 constexpr int reads_per_event = 8;
 
+// A first piece with its type and length, which stand before it in the scanner's buffer.
+std::string_view raw_of(const Piece& piece) {
+  return {piece.bytes.data() - message_header_bytes, piece.bytes.size() + message_header_bytes};
+}
+
 }  // namespace
 
 void Link::on_descriptor(Reactor::Ready ready) {
   if (state_ == LinkState::closed) return;
   if (ready.failed) return break_off("its socket is broken");
-  if (ready.writable || write_wants_read_) flush();
+  if (ready.writable || write_wants_read_) write_out();
+  if (ready.writable && holder_ != nullptr && !is_congested()) holder_->on_delivered();
   if (ready.readable || read_wants_write_) read();
   if (close_reason_) finish_closing();
 }
@@ -59,6 +65,8 @@ void Link::deliver() {
     switch (scanner_.next(piece)) {
       case Scan::need_more:
         if (ended_) break_off("the server has closed it");
+        settle_synthesised();
+        if (holder_ != nullptr) holder_->on_delivered();
         return;
       case Scan::broken:
         return break_off("the server sent an impossible message length");
@@ -68,12 +76,22 @@ void Link::deliver() {
   }
 }
 
+// The answers to what was never sent, where everything before it is answered.
+void Link::settle_synthesised() {
+  RequestQueue::Match match;
+  while (!close_reason_ && queue_.take_synthesised(match)) {
+    if (match.requester != nullptr) match.requester->on_reply({.expectation = match.expectation});
+  }
+}
+
 void Link::take(const Piece& piece) {
   if (!piece.first) {
     if (large_requester_ == nullptr) return;
     const Flow flow = large_requester_->on_reply({.type = piece.type,
                                                   .body = piece.bytes,
+                                                  .raw = piece.bytes,
                                                   .whole = false,
+                                                  .first = false,
                                                   .last = piece.last,
                                                   .expectation = &large_expectation_});
     if (flow == Flow::pause) set_paused(true);
@@ -101,9 +119,12 @@ void Link::take_unasked(const Piece& piece) {
     ParameterStatus parameter;
     if (!decode_parameter_status(piece.bytes, parameter)) return break_off("a bad ParameterStatus");
     if (parameter.name == "client_encoding" && parameter.value != "UTF8") check_utf8_ = true;
+    reported_ = with_reported(reported_, parameter.name, parameter.value);
+    if (holder_ != nullptr) holder_->on_reported();
   } else if (piece.type == reply::notice) {
     Requester* head = queue_.head();
-    if (head != nullptr) head->on_reply({.type = piece.type, .body = piece.bytes});
+    if (head != nullptr)
+      head->on_reply({.type = piece.type, .body = piece.bytes, .raw = raw_of(piece)});
   }
 }
 
@@ -141,6 +162,7 @@ void Link::take_reply(const Piece& piece) {
     }
     const Flow flow = match.requester->on_reply({.type = piece.type,
                                                  .body = piece.bytes,
+                                                 .raw = raw_of(piece),
                                                  .whole = piece.whole(),
                                                  .last = piece.last,
                                                  .expectation = match.expectation});

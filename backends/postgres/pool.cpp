@@ -105,6 +105,7 @@ void Pool::withdraw(LeaseWaiter& waiter) {
 }
 
 void Pool::pin(Link& link) { slot_of(link).pinned = true; }
+void Pool::unpin(Link& link) { slot_of(link).pinned = false; }
 
 void Pool::on_link_idle(Link& link) {
   Slot& slot = slot_of(link);
@@ -151,7 +152,7 @@ std::vector<Chore> Pool::cleaning_chores(Link& link) {
   if (link.status() != 'I') chores.push_back({.texts = {"ROLLBACK"}});
   if (slot.pinned) {
     slot.pinned = false;
-    link.statements().forget_all(true);
+    link.forget_statements();
     link.settings().all_reset();
     chores.push_back({.texts = {"DISCARD ALL"}});
   }

@@ -52,6 +52,7 @@ class Pool final : public LeaseSource, public LinkHost {
   std::optional<Error> acquire(LeaseWaiter& waiter, TimePoint deadline) override;
   void withdraw(LeaseWaiter& waiter) override;
   void pin(Link& link) override;
+  void unpin(Link& link) override;
   void note_statement(Link&, const StatementRef&) override {}
   std::uint64_t losses() const override { return 0; }
   Error loss() const override { return {}; }

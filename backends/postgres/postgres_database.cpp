@@ -10,6 +10,7 @@
 #include "backends/postgres/opener.h"
 #include "backends/postgres/pool.h"
 #include "backends/postgres/postgres_session.h"
+#include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_root.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/sql/script.h"
@@ -95,6 +96,16 @@ class PooledDatabase final : public Database {
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
+        relays_{.leases = pool_,
+                .reactor = reactor,
+                .log = log,
+                .texts = statements_,
+                .pool = options_.name,
+                .lease_timeout = options_.timeout,
+                .connect_timeout = options_.connect_timeout,
+                .settings_timeout = options_.cleanup_timeout,
+                .idle_in_transaction = options_.idle_in_transaction,
+                .base_settings = init.settings},
         pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
     pool_.start();
   }
@@ -111,6 +122,10 @@ class PooledDatabase final : public Database {
   std::unique_ptr<BackendSession> open_session(SessionOptions options,
                                                SessionListener& listener) override {
     return std::make_unique<PostgresSession>(context_, std::move(options), listener);
+  }
+
+  std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client) override {
+    return std::make_unique<Relay>(relays_, std::move(options), client);
   }
 
   DatabaseStatus status() const override {
@@ -141,6 +156,7 @@ class PooledDatabase final : public Database {
   SeenTexts seen_;
   PqOpener opener_;
   SessionContext context_;
+  RelayContext relays_;
   Pool pool_;
   std::unique_ptr<Reactor::Timer> ending_;
 };

@@ -6,6 +6,27 @@
 
 namespace based::postgres {
 
+// Rows, COPY data and the end of one result: of an Execute, and of each statement of a Query.
+bool RequestQueue::answers_result(Waiting& waiting, char type) {
+  switch (type) {
+    case reply::command_complete:
+    case reply::empty_query:
+    case reply::portal_suspended:
+      waiting.copying = false;
+      return true;
+    case reply::copy_in:
+    case reply::copy_out:
+      return !std::exchange(waiting.copying, true);
+    case reply::copy_data:
+    case reply::copy_done:
+      return waiting.copying;
+    case reply::data_row:
+      return !waiting.copying;
+    default:
+      return false;
+  }
+}
+
 // Does a reply of this type answer the request's next expectation, and is that over with it?
 bool RequestQueue::answers(Waiting& waiting, char type, bool& ends) {
   ends = true;
@@ -21,48 +42,94 @@ bool RequestQueue::answers(Waiting& waiting, char type, bool& ends) {
       return !ends || type == reply::row_description || type == reply::no_data;
     case Expect::describe_portal:
       return type == reply::row_description || type == reply::no_data;
+    case Expect::function_call:
+      return type == reply::function_call_response;
+    case Expect::query:
+      ends = false;
+      if (type == reply::portal_suspended) return false;
+      return (type == reply::row_description && !waiting.copying) || answers_result(waiting, type);
     case Expect::execute:
       break;
   }
-  if (type == reply::command_complete || type == reply::empty_query ||
-      type == reply::portal_suspended) {
-    waiting.copying = false;
-    return true;
+  ends = type == reply::command_complete || type == reply::empty_query ||
+         type == reply::portal_suspended;
+  // The Sync that was sent behind it is read as part of the COPY, and ignored.
+  if (type == reply::copy_in && !waiting.copying) waiting.request.open = true;
+  return answers_result(waiting, type);
+}
+
+bool RequestQueue::ends_with_query(const Waiting& waiting) {
+  const std::vector<Expectation>& expected = waiting.request.expected;
+  if (waiting.request.open || expected.empty()) return false;
+  const Expect last = expected.back().what;
+  return last == Expect::query || last == Expect::function_call;
+}
+
+void RequestQueue::close(bool by_sync) {
+  Waiting& newest = requests_.back();
+  newest.request.open = !by_sync && newest.failed;
+}
+
+bool RequestQueue::take_synthesised(Match& match) {
+  if (requests_.empty()) return false;
+  Waiting& head = requests_.front();
+  const std::vector<Expectation>& expected = head.request.expected;
+  if (head.failed || head.answered == expected.size() ||
+      expected[head.answered].fate != Fate::synthesise) {
+    return false;
   }
-  ends = false;
-  if (type == reply::copy_in || type == reply::copy_out) {
-    return !std::exchange(waiting.copying, true);
+  matched_ = expected[head.answered++];
+  match = {.requester = head.request.requester, .expectation = &matched_};
+  return true;
+}
+
+RequestQueue::Verdict RequestQueue::accept_ready(Match& match) {
+  const Waiting& head = requests_.front();
+  const std::size_t left = head.request.expected.size() - head.answered;
+  const bool answered =
+      left == 0 || (left == 1 && head.request.expected.back().what == Expect::query);
+  if (head.request.open || (!answered && !head.failed)) return Verdict::mismatch;
+  match.requester = head.request.requester;
+  requests_.pop_front();
+  return Verdict::finished;
+}
+
+// The server has sent an error for the head, and skips what it skips.
+void RequestQueue::fail_head() {
+  for (;;) {
+    Waiting& head = requests_.front();
+    const bool in_query = head.answered + 1 == head.request.expected.size();
+    if (!ends_with_query(head) || (in_query && !head.failed)) {
+      head.failed = true;
+      return;
+    }
+    if (requests_.size() == 1) {
+      head.failed = true;
+      head.request.open = true;
+      return;
+    }
+    if (head.request.requester != nullptr) head.request.requester->on_skipped();
+    requests_.pop_front();
+    requests_.front().failed = true;
   }
-  if (type == reply::copy_data || type == reply::copy_done) return waiting.copying;
-  return type == reply::data_row && !waiting.copying;
 }
 
 RequestQueue::Verdict RequestQueue::accept(char type, Match& match) {
   match = {};
   if (requests_.empty()) return Verdict::mismatch;
+  if (take_synthesised(match)) return Verdict::synthesised;
+  if (type == reply::ready) return accept_ready(match);
   Waiting& head = requests_.front();
   const std::vector<Expectation>& expected = head.request.expected;
-  if (!head.failed && head.answered < expected.size() &&
-      expected[head.answered].fate == Fate::synthesise) {
-    matched_ = expected[head.answered++];
-    match = {.requester = head.request.requester, .expectation = &matched_};
-    return Verdict::synthesised;
-  }
   const bool all_answered = head.answered == expected.size();
-  if (type == reply::ready) {
-    if (!all_answered && !head.failed) return Verdict::mismatch;
-    match.requester = head.request.requester;
-    requests_.pop_front();
-    return Verdict::finished;
-  }
   if (head.failed) return Verdict::mismatch;
   if (!all_answered) {
     matched_ = expected[head.answered];
     match.expectation = &matched_;
   }
   if (type == reply::error) {
-    head.failed = true;
     match.requester = head.request.requester;
+    fail_head();
     return Verdict::deliver;
   }
   bool ends = false;

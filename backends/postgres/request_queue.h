@@ -1,8 +1,15 @@
 // RequestQueue: what was asked on one link and has not been answered, in order. Pure.
 //
-// Each request is one Sync group; each of its expectations is one message that was sent, with the
-// reply it must bring. A reply that is not the expected one means that we have lost the stream: the
-// link must be closed, because the next bytes could reach the wrong client.
+// Each request is what one ReadyForQuery answers: one Sync group, or one simple Query; each of its
+// expectations is one message that was sent, with the reply it must bring. A request may be pushed
+// open and grow while it is answered already. A reply that is not the expected one means that we
+// have lost the stream: the link must be closed, because the next bytes could reach the wrong
+// client.
+//
+// After an error in the extended protocol the server skips everything up to a Sync, simple queries
+// too: requests that end with such a query are then skipped, and answered by the ReadyForQuery of a
+// later one. A Sync that the server reads while it copies in is ignored, so CopyInResponse opens
+// its request again.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +27,10 @@ enum class Expect : std::uint8_t {
   bind,                // BindComplete
   describe_statement,  // ParameterDescription, then RowDescription or NoData
   describe_portal,     // RowDescription or NoData
-  execute,  // rows or COPY data, then CommandComplete, EmptyQueryResponse, PortalSuspended
-  close,    // CloseComplete
+  execute,        // rows or COPY data, then CommandComplete, EmptyQueryResponse, PortalSuspended
+  close,          // CloseComplete
+  query,          // any number of results, each like execute's with its RowDescription; then ready
+  function_call,  // FunctionCallResponse; then ready
 };
 
 enum class Fate : std::uint8_t {
@@ -41,7 +50,9 @@ struct Expectation {
 struct Reply {
   char type = 0;  // protocol/postgres/backend.h; 0 for a synthesised one
   std::string_view body;
-  bool whole = true;  // false: a part of a message that is too large to be kept
+  std::string_view raw;  // the message with its type and length, or the part of it; forwarded as is
+  bool whole = true;     // false: a part of a message that is too large to be kept
+  bool first = true;
   bool last = true;
   // Where the request stands. An error that came when everything was answered (the implicit
   // transaction's commit failed) has none.
@@ -56,11 +67,14 @@ class Requester {
   virtual Flow on_reply(const Reply& reply) = 0;
   // ReadyForQuery: the request is over. `status` is 'I', 'T' or 'E'. The last call for it.
   virtual void on_ready(char status) = 0;
+  // A request was skipped behind an error: the next ReadyForQuery answers it too.
+  virtual void on_skipped() {}
 };
 
 struct Request {
   Requester* requester = nullptr;  // null: everything is swallowed
   std::vector<Expectation> expected;
+  bool open = false;  // its Sync has not been sent: more may be appended
 };
 
 class RequestQueue {
@@ -77,12 +91,27 @@ class RequestQueue {
   };
 
   void push(Request request) { requests_.push_back({std::move(request), 0, false, false}); }
+  // Is the newest request still open? The following two REQUIRE it.
+  bool is_open() const { return !requests_.empty() && requests_.back().request.open; }
+  void append(Expectation expectation) { requests_.back().request.expected.push_back(expectation); }
+  // The Sync, Query or FunctionCall that ends it was sent. A request that has failed already is not
+  // ended by a Query.
+  void close(bool by_sync);
   bool empty() const { return requests_.empty(); }
+  // Has the server anything to answer?
+  bool awaits_reply() const {
+    return !requests_.empty() &&
+           (!requests_.front().request.open ||
+            requests_.front().answered < requests_.front().request.expected.size());
+  }
   std::size_t size() const { return requests_.size(); }
 
   // What a whole reply, or the first part of a large one, means. Notices, notifications and
   // parameter changes are not replies: do not ask.
   Verdict accept(char type, Match& match);
+  // The head's next expectation is synthesised and everything before it was answered: match tells
+  // it, and it is over. To be asked until it says false.
+  bool take_synthesised(Match& match);
 
   // The requester is gone: its requests are answered to nobody.
   void forget(const Requester* requester);
@@ -98,6 +127,10 @@ class RequestQueue {
     bool copying = false;      // in COPY, until its CommandComplete
   };
   static bool answers(Waiting& waiting, char type, bool& ends);
+  static bool ends_with_query(const Waiting& waiting);
+  static bool answers_result(Waiting& waiting, char type);
+  Verdict accept_ready(Match& match);
+  void fail_head();
 
   std::deque<Waiting> requests_;
   Expectation matched_;

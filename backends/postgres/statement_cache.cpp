@@ -33,6 +33,7 @@ StatementCache::Entry* StatementCache::add(std::string_view text,
                                            std::span<const std::uint32_t> types,
                                            std::string_view settings) {
   if (full()) return nullptr;
+  ++unconfirmed_;
   entries_.push_front({.text = std::string(text),
                        .types = {types.begin(), types.end()},
                        .settings = std::string(settings),
@@ -60,6 +61,8 @@ void StatementCache::parsed(std::string_view name) {
 }
 
 void StatementCache::forget_unconfirmed() {
+  if (unconfirmed_ == 0) return;
+  unconfirmed_ = 0;
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     const auto next = std::next(entry);
     if (entry->state == State::sent) {

@@ -45,6 +45,9 @@ class StatementCache {
   // caller closes before anything else of the group.
   std::optional<std::string> evict();
 
+  // The name of an evicted one, to be closed with the next group instead of this one.
+  void close_later(std::string name) { closable_.push_back(std::move(name)); }
+
   // ParseComplete came for the statement of this name. An unknown name is ignored.
   void parsed(std::string_view name);
   // The group ended: what it sent and nobody confirmed is not relied on. It may be there.
@@ -81,6 +84,7 @@ class StatementCache {
   std::uint64_t group_ = 0;
   std::uint64_t names_ = 0;
   std::uint64_t reused_ = 0;
+  std::size_t unconfirmed_ = 0;  // at least as many as are `sent`
   std::list<Entry> entries_;  // newest used first; nodes do not move, so keys may view their texts
   std::unordered_map<Key, Place, KeyHash> index_;
   std::vector<std::string> closable_;

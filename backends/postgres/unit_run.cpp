@@ -242,12 +242,13 @@ bool UnitRun::on_complete(const Reply& reply, Item& item) {
 
 void UnitRun::on_tag(std::string_view command) {
   if (command == "DISCARD ALL") {
-    link_->statements().forget_all(true);
+    link_->forget_statements();
     link_->settings().all_reset();
   } else if (command == "DEALLOCATE ALL") {
-    link_->statements().forget_all(true);
+    link_->forget_statements();
   } else if (command == "DEALLOCATE") {  // one of ours? The text does not say for sure
     link_->statements().forget_all(false);
+    link_->own_statements().named.clear();
   } else if (command == "CREATE TYPE" || command == "CREATE DOMAIN" ||
              command == "CREATE EXTENSION") {
     types_.mark_stale();

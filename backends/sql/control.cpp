@@ -243,6 +243,18 @@ void read_reset(Cursor& cursor, Statement& statement) {
   if (cursor.done()) set(statement, std::move(name), "");
 }
 
+// PREPARE name, EXECUTE name, DEALLOCATE [PREPARE] name | ALL.
+void read_prepared_name(Cursor& cursor, Statement& statement) {
+  const bool deallocates = cursor.sees("DEALLOCATE");
+  std::string word = lower_ascii(cursor.source());
+  cursor.skip();
+  if (deallocates) cursor.accept("PREPARE");
+  if (!cursor.sees_name()) return;
+  statement.kind = StatementKind::prepare;
+  statement.setting = std::move(word);
+  if (!deallocates || !cursor.sees("ALL")) statement.name = cursor.take_name();
+}
+
 }  // namespace
 
 std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement) {
@@ -283,6 +295,8 @@ void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement) {
     read_reset(cursor, statement);
   } else if (cursor.accept("SET")) {
     read_set(cursor, last_end, statement);
+  } else if (cursor.sees("PREPARE") || cursor.sees("EXECUTE") || cursor.sees("DEALLOCATE")) {
+    read_prepared_name(cursor, statement);
   }
 }
 

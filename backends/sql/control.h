@@ -15,7 +15,8 @@ namespace based::sql {
 // what is neither. No error and kind == other: the statement is not transaction control.
 std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement);
 
-// Fills kind, name, setting and begin of PostgreSQL's SET, RESET and DISCARD. What cannot be said
+// Fills kind, name, setting and begin of PostgreSQL's SET, RESET, DISCARD, PREPARE, EXECUTE and
+// DEALLOCATE. What cannot be said
 // as SET name TO value again is `pinning`; what is malformed is left as `other` to the server.
 void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
 

@@ -51,6 +51,7 @@ class ScriptParser {
         tokenizer_(text, dialect),
         boundary_(text, dialect),
         traits_(text, dialect),
+        verbatim_(style == ParameterStyle::verbatim),
         placeholders_(text, dialect, style) {}
 
   Result<ScriptRef> run() {
@@ -79,7 +80,7 @@ class ScriptParser {
     ++tokens_count_;
     last_end_ = token.end;
     traits_.observe(token);
-    placeholders_.observe(token);
+    if (!verbatim_) placeholders_.observe(token);
   }
 
   void start_statement(std::uint32_t begin) {
@@ -102,7 +103,7 @@ class ScriptParser {
     const Cursor cursor(head_, text_, dialect_, tokens_count_ == head_.size());
     if (auto error = classify(cursor, traits_.traits(), last_end_, *statement)) return error;
     const bool own_parameters = routine || statement->kind == StatementKind::prepare;
-    if (own_parameters && dialect_ == Dialect::postgres) {
+    if (verbatim_ || (own_parameters && dialect_ == Dialect::postgres)) {
       placeholders_.copy(*statement, begin_, end);
     } else if (auto error = placeholders_.translate(*statement, begin_, end)) {
       return error;
@@ -116,6 +117,7 @@ class ScriptParser {
   Tokenizer tokenizer_;
   Boundary boundary_;
   TraitCollector traits_;
+  bool verbatim_;
   PlaceholderCollector placeholders_;
 
   // The statement that is being read.

@@ -25,6 +25,7 @@ inline constexpr char copy_out = 'H';
 inline constexpr char data_row = 'D';
 inline constexpr char empty_query = 'I';
 inline constexpr char error = 'E';
+inline constexpr char function_call_response = 'V';
 inline constexpr char no_data = 'n';
 inline constexpr char notice = 'N';
 inline constexpr char notification = 'A';

@@ -1,0 +1,164 @@
+// The session's life as its front end sees it; how it is made, told of messages, cancelled.
+#include "backends/postgres/relay.h"
+
+#include <utility>
+
+#include "backends/postgres/startup_settings.h"
+#include "backends/postgres/wire_error.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+// More of a client's messages than these wait for no link: its socket is read no further.
+constexpr std::size_t held_bytes_high = 64 * 1024;
+
+Settings settings_at_start(const RelayContext& context, const WireOptions& options) {
+  Settings settings = context.base_settings;
+  for (auto& [name, value] : startup_settings(options.settings)) settings[name] = value;
+  return settings;
+}
+
+}  // namespace
+
+Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
+    : context_(context),
+      options_(std::move(options)),
+      client_(client),
+      journal_(settings_at_start(context, options_)) {}
+
+Relay::~Relay() {
+  if (state_ == State::waiting) context_.leases.withdraw(*this);
+  let_go();
+}
+
+std::string Relay::describe() const {
+  return "session " + std::to_string(options_.session_id) + " of " + options_.user + " at " +
+         options_.client;
+}
+
+void Relay::start() {
+  const auto accepted = context_.accepted.find(journal_.fingerprint());
+  if (accepted != context_.accepted.end()) return welcome(accepted->second);
+  acquire();
+}
+
+bool Relay::at_rest() const {
+  if (!held_.empty() || extended_) return false;
+  return state_ == State::idle || (state_ == State::flowing && sent_.empty() && status_ == 'I');
+}
+
+void Relay::on_message(const WireMessage& message) {
+  if (state_ == State::ended) return;
+  if (state_ == State::idle) {
+    if (loss_ && is_rollback(message)) loss_.reset();
+    acquire();
+  }
+  if (state_ == State::flowing && held_.empty() && !must_wait(message)) return take(message);
+  hold(message);
+  if (state_ == State::skipping) finish_skipping();
+}
+
+// What a client says of a transaction that was lost without its knowledge, and that needs no error.
+bool Relay::is_rollback(const WireMessage& message) {
+  std::string_view text;
+  ParseRequest parse;
+  if (message.type == request::query) {
+    if (!decode_text(message.body, text)) return false;
+  } else if (message.type == request::parse && decode_parse(message.body, parse)) {
+    text = parse.text;
+  }
+  const ScriptRef script = look_at(text);
+  return script != nullptr && script->statements.size() == 1 &&
+         script->statements.front()->kind == StatementKind::rollback;
+}
+
+void Relay::hold(const WireMessage& message) {
+  held_.add(message);
+  if (held_.bytes() < held_bytes_high || !taking_) return;
+  taking_ = false;
+  client_.set_taking(false);
+}
+
+void Relay::on_batch_end() {
+  if (state_ == State::flowing) link_->flush();
+}
+
+void Relay::on_drained() {
+  if (link_ != nullptr) link_->set_paused(false);
+}
+
+void Relay::cancel(std::string_view reason) {
+  switch (state_) {
+    case State::waiting:
+      if (!welcomed_) return;
+      context_.leases.withdraw(*this);
+      return refuse_unit(Error::make(sqlstate::query_canceled, std::string(reason)));
+    case State::preparing:
+      cancel_reason_ = reason;
+      return;
+    case State::flowing:
+      if (!link_->queue().awaits_reply() || !cancel_reason_.empty()) return;
+      cancel_reason_ = reason;
+      link_->set_paused(false);
+      return link_->cancel();
+    case State::idle:
+    case State::settling:
+    case State::skipping:
+    case State::ended:
+      return;
+  }
+}
+
+void Relay::end(const Error& error) {
+  transition(State::ended);
+  client_.end(error);
+}
+
+// --- what cannot be answered by the server
+
+// The unit that waits, or has begun, is answered with `error`.
+void Relay::refuse_unit(Error error) {
+  refusal_ = std::move(error);
+  transition(State::skipping);
+  finish_skipping();
+}
+
+void Relay::finish_skipping() {
+  WireMessage message;
+  while (state_ == State::skipping && !held_.empty()) {
+    held_.peek(message);
+    held_.pop();
+    skip(message);
+  }
+  if (held_.empty() && !taking_) {
+    taking_ = true;
+    client_.set_taking(true);
+  }
+}
+
+// As the server does behind an error: everything is ignored up to a Sync.
+void Relay::skip(const WireMessage& message) {
+  const bool at_once = message.type == request::query || message.type == request::function_call;
+  const bool copies = message.type == request::copy_data || message.type == request::copy_done ||
+                      message.type == request::copy_fail;
+  if (!message.first || copies || message.type == request::flush) return;
+  const bool sync = message.type == request::sync;
+  if (refusal_ && !sync) {
+    std::string bytes;
+    append_error(bytes, "ERROR", *refusal_);
+    client_.send(bytes);
+    refusal_.reset();
+    extended_ = !at_once;
+  }
+  if (!sync && (!at_once || extended_)) return;
+  refusal_.reset();
+  extended_ = false;
+  const char status = link_ != nullptr ? link_->status() : lost_ ? 'E' : 'I';
+  transition(link_ != nullptr ? State::flowing : State::idle);
+  send_ready(status);
+  if (link_ != nullptr) return pump();
+  if (!held_.empty()) acquire();
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,254 @@
+// Relay: a PostgreSQL client's session behind PostgreSQL: its messages go to a leased link as they
+// are, the server's bytes come back, and between two transactions the link is somebody else's.
+//
+//   idle -> waiting -> preparing -> flowing -> [settling] -> idle
+//   skipping: a unit was refused; what is left of it is answered here. ended: the client was told.
+//
+// What a session keeps while it has no link: its settings (SessionJournal) and its prepared
+// statements. Before a unit the link is brought to these settings, in a Sync group of its own; a
+// prepared statement that it lacks is parsed in front of the message that needs it. A session whose
+// state cannot be moved keeps its link: it is pinned.
+//
+// In PgBouncer's words this is transaction pooling. The rules of the protocol that it follows:
+// PostgreSQL's manual, "Message Flow". Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "backends/log.h"
+#include "backends/postgres/held_messages.h"
+#include "backends/postgres/lease_source.h"
+#include "backends/postgres/session_journal.h"
+#include "backends/sql/statement_table.h"
+#include "backends/wire.h"
+#include "protocol/postgres/requests.h"
+
+namespace based::postgres {
+
+// What the relays of one pool share. Outlives them.
+struct RelayContext {
+  LeaseSource& leases;
+  Reactor& reactor;
+  Log& log;
+  sql::StatementTable& texts;
+  std::string pool;                // for logs and errors
+  Duration lease_timeout{};        // the longest wait for a link
+  Duration connect_timeout{};      // of a client's start, where the server must be asked
+  Duration settings_timeout{};     // for settings to be accepted
+  Duration idle_in_transaction{};  // zero: no limit
+  std::size_t prepared_max = 0;    // named statements of one session
+  std::size_t max_pinned = 0;      // sessions that keep their link; 0: no limit
+  bool session_mode = false;       // each keeps its link from its first statement to its end
+  Settings base_settings;          // what every link is given when it is opened
+
+  std::size_t pinned = 0;
+  ReportedRef known;  // what a link has reported last: for those who come while the server is away
+  // Start-up settings that the server has accepted, by their fingerprint, with what it then
+  // reported. Bounded.
+  std::map<std::string, ReportedRef, std::less<>> accepted;
+};
+
+// A statement that a client has prepared. Shared with the links that know it.
+struct PreparedText {
+  std::string text;
+  std::vector<std::uint32_t> types;
+  ScriptRef script;       // null: ordinary (backends/sql/ordinary.h)
+  bool from_sql = false;  // by PREPARE, which is the text
+};
+using PreparedRef = std::shared_ptr<const PreparedText>;
+
+struct NameHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view name) const noexcept {
+    return std::hash<std::string_view>()(name);
+  }
+};
+using NameMap = std::unordered_map<std::string, PreparedRef, NameHash, std::equal_to<>>;
+
+class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, public Requester {
+ public:
+  enum class State : std::uint8_t {
+    idle,
+    waiting,
+    preparing,
+    flowing,
+    settling,
+    skipping,
+    ended,
+  };
+
+  Relay(RelayContext& context, WireOptions options, WireClient& client);
+  ~Relay() override;
+
+  // WireSession
+  void start() override;
+  void on_message(const WireMessage& message) override;
+  void on_batch_end() override;
+  void cancel(std::string_view reason) override;
+  void on_drained() override;
+  bool at_rest() const override;
+  void tell_when_at_rest() override { tell_rest_ = true; }
+
+ private:
+  // Something that a reply will decide; the expectation's index is its number.
+  enum class ItemKind : std::uint8_t { parse, close, execute, query, refusal };
+  struct Item {
+    ItemKind kind = ItemKind::parse;
+    bool done = false;
+    std::string name;       // parse, close: the client's name for it
+    PreparedRef prepared;   // parse, close, execute
+    std::string on_server;  // parse: the name that it has there
+    ScriptRef script;       // query
+    std::size_t at = 0;     // query: statements that are done
+    Error error;            // refusal: what the client is told
+  };
+  // One request that was sent and waits for its ReadyForQuery.
+  struct Sent {
+    std::uint32_t first_item = 0;
+    bool extended = false;  // the client has begun it in the extended protocol
+  };
+
+  // LeaseWaiter
+  void on_lease(Link& link) override;
+  void on_lease_refused(const Error& reason) override;
+  LinkHolder& holder() override { return *this; }
+  const Settings& wanted_settings() const override { return journal_.settings(); }
+  std::string describe() const override;
+  std::uint64_t session_id() const override { return options_.session_id; }
+  // LinkHolder
+  void on_link_lost(const Error& reason) override;
+  void on_cancel_over() override;
+  void on_reported() override;
+  void on_delivered() override { pump(); }
+  // Requester
+  Flow on_reply(const Reply& reply) override;
+  void on_ready(char status) override;
+  void on_skipped() override { ++skipped_; }
+
+  bool is_rollback(const WireMessage& message);
+
+  // relay_lease.cpp: getting, preparing and giving back the link
+  void transition(State to);
+  void arm(Duration from_now);
+  void on_timer();
+  void acquire();
+  void prepare();
+  void enter_failed_transaction();
+  void on_settings_tried(const std::optional<Error>& error);
+  void on_prepared();
+  void welcome(const ReportedRef& reported);
+  void welcome_from_memory(const Error& reason);
+  void tell_reported();
+  void release();
+  void give_back();
+  void let_go();
+  void rest();
+  void end(const Error& error);
+  Error lost_error(const Error& reason) const;
+  void answer_lost(const Error& error);
+  void refuse_unit(Error error);
+  void skip(const WireMessage& message);
+  void finish_skipping();
+
+  // relay_requests.cpp: from the client to the link
+  void pump();
+  bool must_wait(const WireMessage& message);
+  bool needs_preparing() const;
+  void hold(const WireMessage& message);
+  void take(const WireMessage& message);
+  void take_part(const WireMessage& message);
+  void take_query(const WireMessage& message);
+  void take_parse(const WireMessage& message);
+  void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
+  void take_bind(const WireMessage& message);
+  void take_named(const WireMessage& message);
+  void take_close_statement(const WireMessage& message, std::string_view name);
+  void take_execute(const WireMessage& message);
+  void take_sync();
+  void take_copy(const WireMessage& message);
+  void forward(const WireMessage& message);
+  void begin_request();
+  void close_request(bool by_sync);
+  void expect(Expect what, Fate fate = Fate::forward, std::uint32_t item = 0);
+  void expect_swallowed(Expect what) { expect(what, Fate::swallow); }
+  std::uint32_t add_item(Item item);
+  void refuse_here(Error error);
+  ScriptRef look_at(std::string_view text);
+  const PreparedRef* find_prepared(std::string_view name) const;
+  std::string_view name_for(const PreparedRef& prepared);
+  std::string_view name_on_link(const PreparedRef& prepared);
+  void erase_portal(std::string_view name);
+  void inject_unnamed();
+  void own_name(std::string_view name);
+  bool own_names(const Script& script);
+  bool pin(const Script& script);
+  bool may_copy(const Script& script) const;
+
+  // relay_replies.cpp: from the link to the client
+  void on_synthesised(const Reply& reply);
+  void on_error(const Reply& reply);
+  void send_error(const Reply& reply, const ErrorFields& fields);
+  void note_done(const Reply& reply, Item& item);
+  void note_statement(const StatementRef& statement, std::string_view tag);
+  void note_prepare(const StatementRef& statement, std::string_view tag);
+  void note_all_dropped();
+  void drop_items();
+  void drop_items_before(std::uint32_t number);
+  void forget_plans();
+  void run_again();
+  void check_pin();
+  void unpin();
+  Item& item(std::uint32_t number) { return items_[number - first_item_]; }
+  Flow to_client(std::string_view bytes);
+  void send_ready(char status);
+
+  RelayContext& context_;
+  const WireOptions options_;
+  WireClient& client_;
+  State state_ = State::idle;
+  Link* link_ = nullptr;
+  std::unique_ptr<Reactor::Timer> timer_;  // of the state
+  SessionJournal journal_;
+  ReportedRef told_;  // what the client knows of its settings
+  HeldMessages held_;
+  HeldMessages unit_;  // the unit in flight, while it could be run again
+  NameMap prepared_;
+  PreparedRef unnamed_;
+  NameMap portals_;  // of statements that are not ordinary
+
+  std::deque<Item> items_;
+  std::uint32_t first_item_ = 1;  // the number of items_.front()
+  std::deque<Sent> sent_;
+  std::size_t skipped_ = 0;    // requests that the next ReadyForQuery answers too
+  char status_ = 'I';          // as the client knows it
+  bool welcomed_ = false;      // on_started was told
+  bool extended_ = false;      // the client is in an extended unit: its Sync has not come
+  bool failed_ = false;        // an error came in the request that is being answered
+  bool answered_ = false;      // the client was told something of it
+  bool repeatable_ = false;    // unit_ is all of it
+  bool run_again_ = false;     // its error is kept back
+  bool in_part_ = false;       // the client was given a part of a large message
+  bool part_open_ = false;     // the client's large message goes to the link in parts
+  bool copy_awaited_ = false;  // a statement may answer with COPY: nothing goes behind it
+  bool copying_in_ = false;
+  bool pinned_ = false;
+  bool pin_lasts_ = false;  // until DISCARD ALL
+  bool tell_rest_ = false;
+  bool taking_ = true;
+  bool pin_checked_ = false;  // a look at it is under way
+  // Its transaction was lost with its link: it is to find itself in a failed one.
+  bool lost_ = false;
+  std::optional<Error> loss_;     // not told yet
+  std::optional<Error> refusal_;  // skipping: to be told
+  std::string cancel_reason_;
+  bool retried_ = false;
+};
+
+}  // namespace based::postgres

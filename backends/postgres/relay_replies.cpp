@@ -1,0 +1,342 @@
+// The Relay's way back: from the link to the client, and what the replies say of the session.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/postgres/server_error.h"
+#include "backends/postgres/wire_error.h"
+#include "protocol/check.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::size_t unsent_high = 1024 * 1024;
+constexpr std::size_t unsent_low = 256 * 1024;
+// How long a pinned session rests before it is asked whether it has to stay so.
+constexpr Duration pin_rest = std::chrono::milliseconds(50);
+
+constexpr std::string_view pin_question =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = "
+    "pg_catalog.pg_backend_pid()) OR EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = "
+    "pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE "
+    "is_holdable) OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
+
+bool names_of_ours(std::string_view message, std::string_view& name) {
+  const std::size_t at = message.find("\"based_s");
+  if (at == std::string_view::npos) return false;
+  const std::size_t end = message.find('"', at + 1);
+  if (end == std::string_view::npos) return false;
+  name = message.substr(at + 1, end - at - 1);
+  return true;
+}
+
+// What stays until DISCARD ALL, whatever the server would answer.
+bool lasts(const Statement& statement) {
+  std::string upper;
+  for (const char c : statement.text) {
+    upper += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  const auto has = [&upper](std::string_view word) { return upper.find(word) != upper.npos; };
+  return !has("TEMP") && !has("ADVISORY") && !has("HOLD") && !has("LISTEN");
+}
+
+}  // namespace
+
+Flow Relay::to_client(std::string_view bytes) {
+  answered_ = true;
+  client_.send(bytes);
+  if (client_.unsent() <= unsent_high) return Flow::more;
+  client_.notify_when_drained(unsent_low);
+  return Flow::pause;
+}
+
+void Relay::send_ready(char status) {
+  status_ = status;
+  const char bytes[6] = {reply::ready, 0, 0, 0, 5, status};
+  client_.send({bytes, sizeof bytes});
+  if (tell_rest_ && at_rest()) client_.on_at_rest();
+}
+
+Flow Relay::on_reply(const Reply& reply) {
+  if (reply.type == '\0') return on_synthesised(reply), Flow::more;
+  if (reply.type == reply::error) return on_error(reply), Flow::more;
+  const Expectation* expectation = reply.expectation;
+  if (expectation != nullptr && reply.first) {
+    const bool begins_or_ends = reply.type == reply::command_complete ||
+                                reply.type == reply::empty_query || reply.type == reply::copy_in ||
+                                reply.type == reply::copy_out;
+    if (begins_or_ends) copy_awaited_ = copying_in_ = false;
+    if (reply.type == reply::copy_in) {
+      copying_in_ = true;
+      if (expectation->what == Expect::execute) extended_ = true;  // its Sync was for nothing
+    }
+    if (expectation->index != 0) note_done(reply, item(expectation->index));
+  }
+  in_part_ = !reply.whole && !reply.last;
+  return to_client(reply.raw);
+}
+
+void Relay::on_synthesised(const Reply& reply) {
+  Item& made = item(reply.expectation->index);
+  made.done = true;
+  const char type = made.kind == ItemKind::parse ? reply::parse_complete : reply::close_complete;
+  const char bytes[5] = {type, 0, 0, 0, 4};
+  to_client({bytes, sizeof bytes});
+}
+
+// --- errors
+
+void Relay::on_error(const Reply& reply) {
+  failed_ = true;
+  copy_awaited_ = copying_in_ = false;
+  ErrorFields fields;
+  if (!decode_error(reply.body, fields)) {
+    return link_->close(
+        Error::make(sqlstate::connection_failure, "the server sent an error that cannot be read"));
+  }
+  const bool of_parse = reply.expectation != nullptr && reply.expectation->what == Expect::parse;
+  if (of_parse && reply.expectation->index == 0) {
+    unnamed_.reset();
+    link_->own_statements().unnamed.reset();
+  }
+  // It has skipped a Query, and waits for a Sync: the client's, where it had begun in the extended
+  // protocol; ours, where only what was put in front of the Query has failed.
+  if (link_->queue().is_open() && !extended_) {
+    extended_ = sent_.back().extended;
+    if (!extended_) {
+      FrontendWriter(link_->out()).sync();
+      link_->queue().close(true);
+      link_->flush();
+    }
+  }
+  const bool stale = fields.routine == "RevalidateCachedQuery";
+  if (stale) forget_plans();
+  if (stale && repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
+      !link_->queue().is_open()) {
+    run_again_ = true;
+    return;
+  }
+  send_error(reply, fields);
+}
+
+void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
+  std::string bytes;
+  std::string_view on_server;
+  const Expectation* expectation = reply.expectation;
+  const Item* made =
+      expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
+  if (made != nullptr && made->kind == ItemKind::refusal) {
+    append_error(bytes, "ERROR", made->error);
+  } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
+    append_error(bytes, "ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
+  } else if (fields.fatal() || names_of_ours(fields.message, on_server)) {
+    std::string own = "unknown";
+    for (const auto& [name, text] : prepared_) {
+      const auto* entry = link_->statements().find(text->text, text->types, journal_.fingerprint());
+      if (entry != nullptr && entry->name == on_server) own = name;
+    }
+    append_rewritten_error(bytes, reply.body,
+                           {.soften = fields.fatal(), .from = on_server, .to = own});
+  } else {
+    to_client(reply.raw);
+    return;
+  }
+  to_client(bytes);
+}
+
+// A plan of this session's cannot be used any more; which one, the error does not say.
+void Relay::forget_plans() {
+  for (const auto& [name, text] : prepared_) {
+    const auto* entry = link_->statements().find(text->text, text->types, journal_.fingerprint());
+    if (entry != nullptr) link_->statements().forget(std::string(entry->name));
+  }
+}
+
+// --- what is done
+
+void Relay::note_done(const Reply& reply, Item& made) {
+  if (made.kind == ItemKind::parse || made.kind == ItemKind::close) {
+    made.done = true;
+    if (!made.on_server.empty()) link_->statements().parsed(made.on_server);
+    return;
+  }
+  if (reply.type != reply::command_complete) return;
+  const std::string_view tag = reply.body.substr(0, reply.body.find('\0'));
+  const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
+  if (made.at >= script->statements.size()) return;
+  const StatementRef statement = script->statements[made.at++];
+  made.done = made.at == script->statements.size();
+  note_statement(statement, tag);
+}
+
+void Relay::note_statement(const StatementRef& statement, std::string_view tag) {
+  switch (statement->kind) {
+    case StatementKind::prepare:
+      note_prepare(statement, tag);
+      break;
+    case StatementKind::setting:
+    case StatementKind::set_transaction:
+      link_->settings().executed(*statement, true);
+      break;
+    case StatementKind::rollback:
+    case StatementKind::rollback_to:
+    case StatementKind::commit:
+      if (tag == "ROLLBACK")
+        link_->settings().rolled_back();
+      else if (statement->kind == StatementKind::commit)
+        link_->settings().committed(false);
+      break;
+    case StatementKind::discard:
+      if (tag == "DISCARD ALL") {
+        note_all_dropped();
+        link_->settings().all_reset();
+        unpin();
+      }
+      break;
+    case StatementKind::pinning:
+      pin_lasts_ = pin_lasts_ || lasts(*statement);
+      break;
+    default:
+      break;
+  }
+  journal_.done(*statement, tag);
+}
+
+void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
+  auto& there = link_->own_statements().named;
+  if (tag == "PREPARE") {
+    const auto text = std::make_shared<const PreparedText>(
+        PreparedText{.text = statement->text, .types = {}, .script = nullptr, .from_sql = true});
+    prepared_[statement->name] = text;
+    there[statement->name] = text;
+  } else if (tag == "DEALLOCATE") {
+    prepared_.erase(statement->name);
+    there.erase(statement->name);
+  } else if (tag == "DEALLOCATE ALL") {
+    note_all_dropped();
+  }
+}
+
+void Relay::note_all_dropped() {
+  prepared_.clear();
+  link_->forget_statements();
+}
+
+// The first request is answered, and those that were skipped behind its error: what they should
+// have done and did not is undone, the newest first.
+void Relay::drop_items() {
+  const std::uint32_t next = first_item_ + static_cast<std::uint32_t>(items_.size());
+  const std::size_t over = std::min(sent_.size(), skipped_ + 1);
+  skipped_ = 0;
+  sent_.erase(sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(over));
+  drop_items_before(sent_.empty() ? next : sent_.front().first_item);
+}
+
+void Relay::drop_items_before(std::uint32_t number) {
+  const std::size_t count = std::min<std::size_t>(number - first_item_, items_.size());
+  for (std::size_t i = count; i-- > 0;) {
+    Item& made = items_[i];
+    if (made.done || made.name.empty()) continue;
+    if (made.kind == ItemKind::parse) {
+      const auto found = prepared_.find(made.name);
+      if (found != prepared_.end() && found->second == made.prepared) prepared_.erase(found);
+    } else if (made.kind == ItemKind::close && made.prepared) {
+      prepared_.emplace(made.name, std::move(made.prepared));
+    }
+  }
+  items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(count));
+  first_item_ = number;
+}
+
+// --- the end of a unit
+
+void Relay::on_ready(char status) {
+  const bool failed = failed_;
+  drop_items();
+  if (failed) link_->settings().rolled_back();
+  if (status == 'I') {
+    link_->settings().committed(false);
+    portals_.clear();
+  }
+  if (failed || sent_.empty()) link_->statements().forget_unconfirmed();
+  journal_.ready(status, failed);
+  failed_ = answered_ = false;
+  copy_awaited_ = copying_in_ = false;
+  if (sent_.empty()) cancel_reason_.clear();
+  if (run_again_) return run_again();
+  retried_ = false;
+  unit_.clear();
+  repeatable_ = false;
+  if (sent_.empty()) {
+    if (timer_) timer_->disarm();
+  }
+  const bool over = sent_.empty();
+  if (!over) return send_ready(status);
+  status_ = status;
+  if (link_->cancel_state() != CancelState::none) {
+    transition(State::settling);  // it must not strike what comes next
+    return send_ready(status);
+  }
+  rest();
+  send_ready(status);
+  if (state_ == State::idle && !held_.empty()) acquire();
+}
+
+// Nothing is in flight.
+void Relay::rest() {
+  if (status_ == 'I' && !extended_) {
+    if (pinned_ && !pin_lasts_) arm(pin_rest);
+    return release();
+  }
+  if (status_ != 'I') {
+    const Duration own = options_.idle_in_transaction;
+    const Duration most = own > Duration::zero() ? own : context_.idle_in_transaction;
+    if (most > Duration::zero()) arm(most);
+  }
+}
+
+// The same messages once more, on the same link: the plans that were of no use are forgotten.
+void Relay::run_again() {
+  run_again_ = false;
+  retried_ = true;
+  repeatable_ = false;
+  extended_ = false;
+  HeldMessages again = std::exchange(unit_, {});
+  WireMessage message;
+  while (!again.empty() && state_ == State::flowing) {
+    again.peek(message);
+    again.pop();
+    take(message);
+  }
+  if (state_ == State::flowing) link_->flush();
+}
+
+// --- pins
+
+void Relay::unpin() {
+  if (!pinned_) return;
+  pinned_ = pin_lasts_ = false;
+  --context_.pinned;
+  context_.leases.unpin(*link_);
+}
+
+// Asks the server whether anything is left that could not be moved.
+void Relay::check_pin() {
+  const auto found = std::make_shared<bool>(true);
+  transition(State::preparing);
+  arm(context_.settings_timeout);
+  link_->run_chore(
+      {.texts = {std::string(pin_question)},
+       .on_row = [found](const std::vector<Cell>& row) { *found = row[0].bytes != "f"; },
+       .then =
+           [this, found](const std::optional<Error>& error) {
+             transition(State::flowing);
+             if (!error && !*found) unpin();
+             if (held_.empty() && !pinned_) return release();
+             pump();
+           },
+       .of_holder = true});
+}
+
+}  // namespace based::postgres

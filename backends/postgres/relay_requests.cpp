@@ -1,0 +1,494 @@
+// The Relay's way out: from the client's messages to the link.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/sql/ordinary.h"
+#include "protocol/check.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+// A unit of more bytes is not kept for a second try.
+constexpr std::size_t repeatable_bytes_max = 8 * 1024;
+// A client that sends more units than these ahead waits for the first of them, and for its turn.
+constexpr std::size_t units_ahead_max = 64;
+
+// A message that the server refuses in any state: an error is then where the protocol wants it, and
+// its text is ours.
+constexpr std::string_view refused_text = "refused by the pooler";
+
+void append_head(std::string& out, char type, std::size_t body_bytes) {
+  const std::size_t length = body_bytes + 4;
+  out += type;
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFF);
+}
+
+bool is_unit_message(char type) {
+  static constexpr std::string_view types("PBDECHSQF");
+  return types.find(type) != std::string_view::npos;
+}
+
+bool begins_extended(char type) {
+  static constexpr std::string_view types("PBDECH");
+  return types.find(type) != std::string_view::npos;
+}
+
+}  // namespace
+
+void Relay::pump() {
+  if (state_ != State::flowing || held_.empty()) return;
+  WireMessage message;
+  while (state_ == State::flowing && !held_.empty()) {
+    held_.peek(message);
+    if (must_wait(message)) break;
+    held_.pop();
+    take(message);
+  }
+  if (state_ == State::flowing) link_->flush();
+  if (held_.empty() && !taking_) {
+    taking_ = true;
+    client_.set_taking(true);
+  }
+}
+
+// REQUIRES flowing.
+bool Relay::must_wait(const WireMessage& message) {
+  if (run_again_ || link_->is_congested()) return true;
+  // The Sync behind a COPY is read by the server either way; nothing else may be.
+  if (copy_awaited_) return !(message.type == request::sync && extended_);
+  if (extended_ || !is_unit_message(message.type)) return false;
+  if (!sent_.empty()) return sent_.size() >= units_ahead_max;
+  if (!needs_preparing()) return false;
+  prepare();
+  return state_ != State::flowing;
+}
+
+void Relay::take(const WireMessage& message) {
+  if (!message.first) return take_part(message);
+  const bool by_plan = message.type == request::bind || message.type == request::describe;
+  if (by_plan && !extended_ && sent_.empty() && status_ == 'I' && !retried_) {
+    unit_.clear();
+    repeatable_ = true;
+  }
+  if (repeatable_) {
+    unit_.add(message);
+    repeatable_ = unit_.bytes() <= repeatable_bytes_max && message.last;
+  }
+  if (copying_in_) return take_copy(message);
+  if (begins_extended(message.type)) begin_request();
+  switch (message.type) {
+    case request::query:
+      return take_query(message);
+    case request::parse:
+      return take_parse(message);
+    case request::bind:
+      return take_bind(message);
+    case request::describe:
+    case request::close:
+      return take_named(message);
+    case request::execute:
+      return take_execute(message);
+    case request::flush:
+      return forward(message);
+    case request::sync:
+      return take_sync();
+    case request::function_call:
+      begin_request();
+      expect(Expect::function_call);
+      forward(message);
+      return close_request(false);
+    case request::copy_data:
+    case request::copy_done:
+    case request::copy_fail:
+      return take_copy(message);
+    default:
+      let_go();
+      return end(Error::make(Sqlstate("08P01"),
+                             "invalid frontend message type " +
+                                 std::to_string(static_cast<unsigned char>(message.type))));
+  }
+}
+
+void Relay::take_part(const WireMessage& message) {
+  if (!part_open_) return;
+  link_->out().append(message.body);
+  part_open_ = !message.last;
+}
+
+void Relay::forward(const WireMessage& message) {
+  append_head(link_->out(), message.type, message.body_bytes);
+  link_->out().append(message.body);
+  part_open_ = !message.last;
+}
+
+void Relay::begin_request() {
+  if (link_->queue().is_open()) return;
+  if (sent_.empty()) {
+    if (timer_) timer_->disarm();
+    if (options_.statement_timeout > Duration::zero()) arm(options_.statement_timeout);
+    failed_ = answered_ = false;
+  }
+  link_->queue().push({.requester = this, .open = true});
+  link_->statements().begin_group();
+  for (const std::string& name : link_->statements().take_closable()) {
+    FrontendWriter(link_->out()).close_statement(name);
+    expect_swallowed(Expect::close);
+  }
+  sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
+}
+
+void Relay::close_request(bool by_sync) { link_->queue().close(by_sync); }
+
+void Relay::expect(Expect what, Fate fate, std::uint32_t number) {
+  link_->queue().append({.what = what, .fate = fate, .index = number});
+}
+
+std::uint32_t Relay::add_item(Item added) {
+  items_.push_back(std::move(added));
+  return first_item_ + static_cast<std::uint32_t>(items_.size()) - 1;
+}
+
+// The server is made to refuse something here, and the client is told this error of ours.
+void Relay::refuse_here(Error error) {
+  FrontendWriter(link_->out()).parse("", refused_text, {});
+  link_->own_statements().unnamed.reset();
+  expect(Expect::parse, Fate::forward,
+         add_item({.kind = ItemKind::refusal, .error = std::move(error)}));
+}
+
+// What Based has to know of a text; null: nothing.
+ScriptRef Relay::look_at(std::string_view text) {
+  if (sql::is_ordinary(text)) return nullptr;
+  const Result<ScriptRef> script = context_.texts.intern(text, ParameterStyle::verbatim);
+  if (!script) return nullptr;  // the server will say what is wrong with it
+  const bool matters = std::ranges::any_of((*script)->statements, [](const StatementRef& s) {
+    switch (s->kind) {
+      case StatementKind::empty:
+      case StatementKind::read:
+      case StatementKind::write:
+      case StatementKind::definition:
+      case StatementKind::standalone:
+        return false;
+      case StatementKind::other:
+        return s->may_copy;
+      default:
+        return true;
+    }
+  });
+  return matters ? *script : nullptr;
+}
+
+bool Relay::may_copy(const Script& script) const {
+  return std::ranges::any_of(script.statements,
+                             [](const StatementRef& statement) { return statement->may_copy; });
+}
+
+void Relay::take_query(const WireMessage& message) {
+  begin_request();
+  std::string_view text;
+  std::uint32_t number = 0;
+  sent_.back().extended = extended_;
+  if (decode_text(message.body, text)) {
+    if (ScriptRef script = look_at(text)) {
+      if (!pin(*script)) return take_sync();  // of what was sent in its place
+      // Behind a statement that is put in front of it, an error would skip the next ones too.
+      copy_awaited_ = own_names(*script) || may_copy(*script);
+      number = add_item({.kind = ItemKind::query, .script = std::move(script)});
+    }
+  }
+  expect(Expect::query, Fate::forward, number);
+  forward(message);
+  unnamed_.reset();
+  link_->own_statements().unnamed.reset();
+  extended_ = false;
+  close_request(false);
+}
+
+void Relay::take_parse(const WireMessage& message) {
+  extended_ = true;
+  ParseRequest parse;
+  if (!decode_parse(message.body, parse)) {
+    expect(Expect::parse);
+    return forward(message);
+  }
+  auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
+                                                          .types = std::move(parse.types),
+                                                          .script = look_at(parse.text)});
+  if (text->script) own_names(*text->script);
+  if (!parse.statement.empty()) return take_named_parse(parse, text);
+  unnamed_ = text;
+  link_->own_statements().unnamed = std::move(text);
+  expect(Expect::parse);
+  forward(message);
+}
+
+void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text) {
+  const std::string name(parse.statement);
+  if (prepared_.contains(name)) {
+    return refuse_here(
+        Error::make(Sqlstate("42P05"), "prepared statement \"" + name + "\" already exists"));
+  }
+  if (context_.prepared_max > 0 && prepared_.size() >= context_.prepared_max) {
+    return refuse_here(Error::make(sqlstate::configuration_limit_exceeded,
+                                   "the session has too many prepared statements")
+                           .with_hint("Close some, or raise prepared_statements_max."));
+  }
+  prepared_[name] = text;
+  Item made{.kind = ItemKind::parse, .name = name, .prepared = text};
+  StatementCache& cache = link_->statements();
+  // In a failed transaction the server is to say so.
+  if (cache.find(text->text, text->types, journal_.fingerprint()) != nullptr &&
+      link_->status() != 'E') {
+    return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
+  }
+  made.on_server = std::string(name_for(text));
+  FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
+  if (made.on_server.empty()) link_->own_statements().unnamed.reset();
+  expect(Expect::parse, Fate::forward, add_item(std::move(made)));
+}
+
+// A new name on the server for a statement that the link lacks; empty where there is no room for
+// one: then it is parsed without a name, each time.
+std::string_view Relay::name_for(const PreparedRef& text) {
+  StatementCache& cache = link_->statements();
+  if (cache.full()) {
+    if (const std::optional<std::string> evicted = cache.evict()) cache.close_later(*evicted);
+  }
+  const StatementCache::Entry* entry = cache.add(text->text, text->types, journal_.fingerprint());
+  return entry == nullptr ? std::string_view() : std::string_view(entry->name);
+}
+
+const PreparedRef* Relay::find_prepared(std::string_view name) const {
+  const auto found = prepared_.find(name);
+  return found == prepared_.end() ? nullptr : &found->second;
+}
+
+// The name under which the link has the statement; it is parsed first where the link lacks it.
+std::string_view Relay::name_on_link(const PreparedRef& text) {
+  StatementCache& cache = link_->statements();
+  if (const auto* entry = cache.find(text->text, text->types, journal_.fingerprint())) {
+    return entry->name;
+  }
+  const std::string_view name = name_for(text);
+  FrontendWriter(link_->out()).parse(name, text->text, text->types);
+  if (name.empty()) link_->own_statements().unnamed.reset();
+  Item made{.kind = ItemKind::parse, .prepared = text, .on_server = std::string(name)};
+  expect(Expect::parse, Fate::swallow, add_item(std::move(made)));
+  return name;
+}
+
+// Before a message that uses the unnamed statement: the link has this session's, or none.
+void Relay::inject_unnamed() {
+  std::shared_ptr<const void>& there = link_->own_statements().unnamed;
+  if (there == unnamed_) return;
+  FrontendWriter writer(link_->out());
+  if (unnamed_) {
+    writer.parse("", unnamed_->text, unnamed_->types);
+    expect_swallowed(Expect::parse);
+  } else {
+    writer.close_statement("");
+    expect_swallowed(Expect::close);
+  }
+  there = unnamed_;
+}
+
+// Before a text or message that uses a name as it is: the link has this session's statement of that
+// name, or none.
+void Relay::own_name(std::string_view name) {
+  auto& there = link_->own_statements().named;
+  const auto found = there.find(name);
+  const PreparedRef* prepared = find_prepared(name);
+  if (found != there.end()) {
+    if (prepared != nullptr && found->second == *prepared) return;
+    FrontendWriter(link_->out()).close_statement(name);
+    expect_swallowed(Expect::close);
+    there.erase(found);
+  }
+  if (prepared == nullptr || link_->status() == 'E') return;
+  FrontendWriter writer(link_->out());
+  if ((*prepared)->from_sql) {
+    writer.parse("", (*prepared)->text, {});
+    writer.begin_bind("", "", {});
+    writer.end_bind();
+    writer.execute("", 0);
+    for (const Expect what : {Expect::parse, Expect::bind, Expect::execute}) expect_swallowed(what);
+    link_->own_statements().unnamed.reset();
+  } else {
+    writer.parse(name, (*prepared)->text, (*prepared)->types);
+    expect_swallowed(Expect::parse);
+  }
+  there[std::string(name)] = *prepared;
+}
+
+bool Relay::own_names(const Script& script) {
+  const std::size_t before = link_->out().size();
+  for (const StatementRef& statement : script.statements) {
+    if (statement->kind == StatementKind::prepare && !statement->name.empty()) {
+      own_name(statement->name);
+    }
+  }
+  return link_->out().size() != before;
+}
+
+void Relay::take_bind(const WireMessage& message) {
+  extended_ = true;
+  BindNames names;
+  const bool readable = decode_bind_names(message.body, names);
+  const PreparedRef* prepared = nullptr;
+  if (readable && names.statement.empty()) {
+    inject_unnamed();
+    prepared = unnamed_ ? &unnamed_ : nullptr;
+  } else if (readable) {
+    prepared = find_prepared(names.statement);
+    if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
+  }
+  const bool renamed = prepared != nullptr && !names.statement.empty() && !(*prepared)->from_sql;
+  const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
+  if (prepared != nullptr && (*prepared)->script) {
+    portals_[std::string(names.portal)] = *prepared;
+  } else {
+    erase_portal(names.portal);
+  }
+  expect(Expect::bind);
+  if (!renamed) return forward(message);
+  std::string& out = link_->out();
+  append_head(out, request::bind, message.body_bytes - names.statement.size() + name.size());
+  out.append(names.portal).push_back('\0');
+  out.append(name).push_back('\0');
+  out.append(names.rest);
+  part_open_ = !message.last;
+}
+
+void Relay::erase_portal(std::string_view name) {
+  const auto found = portals_.find(name);
+  if (found != portals_.end()) portals_.erase(found);
+}
+
+void Relay::take_named(const WireMessage& message) {
+  extended_ = true;
+  NamedRequest named;
+  const bool closes = message.type == request::close;
+  const bool readable = decode_named(message.body, named);
+  if (readable && named.what == 'S') {
+    if (closes) return take_close_statement(message, named.name);
+    if (named.name.empty()) {
+      inject_unnamed();
+    } else {
+      const PreparedRef* prepared = find_prepared(named.name);
+      if (prepared != nullptr && !(*prepared)->from_sql) {
+        const std::string_view name = name_on_link(*prepared);
+        expect(Expect::describe_statement);
+        return FrontendWriter(link_->out()).describe_statement(name);
+      }
+      own_name(named.name);
+    }
+    expect(Expect::describe_statement);
+  } else if (closes) {
+    if (readable) erase_portal(named.name);
+    expect(Expect::close);
+  } else {
+    expect(readable && named.what == 'P' ? Expect::describe_portal : Expect::describe_statement);
+  }
+  forward(message);
+}
+
+void Relay::take_close_statement(const WireMessage& message, std::string_view name) {
+  if (name.empty()) {
+    unnamed_.reset();
+    link_->own_statements().unnamed.reset();
+    expect(Expect::close);
+    return forward(message);
+  }
+  const auto found = prepared_.find(name);
+  Item made{.kind = ItemKind::close, .name = std::string(name)};
+  if (found != prepared_.end()) {
+    made.prepared = std::move(found->second);
+    prepared_.erase(found);
+  }
+  // Where the link has it under this very name, it goes.
+  const auto there = link_->own_statements().named.find(name);
+  if (there != link_->own_statements().named.end()) {
+    link_->own_statements().named.erase(there);
+    expect(Expect::close, Fate::forward, add_item(std::move(made)));
+    return forward(message);
+  }
+  expect(Expect::close, Fate::synthesise, add_item(std::move(made)));
+}
+
+void Relay::take_execute(const WireMessage& message) {
+  extended_ = true;
+  ExecuteRequest execute;
+  std::uint32_t number = 0;
+  bool copies = false;
+  if (!portals_.empty() && decode_execute(message.body, execute)) {
+    const auto found = portals_.find(execute.portal);
+    if (found != portals_.end()) {
+      const PreparedRef text = found->second;
+      if (!pin(*text->script)) return;
+      copies = may_copy(*text->script);
+      number = add_item({.kind = ItemKind::execute, .prepared = text});
+    }
+  }
+  expect(Expect::execute, Fate::forward, number);
+  forward(message);
+  if (!copies) return;
+  copy_awaited_ = true;
+  FrontendWriter(link_->out()).flush();
+}
+
+void Relay::take_sync() {
+  begin_request();
+  FrontendWriter(link_->out()).sync();
+  extended_ = false;
+  close_request(true);
+}
+
+// COPY data while the server copies in; otherwise it came too late, and is nobody's.
+void Relay::take_copy(const WireMessage& message) {
+  switch (message.type) {
+    case request::copy_data:
+      if (copying_in_) forward(message);
+      return;
+    case request::flush:
+    case request::sync:
+      if (copying_in_) return;  // as the server does
+      return;
+    default:
+      break;
+  }
+  if (!copying_in_) return;
+  copying_in_ = false;
+  // Anything but these two ends the COPY too, with the server's error.
+  forward(message);
+}
+
+// Before a statement whose state cannot be moved to another link. False: it was refused.
+bool Relay::pin(const Script& script) {
+  const auto pinning = std::ranges::find_if(script.statements, [](const StatementRef& statement) {
+    return statement->kind == StatementKind::pinning || statement->kind == StatementKind::listen;
+  });
+  if (pinning == script.statements.end() || context_.session_mode) return true;
+  const bool lasts = (*pinning)->kind == StatementKind::pinning;
+  pin_lasts_ = pin_lasts_ || lasts;
+  if (pinned_) return true;
+  if (context_.max_pinned > 0 && context_.pinned >= context_.max_pinned) {
+    refuse_here(Error::make(sqlstate::too_many_connections,
+                            "too many sessions keep a connection of " + context_.pool)
+                    .with_detail("This statement would leave state on its connection: " +
+                                 (*pinning)->text.substr(0, 200))
+                    .with_hint("Raise max_pinned, or do without temporary objects, session locks "
+                               "and holdable cursors."));
+    return false;
+  }
+  pinned_ = true;
+  ++context_.pinned;
+  context_.leases.pin(*link_);
+  context_.log.write(LogLevel::info,
+                     "pool " + context_.pool + ": " + describe() +
+                         " keeps its connection because of: " + (*pinning)->text.substr(0, 100));
+  return true;
+}
+
+}  // namespace based::postgres
