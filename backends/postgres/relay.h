@@ -150,6 +150,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void give_back();
   void let_go();
   void rest();
+  void go_on();
   void end(const Error& error);
   Error lost_error(const Error& reason) const;
   void answer_lost(const Error& error);
@@ -242,7 +243,6 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   bool pin_lasts_ = false;  // until DISCARD ALL
   bool tell_rest_ = false;
   bool taking_ = true;
-  bool pin_checked_ = false;  // a look at it is under way
   // Its transaction was lost with its link: it is to find itself in a failed one.
   bool lost_ = false;
   std::optional<Error> loss_;     // not told yet

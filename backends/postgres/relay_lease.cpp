@@ -251,6 +251,7 @@ void Relay::on_cancel_over() {
   if (state_ != State::settling) return;
   transition(State::flowing);
   rest();
+  go_on();
 }
 
 // --- losing it

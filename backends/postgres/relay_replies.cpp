@@ -31,16 +31,6 @@ bool names_of_ours(std::string_view message, std::string_view& name) {
   return true;
 }
 
-// What stays until DISCARD ALL, whatever the server would answer.
-bool lasts(const Statement& statement) {
-  std::string upper;
-  for (const char c : statement.text) {
-    upper += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  }
-  const auto has = [&upper](std::string_view word) { return upper.find(word) != upper.npos; };
-  return !has("TEMP") && !has("ADVISORY") && !has("HOLD") && !has("LISTEN");
-}
-
 }  // namespace
 
 Flow Relay::to_client(std::string_view bytes) {
@@ -194,9 +184,6 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
         unpin();
       }
       break;
-    case StatementKind::pinning:
-      pin_lasts_ = pin_lasts_ || lasts(*statement);
-      break;
     default:
       break;
   }
@@ -280,6 +267,12 @@ void Relay::on_ready(char status) {
   }
   rest();
   send_ready(status);
+  go_on();
+}
+
+// With what has come meanwhile.
+void Relay::go_on() {
+  if (state_ == State::flowing) return pump();
   if (state_ == State::idle && !held_.empty()) acquire();
 }
 

@@ -35,6 +35,16 @@ bool begins_extended(char type) {
   return types.find(type) != std::string_view::npos;
 }
 
+// What stays until DISCARD ALL, whatever the server would answer.
+bool lasts(const Statement& statement) {
+  std::string upper;
+  for (const char c : statement.text) {
+    upper += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  const auto has = [&upper](std::string_view word) { return upper.find(word) != upper.npos; };
+  return !has("TEMP") && !has("ADVISORY") && !has("HOLD") && !has("LISTEN");
+}
+
 }  // namespace
 
 void Relay::pump() {
@@ -470,8 +480,7 @@ bool Relay::pin(const Script& script) {
     return statement->kind == StatementKind::pinning || statement->kind == StatementKind::listen;
   });
   if (pinning == script.statements.end() || context_.session_mode) return true;
-  const bool lasts = (*pinning)->kind == StatementKind::pinning;
-  pin_lasts_ = pin_lasts_ || lasts;
+  pin_lasts_ = pin_lasts_ || lasts(**pinning);
   if (pinned_) return true;
   if (context_.max_pinned > 0 && context_.pinned >= context_.max_pinned) {
     refuse_here(Error::make(sqlstate::too_many_connections,

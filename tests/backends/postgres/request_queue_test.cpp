@@ -112,7 +112,7 @@ TEST_CASE("nothing is expected of an empty queue") {
 TEST_CASE("COPY data belongs between its beginning and its CommandComplete") {
   Nobody one;
   for (const auto& pair : std::vector<std::pair<std::string, std::string>>{{"HddcCZ", "dddddf"},
-                                                                           {"GEZ", "ddf"},
+                                                                           {"GE", "dd"},
                                                                            {"d", "X"},
                                                                            {"c", "X"},
                                                                            {"HD", "dX"},
@@ -122,6 +122,93 @@ TEST_CASE("COPY data belongs between its beginning and its CommandComplete") {
     CAPTURE(pair.first);
     CHECK(verdicts(queue, pair.first) == pair.second);
   }
+}
+
+TEST_CASE("a COPY into the server ignores the Sync before it: the request waits for another one") {
+  Nobody one;
+  RequestQueue queue;
+  queue.push(request_of(one, {Expect::execute}));
+  CHECK(verdicts(queue, "G") == "d");
+  CHECK(queue.is_open());
+  CHECK(verdicts(queue, "C") == "d");
+  CHECK(verdicts(queue, "Z") == "X");
+  queue.close(true);
+  CHECK(verdicts(queue, "Z") == "f");
+}
+
+TEST_CASE("an open request grows while it is answered, and is over behind its Sync") {
+  Nobody one;
+  RequestQueue queue;
+  queue.push({.requester = &one, .expected = {}, .open = true});
+  CHECK_FALSE(queue.awaits_reply());
+  queue.append({.what = Expect::parse});
+  CHECK(queue.awaits_reply());
+  CHECK(verdicts(queue, "1") == "d");
+  CHECK_FALSE(queue.awaits_reply());
+  CHECK(verdicts(queue, "Z") == "X");
+  queue.append({.what = Expect::bind});
+  queue.close(true);
+  CHECK(verdicts(queue, "2Z") == "df");
+}
+
+TEST_CASE("a simple query has any number of results, and fails as a whole") {
+  Nobody one;
+  for (const auto& pair : std::vector<std::pair<std::string, std::string>>{{"TDDCCIZ", "ddddddf"},
+                                                                           {"CEZ", "ddf"},
+                                                                           {"Z", "f"},
+                                                                           {"TCs", "ddX"},
+                                                                           {"GCZ", "ddf"},
+                                                                           {"1", "X"}}) {
+    RequestQueue queue;
+    queue.push(request_of(one, {Expect::query}));
+    CAPTURE(pair.first);
+    CHECK(verdicts(queue, pair.first) == pair.second);
+  }
+}
+
+TEST_CASE("an error before a query in the same request skips it, and all up to the next Sync") {
+  struct Skips final : Requester {
+    Flow on_reply(const Reply&) override { return Flow::more; }
+    void on_ready(char) override {}
+    void on_skipped() override { ++skipped; }
+    int skipped = 0;
+  } one;
+  RequestQueue queue;
+  queue.push(request_of(one, {Expect::parse, Expect::query}));
+  queue.push(request_of(one, {Expect::query}));
+  queue.push(request_of(one, {Expect::bind}));
+  queue.push(request_of(one, {Expect::bind}));
+  CHECK(verdicts(queue, "EZ") == "df");
+  CHECK(one.skipped == 2);
+  CHECK(verdicts(queue, "2Z") == "df");
+  CHECK(queue.empty());
+}
+
+TEST_CASE("a skipped query with nothing behind it leaves the request open for the client's Sync") {
+  Nobody one;
+  RequestQueue queue;
+  queue.push(request_of(one, {Expect::parse, Expect::query}));
+  CHECK(verdicts(queue, "E") == "d");
+  CHECK(queue.is_open());
+  queue.close(false);
+  CHECK(queue.is_open());
+  queue.close(true);
+  CHECK(verdicts(queue, "Z") == "f");
+}
+
+TEST_CASE("what was never sent is told as soon as everything before it is answered") {
+  Nobody one;
+  RequestQueue queue;
+  RequestQueue::Match match;
+  Request request = request_of(one, {Expect::parse, Expect::bind});
+  request.expected[1].fate = Fate::synthesise;
+  queue.push(std::move(request));
+  CHECK_FALSE(queue.take_synthesised(match));
+  CHECK(verdicts(queue, "1") == "d");
+  CHECK(queue.take_synthesised(match));
+  CHECK(match.requester == &one);
+  CHECK_FALSE(queue.take_synthesised(match));
+  CHECK(verdicts(queue, "Z") == "f");
 }
 
 TEST_CASE("a synthesised reply is heard in its turn, and not after an error") {
