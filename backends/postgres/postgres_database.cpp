@@ -105,7 +105,8 @@ class PooledDatabase final : public Database {
                 .connect_timeout = options_.connect_timeout,
                 .settings_timeout = options_.cleanup_timeout,
                 .idle_in_transaction = options_.idle_in_transaction,
-                .base_settings = init.settings},
+                .base_settings = init.settings,
+                .stack = {.nested = options_.nested_transactions}},
         pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
     pool_.start();
   }
@@ -182,6 +183,17 @@ class SandboxDatabase final : public Database {
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
+        relays_{.leases = root_,
+                .reactor = reactor,
+                .log = log,
+                .texts = statements_,
+                .pool = options_.name,
+                .lease_timeout = options_.turn_timeout,
+                .connect_timeout = options_.connect_timeout,
+                .settings_timeout = options_.cleanup_timeout,
+                .idle_in_transaction = options_.idle_in_transaction,
+                .base_settings = init.settings,
+                .stack = {.rooted = true, .nested = options_.nested_transactions}},
         root_({.name = options_.name,
                .max_waiting = options_.max_waiting,
                .link = link_limits(options_),
@@ -203,6 +215,10 @@ class SandboxDatabase final : public Database {
     return std::make_unique<PostgresSession>(context_, std::move(options), listener);
   }
 
+  std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client) override {
+    return std::make_unique<Relay>(relays_, std::move(options), client);
+  }
+
   DatabaseStatus status() const override {
     DatabaseStatus status{.name = options_.name, .backend = "postgresql", .force_rollback = true};
     status.sandboxes.push_back(root_.status());
@@ -220,6 +236,7 @@ class SandboxDatabase final : public Database {
   SeenTexts seen_;
   PqOpener opener_;
   SessionContext context_;
+  RelayContext relays_;
   SandboxRoot root_;
 };
 

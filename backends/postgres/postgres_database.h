@@ -44,6 +44,9 @@ struct PostgresOptions {
   std::size_t statements_cached_max = 256;                 // per link; 0: never prepare by name
   std::size_t message_bytes_max = std::size_t{256} << 20;  // one row or one error of the server
 
+  // Through PostgreSQL's protocol: BEGIN inside of a transaction begins another one.
+  bool nested_transactions = false;
+
   bool force_rollback = false;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03
 };

@@ -25,7 +25,10 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
     : context_(context),
       options_(std::move(options)),
       client_(client),
-      journal_(settings_at_start(context, options_)) {}
+      journal_(settings_at_start(context, options_)),
+      stack_(context.stack),
+      reached_(context.stack),
+      losses_seen_(context.leases.losses()) {}
 
 Relay::~Relay() {
   if (state_ == State::waiting) context_.leases.withdraw(*this);
@@ -40,6 +43,8 @@ std::string Relay::describe() const {
 void Relay::start() {
   const auto accepted = context_.accepted.find(journal_.fingerprint());
   if (accepted != context_.accepted.end()) return welcome(accepted->second);
+  // The turn may be held for long by somebody who waits for this very client.
+  if (context_.stack.rooted && context_.known) return welcome_from_memory({});
   acquire();
 }
 
@@ -154,7 +159,8 @@ void Relay::skip(const WireMessage& message) {
   if (!sync && (!at_once || extended_)) return;
   refusal_.reset();
   extended_ = false;
-  const char status = link_ != nullptr ? link_->status() : lost_ ? 'E' : 'I';
+  const char here = stacked() ? stack_.status() : link_ != nullptr ? link_->status() : 'I';
+  const char status = lost_ ? 'E' : here;
   transition(link_ != nullptr ? State::flowing : State::idle);
   send_ready(status);
   if (link_ != nullptr) return pump();

@@ -26,6 +26,7 @@
 #include "backends/postgres/held_messages.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/session_journal.h"
+#include "backends/postgres/wire_stack.h"
 #include "backends/sql/statement_table.h"
 #include "backends/wire.h"
 #include "protocol/postgres/requests.h"
@@ -47,12 +48,14 @@ struct RelayContext {
   std::size_t max_pinned = 0;      // sessions that keep their link; 0: no limit
   bool session_mode = false;       // each keeps its link from its first statement to its end
   Settings base_settings;          // what every link is given when it is opened
+  WireStackRules stack;            // are transactions the server's own?
 
   std::size_t pinned = 0;
   ReportedRef known;  // what a link has reported last: for those who come while the server is away
   // Start-up settings that the server has accepted, by their fingerprint, with what it then
   // reported. Bounded.
   std::map<std::string, ReportedRef, std::less<>> accepted;
+  std::map<std::string, std::shared_ptr<const struct PreparedText>, std::less<>> own_texts;
 };
 
 // A statement that a client has prepared. Shared with the links that know it.
@@ -61,6 +64,9 @@ struct PreparedText {
   std::vector<std::uint32_t> types;
   ScriptRef script;       // null: ordinary (backends/sql/ordinary.h)
   bool from_sql = false;  // by PREPARE, which is the text
+  // Transaction control that the stack answers: the server never sees it.
+  bool control = false;
+  bool reads = false;  // begins with SELECT
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;
 
@@ -98,7 +104,13 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
 
  private:
   // Something that a reply will decide; the expectation's index is its number.
-  enum class ItemKind : std::uint8_t { parse, close, execute, query, refusal };
+  enum class ItemKind : std::uint8_t { parse, close, execute, query, refusal, control, reply };
+  // Statements of Based's own for one of the client's, or around its unit.
+  struct Control {
+    WireStack::Plan plan;
+    WireStack after;
+    bool discards = false;
+  };
   struct Item {
     ItemKind kind = ItemKind::parse;
     bool done = false;
@@ -107,7 +119,15 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
     std::string on_server;  // parse: the name that it has there
     ScriptRef script;       // query
     std::size_t at = 0;     // query: statements that are done
-    Error error;            // refusal: what the client is told
+    std::string bytes;      // reply: what was never asked of the server
+    std::unique_ptr<Control> control;
+  };
+  // A part of a simple Query that is sent by itself.
+  struct QueryPart {
+    StatementRef control;  // null: text
+    std::string text;
+    ScriptRef script;  // of a text; null: ordinary
+    bool reads = false;
   };
   // One request that was sent and waits for its ReadyForQuery.
   struct Sent {
@@ -149,6 +169,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void release();
   void give_back();
   void let_go();
+  void end_unit(char status);
   void rest();
   void go_on();
   void end(const Error& error);
@@ -180,17 +201,39 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void expect(Expect what, Fate fate = Fate::forward, std::uint32_t item = 0);
   void expect_swallowed(Expect what) { expect(what, Fate::swallow); }
   std::uint32_t add_item(Item item);
-  void refuse_here(Error error);
-  ScriptRef look_at(std::string_view text);
+  void refuse_here(const Error& error);
+  ScriptRef look_at(std::string_view text) const;
   const PreparedRef* find_prepared(std::string_view name) const;
-  std::string_view name_for(const PreparedRef& prepared);
-  std::string_view name_on_link(const PreparedRef& prepared);
+  std::string_view name_for(const PreparedRef& prepared, std::string_view settings);
+  std::string_view name_on_link(const PreparedRef& prepared, std::string_view settings);
+  std::string_view name_on_link(const PreparedRef& prepared) {
+    return name_on_link(prepared, journal_.fingerprint());
+  }
   void erase_portal(std::string_view name);
   void inject_unnamed();
   void own_name(std::string_view name);
   bool own_names(const Script& script);
   bool pin(const Script& script);
   bool may_copy(const Script& script) const;
+
+  // relay_stack.cpp: transactions that are not the server's own
+  bool stacked() const { return context_.stack.active(); }
+  PreparedRef own_text(const std::string& text);
+  void inject(const StatementRef& step, std::uint32_t number);
+  void inject_steps(WireStack::Plan plan, bool discards = false);
+  void guard_unit();
+  void reply_here(std::string bytes);
+  void note_control_text(PreparedText& text) const;
+  bool answer_for_control(const NamedRequest& named, bool closes);
+  void take_control(const StatementRef& statement);
+  bool refuse_what_cannot(const ScriptRef& script);
+  void note_control(Item& made);
+  void begin_query(std::string_view text);
+  void advance_query();
+  void send_part(QueryPart part);
+  bool let_guard_go();
+  void end_request();
+  void on_stack_ready();
 
   // relay_replies.cpp: from the link to the client
   void on_synthesised(const Reply& reply);
@@ -249,6 +292,15 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   std::optional<Error> refusal_;  // skipping: to be told
   std::string cancel_reason_;
   bool retried_ = false;
+
+  WireStack stack_;    // as it will be when everything sent is done
+  WireStack reached_;  // as it is
+  std::deque<QueryPart> parts_;
+  bool querying_ = false;       // a simple Query in parts
+  bool unit_failed_ = false;    // stack: an error was told in it
+  bool unit_wrote_ = false;     // stack: perhaps
+  bool ending_failed_ = false;  // stack: by the statement that ends the transaction
+  std::uint64_t losses_seen_ = 0;
 };
 
 }  // namespace based::postgres

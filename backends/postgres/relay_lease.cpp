@@ -77,12 +77,17 @@ void Relay::acquire() {
   }
   const TimePoint deadline = context_.reactor.now() + most;
   if (loss_) return refuse_unit(*std::exchange(loss_, std::nullopt));
+  if (losses_seen_ != context_.leases.losses()) {
+    losses_seen_ = context_.leases.losses();
+    if (welcomed_) return refuse_unit(context_.leases.loss());
+  }
   if (const std::optional<Error> refused = context_.leases.acquire(*this, deadline)) {
     on_lease_refused(*refused);
   }
 }
 
 void Relay::on_lease_refused(const Error& reason) {
+  losses_seen_ = context_.leases.losses();
   if (welcomed_) return refuse_unit(reason);
   welcome_from_memory(reason);
 }
@@ -99,9 +104,13 @@ bool Relay::needs_preparing() const { return lost_ || !link_->settings().has(jou
 void Relay::prepare() {
   transition(State::preparing);
   if (lost_) return enter_failed_transaction();
-  const std::vector<std::string> texts = link_->settings().difference(journal_.settings());
+  std::vector<std::string> texts = link_->settings().difference(journal_.settings());
   if (texts.empty()) return on_prepared();
   arm(context_.settings_timeout);
+  if (context_.stack.rooted) {  // an error must not take the root with it
+    texts.insert(texts.begin(), "SAVEPOINT _based_settings");
+    texts.push_back("RELEASE SAVEPOINT _based_settings");
+  }
   link_->run_chore({.texts = texts,
                     .then = [this](const std::optional<Error>& error) { on_settings_tried(error); },
                     .of_holder = true});
@@ -111,7 +120,10 @@ void Relay::prepare() {
 // every further statement gets, up to the ROLLBACK.
 void Relay::enter_failed_transaction() {
   arm(context_.settings_timeout);
-  link_->run_chore({.texts = {"BEGIN"}, .of_holder = true});
+  stack_.lose();
+  reached_ = stack_;
+  link_->run_chore(
+      {.texts = {context_.stack.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
   link_->run_chore({.texts = {"the transaction was lost"},
                     .then =
                         [this](const std::optional<Error>&) {
@@ -129,19 +141,23 @@ void Relay::on_settings_tried(const std::optional<Error>& error) {
   Error reason = *error;
   reason.position.reset();
   link_->settings().rolled_back();
+  if (context_.stack.rooted) {
+    link_->run_chore(
+        {.texts = {"ROLLBACK TO SAVEPOINT _based_settings", "RELEASE SAVEPOINT _based_settings"}});
+  }
   if (!welcomed_) {
     let_go();
     return end(reason);
   }
   if (reason.detail.empty()) reason.detail = "The session's settings could not be applied again.";
-  if (link_->status() == 'I' && !pinned_ && !context_.session_mode) let_go();
+  if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
   refuse_unit(std::move(reason));
 }
 
 void Relay::on_prepared() {
   if (!cancel_reason_.empty()) {
     const std::string reason = std::exchange(cancel_reason_, {});
-    if (link_->status() == 'I' && !pinned_ && !context_.session_mode) release();
+    if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
     return refuse_unit(Error::make(sqlstate::query_canceled, reason));
   }
   context_.known = link_->reported();
@@ -243,7 +259,7 @@ void Relay::let_go() {
   if (pinned_) --context_.pinned;
   pinned_ = false;
   if (context_.session_mode) context_.leases.pin(link);
-  const bool clean = link.quiet() && link.status() == 'I';
+  const bool clean = link.quiet() && status_ == 'I';
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
 
@@ -267,6 +283,7 @@ Error Relay::lost_error(const Error& reason) const {
 
 void Relay::on_link_lost(const Error& reason) {
   link_ = nullptr;
+  if (context_.stack.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of it now
   const bool state_lost = pinned_ || context_.session_mode;
   if (pinned_) --context_.pinned;
   pinned_ = false;
@@ -308,11 +325,15 @@ void Relay::answer_lost(const Error& error) {
     told.message += "; whether the transaction was committed is not known";
   }
   const bool open = extended_;
-  const std::size_t requests = sent_.size();
+  const std::size_t requests = stacked() ? std::min<std::size_t>(sent_.size(), 1) : sent_.size();
   drop_items();
   sent_.clear();
   items_.clear();
   portals_.clear();
+  parts_.clear();
+  querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;
+  stack_ = reached_;
+  if (!in_transaction) stack_ = reached_ = WireStack(context_.stack);
   copy_awaited_ = copying_in_ = run_again_ = false;
   cancel_reason_.clear();
   transition(State::idle);

@@ -70,6 +70,11 @@ Flow Relay::on_reply(const Reply& reply) {
 void Relay::on_synthesised(const Reply& reply) {
   Item& made = item(reply.expectation->index);
   made.done = true;
+  if (made.kind == ItemKind::control) return note_control(made);
+  if (made.kind == ItemKind::reply) {
+    to_client(made.bytes);
+    return;
+  }
   const char type = made.kind == ItemKind::parse ? reply::parse_complete : reply::close_complete;
   const char bytes[5] = {type, 0, 0, 0, 4};
   to_client({bytes, sizeof bytes});
@@ -100,6 +105,13 @@ void Relay::on_error(const Reply& reply) {
       link_->flush();
     }
   }
+  if (stacked()) {
+    const std::uint32_t number = reply.expectation != nullptr ? reply.expectation->index : 0;
+    const bool ends =
+        number != 0 && item(number).control && item(number).control->plan.ends_transaction;
+    if (std::exchange(unit_failed_, true)) return;  // of what was pipelined behind the first one
+    ending_failed_ = ends;
+  }
   const bool stale = fields.routine == "RevalidateCachedQuery";
   if (stale) forget_plans();
   if (stale && repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
@@ -117,7 +129,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
   if (made != nullptr && made->kind == ItemKind::refusal) {
-    append_error(bytes, "ERROR", made->error);
+    bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     append_error(bytes, "ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
   } else if (fields.fatal() || names_of_ours(fields.message, on_server)) {
@@ -242,24 +254,29 @@ void Relay::on_ready(char status) {
   const bool failed = failed_;
   drop_items();
   if (failed) link_->settings().rolled_back();
-  if (status == 'I') {
-    link_->settings().committed(false);
-    portals_.clear();
-  }
   if (failed || sent_.empty()) link_->statements().forget_unconfirmed();
-  journal_.ready(status, failed);
-  failed_ = answered_ = false;
+  failed_ = false;
   copy_awaited_ = copying_in_ = false;
-  if (sent_.empty()) cancel_reason_.clear();
   if (run_again_) return run_again();
-  retried_ = false;
-  unit_.clear();
-  repeatable_ = false;
-  if (sent_.empty()) {
-    if (timer_) timer_->disarm();
+  if (stacked()) {
+    if (failed) journal_.ready(reached_.status(), true);
+    return on_stack_ready();
   }
-  const bool over = sent_.empty();
-  if (!over) return send_ready(status);
+  if (status == 'I') link_->settings().committed(false);
+  journal_.ready(status, failed);
+  answered_ = false;
+  if (!sent_.empty()) return send_ready(status);
+  end_unit(status);
+}
+
+// Nothing is in flight any more.
+void Relay::end_unit(char status) {
+  if (stacked()) journal_.ready(status, false);
+  if (status == 'I') portals_.clear();
+  answered_ = retried_ = repeatable_ = false;
+  cancel_reason_.clear();
+  unit_.clear();
+  if (timer_) timer_->disarm();
   status_ = status;
   if (link_->cancel_state() != CancelState::none) {
     transition(State::settling);  // it must not strike what comes next

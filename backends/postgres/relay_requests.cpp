@@ -3,7 +3,10 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/wire_error.h"
 #include "backends/sql/ordinary.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
 #include "protocol/check.h"
 #include "protocol/postgres/frontend.h"
 
@@ -23,6 +26,11 @@ void append_head(std::string& out, char type, std::size_t body_bytes) {
   const std::size_t length = body_bytes + 4;
   out += type;
   for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFF);
+}
+
+bool begins_with_select(std::string_view text) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  return sql::is_word(tokens.next().of(text), "SELECT");
 }
 
 bool is_unit_message(char type) {
@@ -67,9 +75,9 @@ void Relay::pump() {
 bool Relay::must_wait(const WireMessage& message) {
   if (run_again_ || link_->is_congested()) return true;
   // The Sync behind a COPY is read by the server either way; nothing else may be.
-  if (copy_awaited_) return !(message.type == request::sync && extended_);
+  if (copy_awaited_) return stacked() || !(message.type == request::sync && extended_);
   if (extended_ || !is_unit_message(message.type)) return false;
-  if (!sent_.empty()) return sent_.size() >= units_ahead_max;
+  if (!sent_.empty()) return stacked() || sent_.size() >= units_ahead_max;
   if (!needs_preparing()) return false;
   prepare();
   return state_ != State::flowing;
@@ -87,7 +95,10 @@ void Relay::take(const WireMessage& message) {
     repeatable_ = unit_.bytes() <= repeatable_bytes_max && message.last;
   }
   if (copying_in_) return take_copy(message);
-  if (begins_extended(message.type)) begin_request();
+  if (begins_extended(message.type)) {
+    begin_request();
+    guard_unit();
+  }
   switch (message.type) {
     case request::query:
       return take_query(message);
@@ -161,28 +172,31 @@ std::uint32_t Relay::add_item(Item added) {
 }
 
 // The server is made to refuse something here, and the client is told this error of ours.
-void Relay::refuse_here(Error error) {
+void Relay::refuse_here(const Error& error) {
+  std::string bytes;
+  append_error(bytes, "ERROR", error);
   FrontendWriter(link_->out()).parse("", refused_text, {});
   link_->own_statements().unnamed.reset();
   expect(Expect::parse, Fate::forward,
-         add_item({.kind = ItemKind::refusal, .error = std::move(error)}));
+         add_item({.kind = ItemKind::refusal, .bytes = std::move(bytes)}));
 }
 
 // What Based has to know of a text; null: nothing.
-ScriptRef Relay::look_at(std::string_view text) {
+ScriptRef Relay::look_at(std::string_view text) const {
   if (sql::is_ordinary(text)) return nullptr;
   const Result<ScriptRef> script = context_.texts.intern(text, ParameterStyle::verbatim);
   if (!script) return nullptr;  // the server will say what is wrong with it
-  const bool matters = std::ranges::any_of((*script)->statements, [](const StatementRef& s) {
+  const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
     switch (s->kind) {
       case StatementKind::empty:
       case StatementKind::read:
       case StatementKind::write:
       case StatementKind::definition:
-      case StatementKind::standalone:
         return false;
+      case StatementKind::standalone:
+        return stacked();
       case StatementKind::other:
-        return s->may_copy;
+        return s->may_copy || stacked();
       default:
         return true;
     }
@@ -196,11 +210,13 @@ bool Relay::may_copy(const Script& script) const {
 }
 
 void Relay::take_query(const WireMessage& message) {
-  begin_request();
   std::string_view text;
   std::uint32_t number = 0;
+  const bool readable = decode_text(message.body, text);
+  if (stacked() && readable) return begin_query(text);
+  begin_request();
   sent_.back().extended = extended_;
-  if (decode_text(message.body, text)) {
+  if (readable) {
     if (ScriptRef script = look_at(text)) {
       if (!pin(*script)) return take_sync();  // of what was sent in its place
       // Behind a statement that is put in front of it, an error would skip the next ones too.
@@ -226,9 +242,12 @@ void Relay::take_parse(const WireMessage& message) {
   auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
                                                           .types = std::move(parse.types),
                                                           .script = look_at(parse.text)});
+  text->reads = begins_with_select(parse.text);
+  if (stacked()) note_control_text(*text);
   if (text->script) own_names(*text->script);
   if (!parse.statement.empty()) return take_named_parse(parse, text);
   unnamed_ = text;
+  if (text->control) return reply_here(std::string("1\0\0\0\4", 5));
   link_->own_statements().unnamed = std::move(text);
   expect(Expect::parse);
   forward(message);
@@ -248,12 +267,13 @@ void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text)
   prepared_[name] = text;
   Item made{.kind = ItemKind::parse, .name = name, .prepared = text};
   StatementCache& cache = link_->statements();
+  if (text->control) return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   // In a failed transaction the server is to say so.
   if (cache.find(text->text, text->types, journal_.fingerprint()) != nullptr &&
       link_->status() != 'E') {
     return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   }
-  made.on_server = std::string(name_for(text));
+  made.on_server = std::string(name_for(text, journal_.fingerprint()));
   FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
   if (made.on_server.empty()) link_->own_statements().unnamed.reset();
   expect(Expect::parse, Fate::forward, add_item(std::move(made)));
@@ -261,12 +281,12 @@ void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text)
 
 // A new name on the server for a statement that the link lacks; empty where there is no room for
 // one: then it is parsed without a name, each time.
-std::string_view Relay::name_for(const PreparedRef& text) {
+std::string_view Relay::name_for(const PreparedRef& text, std::string_view settings) {
   StatementCache& cache = link_->statements();
   if (cache.full()) {
     if (const std::optional<std::string> evicted = cache.evict()) cache.close_later(*evicted);
   }
-  const StatementCache::Entry* entry = cache.add(text->text, text->types, journal_.fingerprint());
+  const StatementCache::Entry* entry = cache.add(text->text, text->types, settings);
   return entry == nullptr ? std::string_view() : std::string_view(entry->name);
 }
 
@@ -276,12 +296,10 @@ const PreparedRef* Relay::find_prepared(std::string_view name) const {
 }
 
 // The name under which the link has the statement; it is parsed first where the link lacks it.
-std::string_view Relay::name_on_link(const PreparedRef& text) {
+std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view settings) {
   StatementCache& cache = link_->statements();
-  if (const auto* entry = cache.find(text->text, text->types, journal_.fingerprint())) {
-    return entry->name;
-  }
-  const std::string_view name = name_for(text);
+  if (const auto* entry = cache.find(text->text, text->types, settings)) return entry->name;
+  const std::string_view name = name_for(text, settings);
   FrontendWriter(link_->out()).parse(name, text->text, text->types);
   if (name.empty()) link_->own_statements().unnamed.reset();
   Item made{.kind = ItemKind::parse, .prepared = text, .on_server = std::string(name)};
@@ -348,19 +366,23 @@ void Relay::take_bind(const WireMessage& message) {
   const bool readable = decode_bind_names(message.body, names);
   const PreparedRef* prepared = nullptr;
   if (readable && names.statement.empty()) {
-    inject_unnamed();
+    if (!unnamed_ || !unnamed_->control) inject_unnamed();
     prepared = unnamed_ ? &unnamed_ : nullptr;
   } else if (readable) {
     prepared = find_prepared(names.statement);
     if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
   }
-  const bool renamed = prepared != nullptr && !names.statement.empty() && !(*prepared)->from_sql;
+  const bool controls = prepared != nullptr && (*prepared)->control;
+  const bool renamed =
+      prepared != nullptr && !names.statement.empty() && !(*prepared)->from_sql && !controls;
   const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
+  unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && (*prepared)->script) {
     portals_[std::string(names.portal)] = *prepared;
   } else {
     erase_portal(names.portal);
   }
+  if (controls) return reply_here(std::string("2\0\0\0\4", 5));
   expect(Expect::bind);
   if (!renamed) return forward(message);
   std::string& out = link_->out();
@@ -381,6 +403,7 @@ void Relay::take_named(const WireMessage& message) {
   NamedRequest named;
   const bool closes = message.type == request::close;
   const bool readable = decode_named(message.body, named);
+  if (readable && stacked() && answer_for_control(named, closes)) return;
   if (readable && named.what == 'S') {
     if (closes) return take_close_statement(message, named.name);
     if (named.name.empty()) {
@@ -436,6 +459,8 @@ void Relay::take_execute(const WireMessage& message) {
     const auto found = portals_.find(execute.portal);
     if (found != portals_.end()) {
       const PreparedRef text = found->second;
+      if (text->control) return take_control(text->script->statements.front());
+      if (stacked() && refuse_what_cannot(text->script)) return;
       if (!pin(*text->script)) return;
       copies = may_copy(*text->script);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
@@ -450,6 +475,7 @@ void Relay::take_execute(const WireMessage& message) {
 
 void Relay::take_sync() {
   begin_request();
+  let_guard_go();
   FrontendWriter(link_->out()).sync();
   extended_ = false;
   close_request(true);
@@ -479,7 +505,8 @@ bool Relay::pin(const Script& script) {
   const auto pinning = std::ranges::find_if(script.statements, [](const StatementRef& statement) {
     return statement->kind == StatementKind::pinning || statement->kind == StatementKind::listen;
   });
-  if (pinning == script.statements.end() || context_.session_mode) return true;
+  const bool keeps = context_.session_mode || context_.stack.rooted;  // its state is the sandbox's
+  if (pinning == script.statements.end() || keeps) return true;
   pin_lasts_ = pin_lasts_ || lasts(**pinning);
   if (pinned_) return true;
   if (context_.max_pinned > 0 && context_.pinned >= context_.max_pinned) {

@@ -13,6 +13,9 @@ namespace based::postgres {
 // of a text that the client did not write.
 void append_error(std::string& out, std::string_view severity, const Error& error);
 
+// A NoticeResponse of severity WARNING.
+void append_notice(std::string& out, const Error& notice);
+
 // The server's ErrorResponse as this client may see it: a FATAL that ended the link and not the
 // client is an ERROR, and each `from` in its message becomes `to` (a statement's name on the server
 // and the client's own name for it). REQUIRES that the body was decoded once.

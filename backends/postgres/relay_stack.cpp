@@ -1,0 +1,271 @@
+// The Relay where a client's transactions are not the server's own: nested ones, and sandboxes.
+//
+// One unit is in flight. Its transaction control is answered here: Based's own statements run
+// instead, and what the client is told of them is put in its place between the server's replies. A
+// simple Query with transaction control in it is sent in parts, one after the other.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/postgres/wire_error.h"
+#include "backends/sql/ordinary.h"
+#include "protocol/check.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
+constexpr std::string_view no_columns("n\0\0\0\4", 5);
+constexpr std::string_view closed("3\0\0\0\4", 5);
+
+void append_tag(std::string& out, std::string_view tag) {
+  const std::size_t length = 4 + tag.size() + 1;
+  out += reply::command_complete;
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFF);
+  out.append(tag).push_back('\0');
+}
+
+// The end of a statement in its script's text.
+std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
+
+}  // namespace
+
+PreparedRef Relay::own_text(const std::string& text) {
+  const auto found = context_.own_texts.find(text);
+  if (found != context_.own_texts.end()) return found->second;
+  auto made = std::make_shared<const PreparedText>(
+      PreparedText{.text = text, .types = {}, .script = nullptr});
+  // Bounded: one of each kind for each depth, and the clients' own savepoints, which are not kept.
+  if (context_.own_texts.size() < 512) context_.own_texts.emplace(text, made);
+  return made;
+}
+
+void Relay::inject(const StatementRef& step, std::uint32_t number) {
+  FrontendWriter writer(link_->out());
+  const bool ours = step->name.starts_with("_based_") || step->kind == StatementKind::other;
+  std::string_view name;
+  if (ours) {
+    name = name_on_link(own_text(step->text), "");
+  } else {
+    writer.parse("", step->text, {});
+    link_->own_statements().unnamed.reset();
+    expect(Expect::parse, Fate::swallow, number);
+  }
+  writer.begin_bind("", name, {});
+  writer.end_bind();
+  writer.execute("", 0);
+  expect(Expect::bind, Fate::swallow, number);
+  expect(Expect::execute, Fate::swallow, number);
+}
+
+void Relay::inject_steps(WireStack::Plan plan, bool discards) {
+  Item made{.kind = ItemKind::control};
+  made.control = std::make_unique<Control>(
+      Control{.plan = std::move(plan), .after = stack_, .discards = discards});
+  const std::vector<StatementRef> steps = made.control->plan.steps;
+  const std::uint32_t number = add_item(std::move(made));
+  for (const StatementRef& step : steps) inject(step, number);
+  expect(Expect::execute, Fate::synthesise, number);
+}
+
+void Relay::guard_unit() {
+  if (!stack_.needs_guard()) return;
+  const StatementRef guard = stack_.guard();
+  inject_steps({.steps = {guard}});
+}
+
+// In its turn the client is told this, of which the server was not asked.
+void Relay::reply_here(std::string bytes) {
+  expect(Expect::execute, Fate::synthesise,
+         add_item({.kind = ItemKind::reply, .bytes = std::move(bytes)}));
+}
+
+void Relay::note_control_text(PreparedText& text) const {
+  if (!text.script) return;
+  const std::vector<StatementRef>& statements = text.script->statements;
+  text.control = statements.size() == 1 && stack_.is_control(*statements.front());
+}
+
+// Describe and Close of what the server does not know.
+bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
+  if (named.what == 'P') {
+    const auto found = portals_.find(named.name);
+    if (found == portals_.end() || !found->second->control) return false;
+    if (closes) portals_.erase(found);
+    reply_here(std::string(closes ? closed : no_columns));
+    return true;
+  }
+  const PreparedRef* prepared = named.name.empty() ? &unnamed_ : find_prepared(named.name);
+  if (closes || prepared == nullptr || !*prepared || !(*prepared)->control) return false;
+  reply_here(std::string(no_parameters).append(no_columns));
+  return true;
+}
+
+void Relay::take_control(const StatementRef& statement) {
+  guard_unit();
+  WireStack::Plan plan = stack_.plan(statement);
+  if (plan.error) return refuse_here(*plan.error);
+  inject_steps(std::move(plan), statement->kind == StatementKind::discard);
+}
+
+bool Relay::refuse_what_cannot(const ScriptRef& script) {
+  if (!script) return false;
+  for (const StatementRef& statement : script->statements) {
+    context_.leases.note_statement(*link_, statement);
+    if (const std::optional<Error> refusal = stack_.check(*statement)) {
+      refuse_here(*refusal);
+      return true;
+    }
+  }
+  return false;
+}
+
+// The steps are done.
+void Relay::note_control(Item& made) {
+  Control& control = *made.control;
+  reached_ = control.after;
+  for (const StatementRef& step : control.plan.steps) {
+    if (step->kind == StatementKind::rollback_to || control.plan.tag == "ROLLBACK") {
+      link_->settings().rolled_back();
+    }
+    if (step->kind == StatementKind::set_transaction) link_->settings().executed(*step, true);
+    journal_.done(*step, control.plan.tag);
+  }
+  if (control.discards) {
+    prepared_.clear();
+    unnamed_.reset();
+    journal_.reset();
+  }
+  if (control.plan.tag.empty()) return;
+  std::string bytes;
+  if (control.plan.warning) append_notice(bytes, *control.plan.warning);
+  append_tag(bytes, control.plan.tag);
+  to_client(bytes);
+}
+
+// --- simple queries
+
+void Relay::begin_query(std::string_view text) {
+  unnamed_.reset();
+  querying_ = true;
+  QueryPart whole{.text = std::string(text), .script = look_at(text)};
+  whole.reads = !whole.script && sql::is_ordinary(text) && (text[0] == 's' || text[0] == 'S');
+  const ScriptRef script = whole.script;
+  const auto controls = [this](const StatementRef& s) { return stack_.is_control(*s); };
+  if (!script || std::ranges::none_of(script->statements, controls)) {
+    parts_.push_back(std::move(whole));
+    return advance_query();
+  }
+  for (std::size_t i = 0; i < script->statements.size();) {
+    const StatementRef& first = script->statements[i];
+    if (controls(first)) {
+      parts_.push_back({.control = first});
+      ++i;
+      continue;
+    }
+    std::size_t last = i;
+    while (last + 1 < script->statements.size() && !controls(script->statements[last + 1])) ++last;
+    const std::size_t end = end_of(*script->statements[last]);
+    QueryPart part{.text = std::string(text.substr(first->offset, end - first->offset))};
+    auto own = std::make_shared<Script>();
+    for (; i <= last; ++i) own->statements.push_back(script->statements[i]);
+    part.script = std::move(own);
+    parts_.push_back(std::move(part));
+  }
+  advance_query();
+}
+
+// The next part; or, behind the last, the end of the guard; or the end of the query.
+void Relay::advance_query() {
+  if (!parts_.empty()) {
+    QueryPart part = std::move(parts_.front());
+    parts_.pop_front();
+    return send_part(std::move(part));
+  }
+  querying_ = false;
+  if (stack_.in_transaction() || !context_.stack.rooted || stack_.needs_guard()) {
+    return on_stack_ready();
+  }
+  begin_request();
+  let_guard_go();
+  end_request();
+}
+
+void Relay::send_part(QueryPart part) {
+  const bool extended = std::exchange(extended_, false);
+  begin_request();
+  sent_.back().extended = extended;
+  guard_unit();
+  if (part.control) {
+    take_control(part.control);
+    return end_request();
+  }
+  if (refuse_what_cannot(part.script) || (part.script && !pin(*part.script))) return end_request();
+  const bool copies = part.script && may_copy(*part.script);
+  unit_wrote_ = unit_wrote_ || !part.reads;
+  if (part.script) own_names(*part.script);
+  copy_awaited_ = copies;
+  std::uint32_t number = 0;
+  if (part.script) number = add_item({.kind = ItemKind::query, .script = part.script});
+  expect(Expect::query, Fate::forward, number);
+  FrontendWriter(link_->out()).query(part.text);
+  link_->own_statements().unnamed.reset();
+  close_request(false);
+  // The guard's end travels with the last part, unless that may be a COPY, which would read it.
+  const bool last = parts_.empty() && !copies && !stack_.in_transaction();
+  if (last && context_.stack.rooted) {
+    querying_ = false;
+    begin_request();
+    let_guard_go();
+    return end_request();
+  }
+  link_->flush();
+}
+
+// Whether there was one to let go.
+bool Relay::let_guard_go() {
+  if (!stacked()) return false;
+  std::vector<StatementRef> steps = stack_.let_guard_go(std::exchange(unit_wrote_, false));
+  if (steps.empty()) return false;
+  inject_steps({.steps = std::move(steps)});
+  return true;
+}
+
+void Relay::end_request() {
+  FrontendWriter(link_->out()).sync();
+  close_request(true);
+  link_->flush();
+}
+
+// A request is answered. The client hears of the last one of its unit.
+void Relay::on_stack_ready() {
+  if (unit_failed_) {
+    parts_.clear();
+    querying_ = false;
+  }
+  if (!sent_.empty()) return;
+  if (querying_) return advance_query();
+  if (unit_failed_) {
+    unit_failed_ = false;
+    unit_wrote_ = false;
+    stack_ = reached_;
+    std::vector<StatementRef> steps = stack_.recover(std::exchange(ending_failed_, false));
+    reached_ = stack_;
+    if (!steps.empty()) {
+      begin_request();
+      inject_steps({.steps = std::move(steps)});
+      return end_request();
+    }
+  }
+  const char status = stack_.status();
+  const char expected = status == 'E' ? 'E' : context_.stack.rooted ? 'T' : status;
+  if (link_->status() != expected) {
+    return link_->close(
+        Error::make(sqlstate::connection_failure, "its transaction is not what Based made of it"));
+  }
+  if (status == 'I') link_->settings().committed(context_.stack.rooted);
+  end_unit(status);
+}
+
+}  // namespace based::postgres

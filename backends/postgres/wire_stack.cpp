@@ -1,0 +1,376 @@
+#include "backends/postgres/wire_stack.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "backends/postgres/sandbox_rules.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::string_view close_cursors =
+    "DO $based$ DECLARE cursor_name text; BEGIN FOR cursor_name IN SELECT name FROM "
+    "pg_catalog.pg_cursors WHERE name <> '_based_root' LOOP EXECUTE "
+    "pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
+
+StatementRef step(StatementKind kind, std::string text, std::string name = {}) {
+  auto made = std::make_shared<Statement>();
+  made->kind = kind;
+  made->text = std::move(text);
+  made->name = std::move(name);
+  return made;
+}
+
+std::string level_name(std::size_t level) { return "_based_t" + std::to_string(level); }
+
+StatementRef enter(std::size_t level) {
+  return step(StatementKind::savepoint, "SAVEPOINT " + level_name(level), level_name(level));
+}
+StatementRef release(std::size_t level) {
+  return step(StatementKind::release, "RELEASE SAVEPOINT " + level_name(level), level_name(level));
+}
+StatementRef go_back(std::size_t level) {
+  return step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT " + level_name(level),
+              level_name(level));
+}
+
+std::string word_at(std::string_view text, int index) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  sql::Token token = tokens.next();
+  for (int i = 0; i < index; ++i) token = tokens.next();
+  std::string word = sql::lower_ascii(token.of(text));
+  return token.kind == sql::TokenKind::word ? word : "";
+}
+
+Error outside(std::string_view what) {
+  return Error::make(sqlstate::no_active_sql_transaction,
+                     std::string(what) + " can only be used in transaction blocks");
+}
+
+Error aborted() {
+  return Error::make(
+      sqlstate::in_failed_sql_transaction,
+      "current transaction is aborted, commands ignored until end of transaction block");
+}
+
+Error no_savepoint(std::string_view name) {
+  return Error::make(sqlstate::invalid_savepoint,
+                     "savepoint \"" + std::string(name) + "\" does not exist");
+}
+
+Error refused(Sqlstate code, std::string message) {
+  return Error::make(code, std::move(message))
+      .with_hint(
+          "The database runs with force_rollback: it is one transaction that is never "
+          "committed.");
+}
+
+bool is_close_all(const Statement& statement) {
+  return statement.kind == StatementKind::other && word_at(statement.text, 0) == "close" &&
+         word_at(statement.text, 1) == "all";
+}
+
+}  // namespace
+
+bool WireStack::is_control(const Statement& statement) const {
+  switch (statement.kind) {
+    case StatementKind::begin:
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::savepoint:
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+    case StatementKind::prepare_transaction:
+      return true;
+    case StatementKind::set_transaction:
+      return rules_.rooted;
+    case StatementKind::discard:
+      return rules_.rooted && statement.name == "all";
+    default:
+      return rules_.rooted && is_close_all(statement);
+  }
+}
+
+WireStack::Plan WireStack::plan(const StatementRef& statement) {
+  Plan plan;
+  switch (statement->kind) {
+    case StatementKind::begin:
+      begin(*statement, statement, plan);
+      break;
+    case StatementKind::commit:
+      commit(*statement, statement, plan);
+      break;
+    case StatementKind::rollback:
+      roll_back(*statement, statement, plan);
+      break;
+    case StatementKind::savepoint:
+      savepoint(statement, plan);
+      break;
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+      named(statement, plan);
+      break;
+    case StatementKind::set_transaction:
+      set_transaction(statement, plan);
+      break;
+    case StatementKind::discard:
+      plan.tag = "DISCARD ALL";
+      if (!levels_.empty()) {
+        plan.error = Error::make(sqlstate::active_sql_transaction,
+                                 "DISCARD ALL cannot run inside a transaction block");
+      }
+      break;
+    case StatementKind::prepare_transaction:
+      plan.tag = "PREPARE TRANSACTION";
+      if (rules_.rooted) {
+        plan.error = refused(sqlstate::feature_not_supported,
+                             "a prepared transaction would outlive the sandbox");
+      } else {
+        plan.steps = {statement};
+        levels_.clear();
+      }
+      break;
+    default:
+      close_all(plan);
+      break;
+  }
+  return plan;
+}
+
+void WireStack::begin(const Statement& statement, const StatementRef& itself, Plan& plan) {
+  plan.tag = word_at(statement.text, 0) == "start" ? "START TRANSACTION" : "BEGIN";
+  if (failed_) {
+    plan.error = aborted();
+    return;
+  }
+  if (!levels_.empty() && !rules_.nested) {
+    plan.warning =
+        Error::make(sqlstate::active_sql_transaction, "there is already a transaction in progress");
+    return;
+  }
+  if (levels_.size() >= rules_.depth_max) {
+    plan.error = Error::make(sqlstate::program_limit_exceeded, "too many nested transactions");
+    return;
+  }
+  const bool inner = !levels_.empty();
+  if (inner && !rules_.rooted && statement.begin.isolation != BeginOptions::Isolation::unset) {
+    plan.error = Error::make(sqlstate::active_sql_transaction,
+                             "a nested transaction cannot have an isolation level of its own")
+                     .with_hint("Say it where the outermost one begins.");
+    return;
+  }
+  levels_.emplace_back();
+  if (is_server_s(levels_.size())) {
+    plan.steps = {itself};
+    return;
+  }
+  if (inner || !guarded_) plan.steps.push_back(enter(levels_.size()));
+  guarded_ = true;
+  if (statement.begin.access == BeginOptions::Access::read_only) {
+    plan.steps.push_back(read_only_statement());
+  }
+}
+
+void WireStack::commit(const Statement& statement, const StatementRef& itself, Plan& plan) {
+  if (failed_) return roll_back(statement, itself, plan);
+  plan.tag = "COMMIT";
+  plan.ends_transaction = true;
+  if (levels_.empty()) {
+    if (!rules_.rooted) {
+      plan.steps = {itself};
+    } else if (statement.and_chain) {
+      plan.error = outside("COMMIT AND CHAIN");
+    } else {
+      plan.warning =
+          Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
+      plan.steps = let_guard_go(true);
+    }
+    return;
+  }
+  const std::size_t level = levels_.size();
+  if (is_server_s(level)) {
+    plan.steps = {itself};
+    if (!statement.and_chain) levels_.pop_back();
+    return;
+  }
+  if (level == 1) plan.steps = before_commit_statements();
+  plan.steps.push_back(release(level));
+  levels_.pop_back();
+  guarded_ = !levels_.empty();
+  chain(statement, plan);
+}
+
+void WireStack::roll_back(const Statement& statement, const StatementRef& itself, Plan& plan) {
+  plan.tag = "ROLLBACK";
+  plan.ends_transaction = true;
+  if (levels_.empty()) {
+    if (!rules_.rooted) {
+      plan.steps = {itself};
+    } else if (statement.and_chain) {
+      plan.error = outside("ROLLBACK AND CHAIN");
+    } else {
+      plan.warning =
+          Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
+      if (guarded_) plan.steps = {go_back(1), release(1)};
+      guarded_ = false;
+    }
+    return;
+  }
+  failed_ = false;
+  const std::size_t level = levels_.size();
+  if (is_server_s(level)) {
+    plan.steps = {itself};
+    if (!statement.and_chain) levels_.pop_back();
+    return;
+  }
+  plan.steps = {go_back(level), release(level)};
+  levels_.pop_back();
+  guarded_ = !levels_.empty();
+  chain(statement, plan);
+}
+
+void WireStack::chain(const Statement& statement, Plan& plan) {
+  if (!statement.and_chain) return;
+  levels_.emplace_back();
+  guarded_ = true;
+  plan.steps.push_back(enter(levels_.size()));
+}
+
+void WireStack::savepoint(const StatementRef& statement, Plan& plan) {
+  plan.tag = "SAVEPOINT";
+  if (levels_.empty()) {
+    plan.error = outside("SAVEPOINT");
+  } else if (failed_) {
+    plan.error = aborted();
+  } else if (statement->name.starts_with("_based_")) {
+    plan.error = Error::make(Sqlstate("42939"), "savepoints called _based_... are Based's own");
+  } else {
+    plan.steps = {statement};
+    levels_.back().savepoints.push_back(statement->name);
+  }
+}
+
+// RELEASE and ROLLBACK TO: the newest savepoint of that name in this level.
+void WireStack::named(const StatementRef& statement, Plan& plan) {
+  const bool releases = statement->kind == StatementKind::release;
+  plan.tag = releases ? "RELEASE" : "ROLLBACK";
+  if (levels_.empty()) {
+    plan.error = outside(releases ? "RELEASE SAVEPOINT" : "ROLLBACK TO SAVEPOINT");
+    return;
+  }
+  if (failed_ && releases) {
+    plan.error = aborted();
+    return;
+  }
+  std::vector<std::string>& names = levels_.back().savepoints;
+  const auto found = std::find(names.rbegin(), names.rend(), statement->name);
+  if (found == names.rend()) {
+    plan.error = no_savepoint(statement->name);
+    return;
+  }
+  names.erase(releases ? std::prev(found.base()) : found.base(), names.end());
+  failed_ = false;
+  plan.steps = {statement};
+}
+
+// SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
+// after another.
+void WireStack::set_transaction(const StatementRef& statement, Plan& plan) {
+  const std::string what = word_at(statement->text, 1);
+  const bool constraints = what == "constraints";
+  const bool modes = what == "transaction" || word_at(statement->text, 2) == "transaction";
+  plan.tag = constraints ? "SET CONSTRAINTS" : "SET";
+  if (failed_) {
+    plan.error = aborted();
+  } else if (levels_.empty()) {
+    plan.warning = outside(constraints ? "SET CONSTRAINTS"
+                           : modes     ? "SET TRANSACTION"
+                                       : "SET LOCAL");
+  } else if (!modes) {
+    plan.steps = {statement};
+  } else if (statement->begin.access == BeginOptions::Access::read_only) {
+    plan.steps = {read_only_statement()};
+  }
+}
+
+void WireStack::close_all(Plan& plan) {
+  plan.tag = "CLOSE CURSOR ALL";
+  if (failed_) {
+    plan.error = aborted();
+  } else if (!levels_.empty()) {
+    plan.steps = {step(StatementKind::other, std::string(close_cursors))};
+  }
+}
+
+std::optional<Error> WireStack::check(const Statement& statement) const {
+  if (!rules_.rooted || failed_) return std::nullopt;
+  if (statement.kind == StatementKind::standalone) {
+    return refused(sqlstate::active_sql_transaction,
+                   "this statement cannot run inside a transaction block, and so not in a sandbox");
+  }
+  if (statement.name == "default_transaction_read_only") {
+    return refused(sqlstate::feature_not_supported,
+                   "default_transaction_read_only guards the sandbox and cannot be changed");
+  }
+  if (statement.kind != StatementKind::other) return std::nullopt;
+  if (closes_root_cursor(statement.text)) {
+    return refused(sqlstate::feature_not_supported, "the sandbox's own cursor cannot be closed");
+  }
+  if (!levels_.empty()) return std::nullopt;
+  const std::string word = word_at(statement.text, 0);
+  if (word == "lock") return outside("LOCK TABLE");
+  if (word == "declare") return outside("DECLARE CURSOR");
+  return std::nullopt;
+}
+
+StatementRef WireStack::guard() {
+  guarded_ = true;
+  return enter(1);
+}
+
+std::vector<StatementRef> WireStack::let_guard_go(bool wrote) {
+  if (!guarded_ || !levels_.empty()) return {};
+  guarded_ = false;
+  std::vector<StatementRef> steps;
+  if (wrote) steps = before_commit_statements();
+  steps.push_back(release(1));
+  return steps;
+}
+
+std::vector<StatementRef> WireStack::recover(bool ending) {
+  const std::size_t level = levels_.size();
+  if (ending && level > 0 && !is_server_s(level)) {
+    levels_.pop_back();
+    guarded_ = !levels_.empty();
+    failed_ = false;
+    return {go_back(level), release(level)};
+  }
+  if (ending && level > 0) {
+    levels_.pop_back();
+    return {};
+  }
+  if (level > 0) {
+    failed_ = true;
+    return {};
+  }
+  if (!guarded_) return {};
+  guarded_ = false;
+  return {go_back(1), release(1)};
+}
+
+void WireStack::lose() {
+  if (levels_.empty()) {
+    guarded_ = false;
+    return;
+  }
+  levels_.assign(1, {});
+  guarded_ = rules_.rooted;
+  failed_ = true;
+}
+
+char WireStack::status() const { return levels_.empty() ? 'I' : failed_ ? 'E' : 'T'; }
+
+}  // namespace based::postgres

@@ -1,0 +1,85 @@
+// WireStack: what the transaction control of a PostgreSQL client means where its transactions are
+// not the server's own: in a sandbox, whose root is never committed, and with nested transactions.
+// Pure.
+//
+// In a sandbox a client's transaction is the savepoint _based_t1 in the root, and so is each unit
+// outside of one: its guard, which a BEGIN in the same unit turns into the transaction. A nested
+// transaction is _based_t2 and so on, in a sandbox and outside. The client's own savepoints go by
+// their own names; one of an outer level is not visible in an inner one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/statement.h"
+#include "protocol/result.h"
+
+namespace based::postgres {
+
+struct WireStackRules {
+  bool rooted = false;  // in a sandbox
+  bool nested = false;  // BEGIN inside of a transaction begins another one
+  std::uint32_t depth_max = 64;
+  bool active() const { return rooted || nested; }
+};
+
+class WireStack {
+ public:
+  // What to do for one statement of transaction control.
+  struct Plan {
+    std::vector<StatementRef> steps;  // for the server, one after the other
+    std::string tag;                  // then the client is told so
+    std::optional<Error> warning;     // and this before
+    std::optional<Error> error;       // or only this: the statement fails
+    bool ends_transaction = false;    // an error in a step ends it all the same
+  };
+
+  explicit WireStack(const WireStackRules& rules) : rules_(rules) {}
+
+  // Is it for plan(), whatever the state?
+  bool is_control(const Statement& statement) const;
+  // Plans it, and goes to the state after it.
+  Plan plan(const StatementRef& statement);
+  // Refuses what cannot run here although it is no transaction control.
+  std::optional<Error> check(const Statement& statement) const;
+
+  // A sandbox's unit outside of a transaction has to have a guard: before its first statement.
+  bool needs_guard() const { return rules_.rooted && levels_.empty() && !guarded_; }
+  StatementRef guard();
+  // At the unit's end: what lets the guard go; none where there is no guard to let go.
+  std::vector<StatementRef> let_guard_go(bool wrote);
+  // After an error: what brings back the state before the unit, or the transaction that could not
+  // commit; none: the client's transaction has failed.
+  std::vector<StatementRef> recover(bool ending);
+
+  // The connection is gone. Of a transaction one failed level is left.
+  void lose();
+
+  // As the client is to see it: 'I', 'T' or 'E'.
+  char status() const;
+  bool in_transaction() const { return !levels_.empty(); }
+
+ private:
+  struct Level {
+    std::vector<std::string> savepoints;
+  };
+  void begin(const Statement& statement, const StatementRef& itself, Plan& plan);
+  void commit(const Statement& statement, const StatementRef& itself, Plan& plan);
+  void roll_back(const Statement& statement, const StatementRef& itself, Plan& plan);
+  void chain(const Statement& statement, Plan& plan);
+  void savepoint(const StatementRef& statement, Plan& plan);
+  void named(const StatementRef& statement, Plan& plan);
+  void set_transaction(const StatementRef& statement, Plan& plan);
+  void close_all(Plan& plan);
+  bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
+
+  WireStackRules rules_;
+  std::vector<Level> levels_;
+  bool guarded_ = false;
+  bool failed_ = false;
+};
+
+}  // namespace based::postgres
