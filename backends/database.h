@@ -12,6 +12,7 @@
 
 #include "backends/status.h"
 #include "backends/unit.h"
+#include "backends/wait_graph.h"
 #include "backends/wire.h"
 #include "protocol/result.h"
 
@@ -33,6 +34,7 @@ struct SessionOptions {
   bool read_only = false;          // writes fail with 25006
   Duration idle_in_transaction{};  // how long a lease may rest between units; zero: the database's
                                    // setting
+  WaitOwner* owner = nullptr;      // the client, for who waits for whom; outlives the session
 };
 
 // A backend's half of one session: the lease it may hold, and the unit in flight.

@@ -66,6 +66,7 @@ inline constexpr Sqlstate invalid_savepoint{"3B001"};
 inline constexpr Sqlstate invalid_catalog_name{"3D000"};
 inline constexpr Sqlstate transaction_rollback{"40000"};
 inline constexpr Sqlstate serialization_failure{"40001"};
+inline constexpr Sqlstate deadlock_detected{"40P01"};
 inline constexpr Sqlstate statement_completion_unknown{"40003"};
 inline constexpr Sqlstate syntax_or_access_error{"42000"};
 inline constexpr Sqlstate insufficient_privilege{"42501"};

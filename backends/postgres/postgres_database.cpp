@@ -86,7 +86,9 @@ class PooledDatabase final : public Database {
         reactor_(reactor),
         statements_(Dialect::postgres),
         opener_(std::move(keywords), options_.connect_timeout, reactor),
+        waits_{.name = options_.name, .places = options_.max_size},
         context_{.leases = pool_,
+                 .waits = waits_,
                  .types = types_,
                  .seen = seen_,
                  .reactor = reactor,
@@ -156,6 +158,7 @@ class PooledDatabase final : public Database {
   TypeCatalogue types_;
   SeenTexts seen_;
   PqOpener opener_;
+  WaitResource waits_;
   SessionContext context_;
   RelayContext relays_;
   Pool pool_;
@@ -170,7 +173,9 @@ class SandboxDatabase final : public Database {
       : options_(std::move(options)),
         statements_(Dialect::postgres),
         opener_(std::move(keywords), options_.connect_timeout, reactor),
+        waits_{.name = options_.name},
         context_{.leases = root_,
+                 .waits = waits_,
                  .types = types_,
                  .seen = seen_,
                  .reactor = reactor,
@@ -235,6 +240,7 @@ class SandboxDatabase final : public Database {
   TypeCatalogue types_;
   SeenTexts seen_;
   PqOpener opener_;
+  WaitResource waits_;
   SessionContext context_;
   RelayContext relays_;
   SandboxRoot root_;

@@ -41,6 +41,7 @@ PostgresSession::PostgresSession(SessionContext& context, SessionOptions options
     : context_(context),
       options_(std::move(options)),
       listener_(listener),
+      part_(options_.owner, context.waits, options_.session_id, *this),
       losses_seen_(context.leases.losses()) {
   adopt_settings();
 }
@@ -69,6 +70,10 @@ void PostgresSession::transition(State to) {
   INVARIANT(is_edge(state_, to) || (state_ == State::idle && to == State::resting));
   state_ = to;
   if (timer_) timer_->disarm();
+  part_.become(state_ == State::waiting   ? WaitState::waiting
+               : state_ == State::resting ? WaitState::resting
+               : state_ == State::idle    ? WaitState::absent
+                                          : WaitState::working);
 }
 
 void PostgresSession::arm(Duration from_now) {
@@ -293,6 +298,12 @@ void PostgresSession::cancel(std::string_view reason) {
     case State::failing:
       break;
   }
+}
+
+void PostgresSession::on_vain_wait(Error error) {
+  INVARIANT(state_ == State::waiting);
+  context_.leases.withdraw(*this);
+  fail_soon(std::move(error));
 }
 
 void PostgresSession::resume() {

@@ -22,6 +22,7 @@ namespace based::postgres {
 // What the sessions of one database share. Outlives them.
 struct SessionContext {
   LeaseSource& leases;
+  WaitResource& waits;
   TypeCatalogue& types;
   SeenTexts& seen;
   Reactor& reactor;
@@ -41,7 +42,8 @@ struct SessionContext {
 class PostgresSession final : public BackendSession,
                               public LeaseWaiter,
                               public LinkHolder,
-                              public UnitRun::Owner {
+                              public UnitRun::Owner,
+                              private WaitListener {
  public:
   enum class State : std::uint8_t {
     idle,
@@ -75,6 +77,8 @@ class PostgresSession final : public BackendSession,
   // UnitRun::Owner
   void on_group_over() override;
   void on_step_over() override;
+  // WaitListener
+  void on_vain_wait(Error error) override;
 
   void transition(State to);
   void adopt_settings();
@@ -98,6 +102,7 @@ class PostgresSession final : public BackendSession,
   SessionOptions options_;
   SessionListener& listener_;
   State state_ = State::idle;
+  WaitMember part_;
   Link* link_ = nullptr;
   std::unique_ptr<UnitRun> run_;
   std::unique_ptr<Reactor::Timer> timer_;  // of the state

@@ -45,7 +45,8 @@ void PostgresSession::finish(UnitOutcome outcome) {
   }
   if (outcome.error) {
     const Sqlstate code = outcome.error->sqlstate;
-    const bool conflict = code == sqlstate::serialization_failure || code.text() == "40P01";
+    const bool conflict =
+        code == sqlstate::serialization_failure || code == sqlstate::deadlock_detected;
     if (conflict && outcome.transaction == TransactionStatus::idle && status_before_ == 'I') {
       outcome.error->retryable = true;
     }

@@ -30,12 +30,13 @@ Error cancelled(std::string_view reason) {
 }  // namespace
 
 SqliteSession::SqliteSession(const SqliteOptions& database, Reactor& reactor, Lane& lane,
-                             SessionOptions options, SessionListener& listener)
+                             WaitResource& waits, SessionOptions options, SessionListener& listener)
     : database_(database),
       reactor_(reactor),
       lane_(lane),
       options_(std::move(options)),
       listener_(listener),
+      part_(options_.owner, waits, options_.session_id, *this),
       anchor_(std::make_shared<LaneClient*>(static_cast<LaneClient*>(this))) {}
 
 SqliteSession::~SqliteSession() {
@@ -46,6 +47,10 @@ SqliteSession::~SqliteSession() {
 void SqliteSession::transition(UnitState to) {
   INVARIANT(has_edge(state_, to));
   state_ = to;
+  part_.become(state_ == UnitState::waiting         ? WaitState::waiting
+               : state_ != UnitState::none          ? WaitState::working
+               : lane_.holds_lease(*this) && !lost_ ? WaitState::resting
+                                                    : WaitState::absent);
 }
 
 // Posted steps find the session through its anchor, or nothing.
@@ -206,12 +211,20 @@ void SqliteSession::refuse(Error error) {
   post(&SqliteSession::end_refused);
 }
 
+void SqliteSession::on_vain_wait(Error error) {
+  const bool waited = lane_.withdraw(*this);
+  INVARIANT(waited);
+  refuse(std::move(error));
+}
+
 void SqliteSession::end_refused() { complete(*std::exchange(refusal_, std::nullopt)); }
 
 void SqliteSession::lose_lease(Error reason) {
   lost_ = std::move(reason);
   // In the middle of giving rows: it hears of it after their end.
-  if (state_ == UnitState::none) post(&SqliteSession::tell_loss);
+  if (state_ != UnitState::none) return;
+  part_.become(WaitState::absent);
+  post(&SqliteSession::tell_loss);
 }
 
 void SqliteSession::tell_loss() {

@@ -25,11 +25,11 @@ enum class UnitState : std::uint8_t {
   refusing,    // its error is posted
 };
 
-class SqliteSession final : public BackendSession, private LaneClient {
+class SqliteSession final : public BackendSession, private LaneClient, private WaitListener {
  public:
   // All references outlive it.
-  SqliteSession(const SqliteOptions& database, Reactor& reactor, Lane& lane, SessionOptions options,
-                SessionListener& listener);
+  SqliteSession(const SqliteOptions& database, Reactor& reactor, Lane& lane, WaitResource& waits,
+                SessionOptions options, SessionListener& listener);
   ~SqliteSession() override;
 
   void submit(Unit unit) override;
@@ -47,6 +47,7 @@ class SqliteSession final : public BackendSession, private LaneClient {
   TimePoint queue_deadline() const override { return unit_.queue_deadline; }
   std::string_view first_statement() const override;
   bool is_one_shot() const override;
+  void on_vain_wait(Error error) override;
 
   void transition(UnitState to);
   void post(void (SqliteSession::*step)());
@@ -65,6 +66,7 @@ class SqliteSession final : public BackendSession, private LaneClient {
   std::shared_ptr<SessionMemory> memory_ = std::make_shared<SessionMemory>();
 
   UnitState state_ = UnitState::none;
+  WaitMember part_;
   Unit unit_;  // while it waits
   Sink* sink_ = nullptr;
   std::shared_ptr<Job> job_;

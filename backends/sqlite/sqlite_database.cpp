@@ -24,8 +24,8 @@ class SqliteDatabase final : public Database {
 
   std::unique_ptr<BackendSession> open_session(SessionOptions options,
                                                SessionListener& listener) override {
-    return std::make_unique<sqlite::SqliteSession>(options_, reactor_, lane_, std::move(options),
-                                                   listener);
+    return std::make_unique<sqlite::SqliteSession>(options_, reactor_, lane_, waits_,
+                                                   std::move(options), listener);
   }
 
   DatabaseStatus status() const override {
@@ -56,6 +56,7 @@ class SqliteDatabase final : public Database {
   const SqliteOptions options_;
   Reactor& reactor_;
   sql::StatementTable texts_{Dialect::sqlite};
+  WaitResource waits_{.name = options_.name};
   sqlite::Lane lane_;
 };
 

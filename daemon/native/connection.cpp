@@ -36,6 +36,7 @@ NativeConnection::NativeConnection(NativeFrontEnd& front_end, Transport& transpo
     : front_end_(front_end),
       transport_(transport),
       id_(id),
+      wait_owner_(front_end.waits(), transport.peer()),
       frames_(hello_payload_max),
       accepted_(front_end.reactor().now()),
       last_heard_(accepted_),

@@ -82,10 +82,12 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   const std::string& peer() const override { return transport_.peer(); }
   Reactor& reactor() override { return front_end_.reactor(); }
   Log& log() override { return front_end_.log(); }
+  WaitOwner& wait_owner() override { return wait_owner_; }
 
   NativeFrontEnd& front_end_;
   Transport& transport_;
   const std::uint64_t id_;
+  WaitOwner wait_owner_;
   std::string cancel_key_;
   PrefaceReader preface_;
   FrameBuffer frames_;

@@ -21,6 +21,7 @@ NativeFrontEnd::NativeFrontEnd(const NativeLimits& limits, DatabaseDirectory& da
       databases_(databases),
       reactor_(reactor),
       log_(log),
+      waits_(reactor),
       sweep_timer_(reactor.make_timer([this] { sweep(); })),
       grease_(std::random_device{}()) {
   sweep_timer_->arm(reactor_.now() + sweep_interval);

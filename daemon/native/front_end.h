@@ -9,6 +9,7 @@
 
 #include "backends/log.h"
 #include "backends/reactor.h"
+#include "backends/wait_graph.h"
 #include "daemon/database_directory.h"
 #include "daemon/front_end.h"
 #include "daemon/native/limits.h"
@@ -42,6 +43,7 @@ class NativeFrontEnd final : public FrontEnd {
   DatabaseDirectory& databases() { return databases_; }
   Reactor& reactor() { return reactor_; }
   Log& log() { return log_; }
+  WaitGraph& waits() { return waits_; }
   StatusTree daemon_status() const { return status_source_ ? status_source_() : StatusTree::Map{}; }
   bool draining() const { return drain_deadline_ != nullptr; }
   NativeConnection* find(std::uint64_t connection) const;
@@ -58,6 +60,7 @@ class NativeFrontEnd final : public FrontEnd {
   DatabaseDirectory& databases_;
   Reactor& reactor_;
   Log& log_;
+  WaitGraph waits_;
   std::function<StatusTree()> status_source_;
   std::unordered_map<std::uint64_t, NativeConnection*> connections_;
   std::unique_ptr<Reactor::Timer> sweep_timer_;

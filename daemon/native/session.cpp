@@ -85,7 +85,8 @@ void Session::reset_backend() {
                                      .label = label_,
                                      .client = host_.peer(),
                                      .read_only = read_only_,
-                                     .idle_in_transaction = idle_in_transaction_},
+                                     .idle_in_transaction = idle_in_transaction_,
+                                     .owner = &host_.wait_owner()},
                                     *this);
 }
 

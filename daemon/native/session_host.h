@@ -8,6 +8,7 @@
 
 #include "backends/log.h"
 #include "backends/reactor.h"
+#include "backends/wait_graph.h"
 #include "daemon/native/limits.h"
 #include "protocol/native/frame.h"
 #include "protocol/native/replies.h"
@@ -39,6 +40,8 @@ class SessionHost {
   virtual const std::string& peer() const = 0;
   virtual Reactor& reactor() = 0;
   virtual Log& log() = 0;
+  // The client as one who waits and holds; outlives the sessions.
+  virtual WaitOwner& wait_owner() = 0;
 };
 
 }  // namespace based::native

@@ -69,7 +69,9 @@ class PoolFixture final : public Database {
   SeenTexts seen;
   FakeCluster cluster;
   Pool pool;
+  WaitResource waits{.name = "pool"};
   SessionContext context{.leases = pool,
+                         .waits = waits,
                          .types = types,
                          .seen = seen,
                          .reactor = reactor,
