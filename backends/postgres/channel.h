@@ -33,8 +33,10 @@ class Channel {
  public:
   virtual ~Channel() = default;  // closes; a `done` of cancel() that is outstanding never runs
   virtual int fd() const = 0;
-  // Read until wants_read: what TLS has decrypted and kept is not seen by the descriptor's watch.
   virtual IoResult read(std::span<char> space) = 0;
+  // Must it be read until wants_read? What TLS has decrypted and kept is not seen by the
+  // descriptor's watch; without TLS a read that left room has read everything.
+  virtual bool keeps_bytes() const = 0;
   virtual IoResult write(std::string_view bytes) = 0;
   virtual std::string last_error() const = 0;
   // The server's process, for logs.

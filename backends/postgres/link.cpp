@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t out_bytes_kept = 64 * 1024;
 constexpr Duration cancel_pause_first = std::chrono::milliseconds(50);
+constexpr Duration looked_at_lately = std::chrono::milliseconds(1);
 
 constexpr std::string_view name_of(LinkState state) {
   constexpr std::array<std::string_view, 6> names{"starting", "idle",     "leased",
@@ -113,9 +114,11 @@ void Link::start(std::vector<Chore> chores) {
 
 bool Link::lease(LinkHolder& holder) {
   INVARIANT(state_ == LinkState::idle && quiet());
-  // It may have died since the loop last looked.
-  while (!close_reason_ && !ended_ && read_once()) deliver();
-  if (ended_) deliver();
+  // It may have died since the loop last looked; one that was used a moment ago is not asked.
+  if (reactor_.now() - idle_since_ >= looked_at_lately) {
+    while (!close_reason_ && !ended_ && read_once()) deliver();
+    if (ended_) deliver();
+  }
   if (close_reason_ || ended_) {
     soon();
     return false;

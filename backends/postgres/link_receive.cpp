@@ -27,14 +27,15 @@ void Link::on_descriptor(Reactor::Ready ready) {
   if (close_reason_) finish_closing();
 }
 
-// Reads once; true: something came, or the stream has ended.
+// Reads once; true: there may be more, or the stream has ended.
 bool Link::read_once() {
-  const IoResult result = channel_->read(scanner_.space());
+  const std::span<char> space = scanner_.space();
+  const IoResult result = channel_->read(space);
   read_wants_write_ = result.io == Io::wants_write;
   switch (result.io) {
     case Io::done:
       scanner_.filled(result.bytes);
-      return true;
+      return result.bytes == space.size() || channel_->keeps_bytes();
     case Io::wants_read:
     case Io::wants_write:
       return false;

@@ -24,6 +24,7 @@ class PqChannel final : public Channel {
 
   int fd() const override { return fd_; }
   IoResult read(std::span<char> space) override;
+  bool keeps_bytes() const override { return tls_ != nullptr; }
   IoResult write(std::string_view bytes) override;
   std::string last_error() const override { return last_error_; }
   std::int32_t process_id() const override { return PQbackendPID(connection_.get()); }

@@ -174,6 +174,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void go_on();
   void end(const Error& error);
   Error lost_error(const Error& reason) const;
+  void run_elsewhere();
   void answer_lost(const Error& error);
   void refuse_unit(Error error);
   void skip(const WireMessage& message);
@@ -270,17 +271,18 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   std::deque<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()
   std::deque<Sent> sent_;
-  std::size_t skipped_ = 0;    // requests that the next ReadyForQuery answers too
-  char status_ = 'I';          // as the client knows it
-  bool welcomed_ = false;      // on_started was told
-  bool extended_ = false;      // the client is in an extended unit: its Sync has not come
-  bool failed_ = false;        // an error came in the request that is being answered
-  bool answered_ = false;      // the client was told something of it
-  bool repeatable_ = false;    // unit_ is all of it
-  bool run_again_ = false;     // its error is kept back
-  bool in_part_ = false;       // the client was given a part of a large message
-  bool part_open_ = false;     // the client's large message goes to the link in parts
-  bool copy_awaited_ = false;  // a statement may answer with COPY: nothing goes behind it
+  std::size_t skipped_ = 0;     // requests that the next ReadyForQuery answers too
+  char status_ = 'I';           // as the client knows it
+  bool welcomed_ = false;       // on_started was told
+  bool extended_ = false;       // the client is in an extended unit: its Sync has not come
+  bool failed_ = false;         // an error came in the request that is being answered
+  bool answered_ = false;       // the client was told something of it
+  bool repeatable_ = false;     // unit_ is all of it
+  bool run_again_ = false;      // its error is kept back
+  bool run_elsewhere_ = false;  // so are its link's last words
+  bool in_part_ = false;        // the client was given a part of a large message
+  bool part_open_ = false;      // the client's large message goes to the link in parts
+  bool copy_awaited_ = false;   // a statement may answer with COPY: nothing goes behind it
   bool copying_in_ = false;
   bool pinned_ = false;
   bool pin_lasts_ = false;  // until DISCARD ALL
@@ -291,6 +293,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   std::optional<Error> loss_;     // not told yet
   std::optional<Error> refusal_;  // skipping: to be told
   std::string cancel_reason_;
+  TimePoint sent_at_;  // of the oldest unit in flight
   bool retried_ = false;
 
   WireStack stack_;    // as it will be when everything sent is done

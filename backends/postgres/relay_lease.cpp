@@ -94,7 +94,6 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
-  retried_ = false;
   prepare();
 }
 
@@ -292,6 +291,7 @@ void Relay::on_link_lost(const Error& reason) {
     retried_ = true;
     return acquire();
   }
+  if (std::exchange(run_elsewhere_, false) && state_ == State::flowing) return run_elsewhere();
   const Error error = lost_error(reason);
   if (state_ == State::skipping && !state_lost) {
     lost_ = status_ != 'I';
@@ -305,6 +305,23 @@ void Relay::on_link_lost(const Error& reason) {
   }
   journal_.roll_back();
   answer_lost(error);
+}
+
+// The unit in flight once more, on another link.
+void Relay::run_elsewhere() {
+  drop_items();
+  items_.clear();
+  extended_ = failed_ = repeatable_ = false;
+  HeldMessages all = std::exchange(unit_, {});
+  WireMessage message;
+  for (; !held_.empty(); held_.pop()) {
+    held_.peek(message);
+    all.add(message);
+  }
+  held_ = std::move(all);
+  transition(State::idle);
+  acquire();
+  retried_ = true;
 }
 
 // Every request that was sent gets its answer; what has been begun is skipped.

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t unsent_high = 1024 * 1024;
 constexpr std::size_t unsent_low = 256 * 1024;
+// A FATAL that comes within this after a unit was sent was on its way already.
+constexpr Duration dying_link_max = std::chrono::milliseconds(50);
 // How long a pinned session rests before it is asked whether it has to stay so.
 constexpr Duration pin_rest = std::chrono::milliseconds(50);
 
@@ -117,6 +119,13 @@ void Relay::on_error(const Reply& reply) {
   if (stale && repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
       !link_->queue().is_open()) {
     run_again_ = true;
+    return;
+  }
+  // The link was about to end when the unit was sent: the server has not looked at it.
+  const bool soon = context_.reactor.now() - sent_at_ < dying_link_max;
+  if (fields.fatal() && fields.sqlstate.starts_with("57P") && repeatable_ && !answered_ && soon &&
+      sent_.size() == 1 && !pinned_ && !context_.session_mode) {
+    run_elsewhere_ = true;
     return;
   }
   send_error(reply, fields);

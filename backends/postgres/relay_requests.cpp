@@ -85,8 +85,8 @@ bool Relay::must_wait(const WireMessage& message) {
 
 void Relay::take(const WireMessage& message) {
   if (!message.first) return take_part(message);
-  const bool by_plan = message.type == request::bind || message.type == request::describe;
-  if (by_plan && !extended_ && sent_.empty() && status_ == 'I' && !retried_) {
+  if (!extended_ && sent_.empty() && status_ == 'I' && !retried_ && !stacked() &&
+      is_unit_message(message.type)) {
     unit_.clear();
     repeatable_ = true;
   }
@@ -150,6 +150,7 @@ void Relay::begin_request() {
     if (timer_) timer_->disarm();
     if (options_.statement_timeout > Duration::zero()) arm(options_.statement_timeout);
     failed_ = answered_ = false;
+    sent_at_ = context_.reactor.now();
   }
   link_->queue().push({.requester = this, .open = true});
   link_->statements().begin_group();

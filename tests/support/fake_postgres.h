@@ -203,6 +203,7 @@ class FakeChannel final : public Channel {
     ::close(fd_);
   }
   int fd() const override { return fd_; }
+  bool keeps_bytes() const override { return true; }  // a read leaves some where it is
   IoResult read(std::span<char> space) override {
     // A few bytes at a time: every split point of a message is met.
     const std::size_t most = std::min<std::size_t>(space.size(), 1 + chunk_++ % 7);
