@@ -23,7 +23,7 @@ class LeaseWaiter {
   virtual void on_lease_refused(const Error& reason) = 0;
   virtual LinkHolder& holder() = 0;
   // A link that has these settings already is preferred.
-  virtual const Settings& wanted_settings() const = 0;
+  virtual bool fits(const LinkSettings& settings) const = 0;
   // Who it is, for the errors of those who wait behind it: "session 7 (label) of 127.0.0.1:4711".
   virtual std::string describe() const = 0;
   virtual std::uint64_t session_id() const = 0;

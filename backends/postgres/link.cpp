@@ -92,6 +92,8 @@ void Link::transition(LinkState to, std::string_view why) {
   state_ = to;
   switch (to) {
     case LinkState::cleaning:
+      if (!abandoned_ && queue_.empty()) break;  // armed where there turns out to be work
+      [[fallthrough]];
     case LinkState::checking:
       deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
       break;
@@ -171,6 +173,9 @@ void Link::continue_pending() {
   if (!pending_.empty()) {
     Chore chore = std::move(pending_.front());
     pending_.pop_front();
+    if (state_ == LinkState::cleaning && !abandoned_) {
+      deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
+    }
     return run_chore(std::move(chore));
   }
   cleaning_asked_ = false;

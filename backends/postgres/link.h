@@ -156,6 +156,8 @@ class Link final {
   bool check_utf8() const { return check_utf8_; }
   // What the server has said of its settings.
   const ReportedRef& reported() const { return reported_; }
+  // An equal value, to be shared.
+  void adopt_reported(ReportedRef reported) { reported_ = std::move(reported); }
   std::int32_t process_id() const { return process_id_; }
   // The holder left something behind, or broke off. For cleaning_chores.
   bool abandoned() const { return abandoned_; }

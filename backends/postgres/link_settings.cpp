@@ -1,5 +1,6 @@
 #include "backends/postgres/link_settings.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace based::postgres {
@@ -49,7 +50,15 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
   return texts;
 }
 
+bool LinkSettings::has_profile(const SessionProfileRef& wanted) const {
+  if (wanted == exactly_) return true;
+  if (!has(wanted->settings)) return false;
+  exactly_ = wanted;
+  return true;
+}
+
 void LinkSettings::became(const Settings& wanted, bool in_transaction) {
+  exactly_.reset();
   if (in_transaction) {
     in_transaction_.insert(doubtful_.begin(), doubtful_.end());
     for (const auto& [name, value] : believed_) {
@@ -65,6 +74,7 @@ void LinkSettings::became(const Settings& wanted, bool in_transaction) {
 }
 
 void LinkSettings::executed(const Statement& statement, bool in_transaction) {
+  exactly_.reset();
   if (statement.name.empty()) return;
   if (statement.kind == StatementKind::set_transaction) {
     local_.insert(statement.name);
@@ -96,20 +106,41 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
 
 void LinkSettings::committed(bool rooted) {
   in_transaction_.clear();
-  if (rooted) doubtful_.merge(local_);
+  if (rooted && !local_.empty()) {
+    exactly_.reset();
+    doubtful_.merge(local_);
+  }
   local_.clear();
 }
 
 void LinkSettings::rolled_back() {
+  if (!in_transaction_.empty()) exactly_.reset();
   doubtful_.merge(in_transaction_);
   in_transaction_.clear();
 }
 
 void LinkSettings::all_reset() {
+  exactly_.reset();
   believed_.clear();
   doubtful_.clear();
   in_transaction_.clear();
   local_.clear();
+}
+
+SessionProfileRef ProfileTable::intern(Settings settings) {
+  std::string key = fingerprint(settings);
+  const auto found = known_.find(key);
+  if (found != known_.end()) {
+    if (SessionProfileRef known = found->second.lock()) return known;
+  }
+  if (known_.size() >= sweep_at_) {
+    std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+    sweep_at_ = std::max<std::size_t>(256, known_.size() * 2);
+  }
+  auto made = std::make_shared<const SessionProfile>(
+      SessionProfile{.settings = std::move(settings), .fingerprint = key});
+  known_[std::move(key)] = made;
+  return made;
 }
 
 std::string fingerprint(const Settings& settings) {

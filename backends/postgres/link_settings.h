@@ -6,9 +6,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "backends/statement.h"
@@ -18,11 +20,28 @@ namespace based::postgres {
 // Setting name (lower case) -> value as the text that follows SET name TO.
 using Settings = std::map<std::string, std::string, std::less<>>;
 
+// A session's settings, interned: equal ones are one object as long as somebody holds it.
+struct SessionProfile {
+  Settings settings;
+  std::string fingerprint;
+};
+using SessionProfileRef = std::shared_ptr<const SessionProfile>;
+
+class ProfileTable {
+ public:
+  SessionProfileRef intern(Settings settings);
+
+ private:
+  std::unordered_map<std::string, std::weak_ptr<const SessionProfile>> known_;
+  std::size_t sweep_at_ = 256;  // entries at which those that nobody holds are looked for
+};
+
 class LinkSettings {
  public:
   // Statements that give the link exactly these settings; none when it has them.
   std::vector<std::string> difference(const Settings& wanted) const;
   bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
+  bool has_profile(const SessionProfileRef& wanted) const;
 
   // The statements of difference(wanted) have succeeded.
   void became(const Settings& wanted, bool in_transaction);
@@ -41,6 +60,8 @@ class LinkSettings {
   std::set<std::string, std::less<>> in_transaction_;  // set since the transaction began
   std::set<std::string, std::less<>> local_;           // SET LOCAL since then
   std::set<std::string, std::less<>> doubtful_;
+  // The profile that the link has exactly, where that was found; null: not known.
+  mutable SessionProfileRef exactly_;
 };
 
 // The settings as one text, the same for equal settings: a part of a prepared statement's key.

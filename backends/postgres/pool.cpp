@@ -63,7 +63,11 @@ std::optional<Error> Pool::acquire(LeaseWaiter& waiter, TimePoint deadline) {
   }
   ++counters_.requests_queued;
   waiters_.push_back({&waiter, ++waits_, reactor_.now(), deadline});
-  arm_waiters();
+  // Those who were served or gave up leave the timer as it is: it then finds nobody.
+  if (deadline < waiters_due_at_) {
+    waiters_due_at_ = deadline;
+    waiters_due_->arm(deadline);
+  }
   grow();
   return std::nullopt;
 }
@@ -73,7 +77,7 @@ bool Pool::serve(LeaseWaiter& waiter) {
   while (!idle_.empty()) {
     auto chosen = std::prev(idle_.end());
     for (auto link = idle_.rbegin(); link != idle_.rend(); ++link) {
-      if ((*link)->settings().has(waiter.wanted_settings())) {
+      if (waiter.fits((*link)->settings())) {
         chosen = std::prev(link.base());
         break;
       }
@@ -298,10 +302,12 @@ void Pool::on_waiters_due() {
 void Pool::arm_waiters() {
   TimePoint next = TimePoint::max();
   for (const Waiter& waiter : waiters_) next = std::min(next, waiter.deadline);
+  waiters_due_at_ = next;
   if (next != TimePoint::max()) waiters_due_->arm(next);
 }
 
 void Pool::on_rest_due() {
+  rest_armed_ = false;
   const TimePoint now = reactor_.now();
   // The longest idle first: they are the surplus. retire() changes idle_.
   const std::vector<Link*> resting = idle_;
@@ -320,7 +326,9 @@ void Pool::on_rest_due() {
   arm_rest();
 }
 
+// A link's rest ends later whenever it is used, so the timer may stay as it is.
 void Pool::arm_rest() {
+  if (rest_armed_) return;
   TimePoint next = TimePoint::max();
   for (const Link* link : idle_) {
     next = std::min(next, slot_of(*link).expires);
@@ -330,11 +338,8 @@ void Pool::arm_rest() {
           next, std::max(link->used_at() + settings_.max_idle, reactor_.now() + milliseconds(1)));
     }
   }
-  if (next == TimePoint::max()) {
-    rest_->disarm();
-  } else {
-    rest_->arm(next);
-  }
+  rest_armed_ = next != TimePoint::max();
+  if (rest_armed_) rest_->arm(next);
 }
 
 void Pool::retire(Slot& slot, std::string_view why) {

@@ -111,6 +111,8 @@ class Pool final : public LeaseSource, public LinkHost {
   std::unique_ptr<OpenAttempt> attempt_;
   std::vector<std::unique_ptr<Link>> graveyard_;  // freed from the loop
   std::unique_ptr<Reactor::Timer> waiters_due_, retry_, rest_, burial_;
+  TimePoint waiters_due_at_ = TimePoint::max();
+  bool rest_armed_ = false;
   bool stopped_ = false;
 
   TimePoint attempt_since_;

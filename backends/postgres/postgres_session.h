@@ -68,7 +68,7 @@ class PostgresSession final : public BackendSession,
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
   LinkHolder& holder() override { return *this; }
-  const Settings& wanted_settings() const override { return settings_; }
+  bool fits(const LinkSettings& settings) const override { return settings.has(settings_); }
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
   // LinkHolder

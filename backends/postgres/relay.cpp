@@ -25,7 +25,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
     : context_(context),
       options_(std::move(options)),
       client_(client),
-      journal_(settings_at_start(context, options_)),
+      journal_(settings_at_start(context, options_), context.profiles),
       stack_(context.stack),
       reached_(context.stack),
       losses_seen_(context.leases.losses()) {}

@@ -56,6 +56,7 @@ struct RelayContext {
   // reported. Bounded.
   std::map<std::string, ReportedRef, std::less<>> accepted;
   std::map<std::string, std::shared_ptr<const struct PreparedText>, std::less<>> own_texts;
+  ProfileTable profiles;
 };
 
 // A statement that a client has prepared. Shared with the links that know it.
@@ -139,7 +140,9 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
   LinkHolder& holder() override { return *this; }
-  const Settings& wanted_settings() const override { return journal_.settings(); }
+  bool fits(const LinkSettings& settings) const override {
+    return settings.has_profile(journal_.profile());
+  }
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
   // LinkHolder
@@ -189,6 +192,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void take_part(const WireMessage& message);
   void take_query(const WireMessage& message);
   void take_parse(const WireMessage& message);
+  bool is_unnamed(const ParseRequest& parse) const;
+  void parse_again(const WireMessage& message);
   void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
   void take_bind(const WireMessage& message);
   void take_named(const WireMessage& message);

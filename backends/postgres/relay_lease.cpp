@@ -97,12 +97,13 @@ void Relay::on_lease(Link& link) {
   prepare();
 }
 
-bool Relay::needs_preparing() const { return lost_ || !link_->settings().has(journal_.settings()); }
+bool Relay::needs_preparing() const { return lost_ || !link_->settings().has_profile(journal_.profile()); }
 
 // REQUIRES that nothing is in flight.
 void Relay::prepare() {
   transition(State::preparing);
   if (lost_) return enter_failed_transaction();
+  if (!needs_preparing()) return on_prepared();
   std::vector<std::string> texts = link_->settings().difference(journal_.settings());
   if (texts.empty()) return on_prepared();
   arm(context_.settings_timeout);
@@ -217,8 +218,12 @@ void Relay::tell_reported() {
     bytes.append(name).push_back('\0');
     bytes.append(value).push_back('\0');
   }
+  if (bytes.empty()) {  // equal: from now on they are one object
+    link_->adopt_reported(told_);
+    return;
+  }
   told_ = now;
-  if (!bytes.empty()) client_.send(bytes);
+  client_.send(bytes);
 }
 
 void Relay::on_reported() {

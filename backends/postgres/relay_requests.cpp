@@ -240,6 +240,7 @@ void Relay::take_parse(const WireMessage& message) {
     expect(Expect::parse);
     return forward(message);
   }
+  if (parse.statement.empty() && is_unnamed(parse)) return parse_again(message);
   auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
                                                           .types = std::move(parse.types),
                                                           .script = look_at(parse.text)});
@@ -250,6 +251,18 @@ void Relay::take_parse(const WireMessage& message) {
   unnamed_ = text;
   if (text->control) return reply_here(std::string("1\0\0\0\4", 5));
   link_->own_statements().unnamed = std::move(text);
+  expect(Expect::parse);
+  forward(message);
+}
+
+// The text that is the unnamed statement already, as drivers send it again and again.
+bool Relay::is_unnamed(const ParseRequest& parse) const {
+  return unnamed_ && !unnamed_->script && !unnamed_->control && unnamed_->text == parse.text &&
+         unnamed_->types == parse.types;
+}
+
+void Relay::parse_again(const WireMessage& message) {
+  link_->own_statements().unnamed = unnamed_;
   expect(Expect::parse);
   forward(message);
 }

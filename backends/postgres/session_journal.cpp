@@ -5,17 +5,11 @@
 
 namespace based::postgres {
 
-SessionJournal::SessionJournal(Settings start)
-    : start_(std::make_shared<const Profile>(Profile{std::move(start)})) {
-  become(start_);
-  committed_ = start_;
-}
-
-void SessionJournal::become(ProfileRef profile) {
-  if (profile_ == profile) return;
-  profile_ = std::move(profile);
-  fingerprint_ = postgres::fingerprint(profile_->settings);
-}
+SessionJournal::SessionJournal(Settings start, ProfileTable& profiles)
+    : profiles_(profiles),
+      start_(profiles.intern(std::move(start))),
+      profile_(start_),
+      committed_(start_) {}
 
 void SessionJournal::done(const Statement& statement, std::string_view tag) {
   switch (statement.kind) {
@@ -82,7 +76,7 @@ void SessionJournal::set(const Statement& statement) {
     const auto initial = start_->settings.find(statement.name);
     if (initial != start_->settings.end()) settings.insert(*initial);
   }
-  become(std::make_shared<const Profile>(Profile{std::move(settings)}));
+  become(profiles_.intern(std::move(settings)));
 }
 
 void SessionJournal::ready(char status, bool failed) {

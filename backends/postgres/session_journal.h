@@ -7,10 +7,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/postgres/link_settings.h"
-#include "backends/profile.h"
 #include "backends/statement.h"
 
 namespace based::postgres {
@@ -18,12 +18,12 @@ namespace based::postgres {
 class SessionJournal {
  public:
   // `start` is what RESET goes back to.
-  explicit SessionJournal(Settings start);
+  SessionJournal(Settings start, ProfileTable& profiles);
 
   const Settings& settings() const { return profile_->settings; }
-  const ProfileRef& profile() const { return profile_; }
+  const SessionProfileRef& profile() const { return profile_; }
   // The settings as a part of a prepared statement's key.
-  const std::string& fingerprint() const { return fingerprint_; }
+  const std::string& fingerprint() const { return profile_->fingerprint; }
 
   // A statement has succeeded; `tag` is its command tag ("ROLLBACK" for the COMMIT of a failed
   // transaction).
@@ -38,17 +38,17 @@ class SessionJournal {
  private:
   struct Savepoint {
     std::string name;
-    ProfileRef profile;
+    SessionProfileRef profile;
   };
   void set(const Statement& statement);
-  void become(ProfileRef profile);
+  void become(SessionProfileRef profile) { profile_ = std::move(profile); }
   std::vector<Savepoint>::iterator find(std::string_view name);
 
-  ProfileRef start_;
-  ProfileRef profile_;
-  ProfileRef committed_;  // as of the last moment outside a transaction
+  ProfileTable& profiles_;
+  SessionProfileRef start_;
+  SessionProfileRef profile_;
+  SessionProfileRef committed_;  // as of the last moment outside a transaction
   std::vector<Savepoint> savepoints_;
-  std::string fingerprint_;
 };
 
 }  // namespace based::postgres
