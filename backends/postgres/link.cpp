@@ -145,6 +145,7 @@ void Link::release(Leaving leaving) {
   INVARIANT(state_ == LinkState::leased);
   holder_ = nullptr;
   paused_ = false;
+  scanner_.stream_over(0);
   for (const auto& run : chores_) run->cut_holder();
   statements_.forget_unconfirmed();
   abandoned_ = leaving == Leaving::abandoned || !quiet() || status_ != host_.rest_status();

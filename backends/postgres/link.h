@@ -43,6 +43,7 @@ class Link;
 
 // More unsent bytes than these: the holder should wait for on_delivered before it adds more.
 inline constexpr std::size_t out_bytes_high = 256 * 1024;
+inline constexpr std::size_t streamed_over = 64 * 1024;
 
 // Why a link was closed, as its holder must tell it: 08006 and the reason, or the server's own last
 // words.
@@ -121,6 +122,8 @@ class Link final {
   // has gathered, and tells of expectations that nothing has to be awaited for.
   RequestQueue& queue() { return queue_; }
   void flush();
+  // Large rows come in parts of a few KiB instead of whole; until the release.
+  void stream_rows() { scanner_.stream_over(streamed_over); }
   bool is_congested() const { return out_.size() - out_sent_ > out_bytes_high; }
   void run_chore(Chore chore);
   // Asks for the running statement to be cancelled. No effect while one is in flight.

@@ -11,8 +11,9 @@ namespace {
 
 constexpr int reads_per_event = 8;
 
-// A first piece with its type and length, which stand before it in the scanner's buffer.
+// A whole message with its type and length, which stand before it in the scanner's buffer.
 std::string_view raw_of(const Piece& piece) {
+  if (!piece.whole()) return piece.bytes;
   return {piece.bytes.data() - message_header_bytes, piece.bytes.size() + message_header_bytes};
 }
 
@@ -164,6 +165,7 @@ void Link::take_reply(const Piece& piece) {
     const Flow flow = match.requester->on_reply({.type = piece.type,
                                                  .body = piece.bytes,
                                                  .raw = raw_of(piece),
+                                                 .body_bytes = piece.body_bytes,
                                                  .whole = piece.whole(),
                                                  .last = piece.last,
                                                  .expectation = match.expectation});

@@ -107,6 +107,7 @@ class PooledDatabase final : public Database {
                 .connect_timeout = options_.connect_timeout,
                 .settings_timeout = options_.cleanup_timeout,
                 .idle_in_transaction = options_.idle_in_transaction,
+                .transaction_timeout = options_.transaction_timeout,
                 .base_settings = init.settings,
                 .stack = {.nested = options_.nested_transactions}},
         pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
@@ -197,6 +198,7 @@ class SandboxDatabase final : public Database {
                 .connect_timeout = options_.connect_timeout,
                 .settings_timeout = options_.cleanup_timeout,
                 .idle_in_transaction = options_.idle_in_transaction,
+                .transaction_timeout = options_.transaction_timeout,
                 .base_settings = init.settings,
                 .stack = {.rooted = true, .nested = options_.nested_transactions}},
         root_({.name = options_.name,

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -46,6 +47,8 @@ struct RelayContext {
   Duration idle_in_transaction{};  // zero: no limit
   std::size_t prepared_max = 0;    // named statements of one session
   std::size_t max_pinned = 0;      // sessions that keep their link; 0: no limit
+  bool verify_release = false;     // ask the server for unseen settings before each release
+  Duration transaction_timeout{};  // zero: none
   bool session_mode = false;       // each keeps its link from its first statement to its end
   Settings base_settings;          // what every link is given when it is opened
   WireStackRules stack;            // are transactions the server's own?
@@ -57,6 +60,7 @@ struct RelayContext {
   std::map<std::string, ReportedRef, std::less<>> accepted;
   std::map<std::string, std::shared_ptr<const struct PreparedText>, std::less<>> own_texts;
   ProfileTable profiles;
+  std::set<std::string, std::less<>> accepted_texts;  // of single settings. Bounded
 };
 
 // A statement that a client has prepared. Shared with the links that know it.
@@ -163,6 +167,11 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void on_timer();
   void acquire();
   void prepare();
+  bool are_accepted(const std::vector<std::string>& texts) const;
+  void apply_unawaited(const std::vector<std::string>& texts);
+  void note_accepted();
+  bool needs_own_link() const;
+  void verify();
   void enter_failed_transaction();
   void on_settings_tried(const std::optional<Error>& error);
   void on_prepared();
@@ -220,6 +229,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void own_name(std::string_view name);
   bool own_names(const Script& script);
   bool pin(const Script& script);
+  void keep_link(std::string_view reason, bool lasts);
+  void forget_sequences(const Script& script);
   bool may_copy(const Script& script) const;
 
   // relay_stack.cpp: transactions that are not the server's own
@@ -242,6 +253,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void on_stack_ready();
 
   // relay_replies.cpp: from the link to the client
+  Flow send_part_of(const Reply& reply);
   void on_synthesised(const Reply& reply);
   void on_error(const Reply& reply);
   void send_error(const Reply& reply, const ErrorFields& fields);
@@ -289,6 +301,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   bool part_open_ = false;      // the client's large message goes to the link in parts
   bool copy_awaited_ = false;   // a statement may answer with COPY: nothing goes behind it
   bool copying_in_ = false;
+  bool settings_under_way_ = false;  // what the link reports is not yet this session's
+  TimePoint transaction_due_;
   bool pinned_ = false;
   bool pin_lasts_ = false;  // until DISCARD ALL
   bool tell_rest_ = false;

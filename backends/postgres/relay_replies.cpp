@@ -18,12 +18,6 @@ constexpr Duration dying_link_max = std::chrono::milliseconds(50);
 // How long a pinned session rests before it is asked whether it has to stay so.
 constexpr Duration pin_rest = std::chrono::milliseconds(50);
 
-constexpr std::string_view pin_question =
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = "
-    "pg_catalog.pg_backend_pid()) OR EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = "
-    "pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE "
-    "is_holdable) OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
-
 bool names_of_ours(std::string_view message, std::string_view& name) {
   const std::size_t at = message.find("\"based_s");
   if (at == std::string_view::npos) return false;
@@ -65,7 +59,18 @@ Flow Relay::on_reply(const Reply& reply) {
     }
     if (expectation->index != 0) note_done(reply, item(expectation->index));
   }
-  in_part_ = !reply.whole && !reply.last;
+  if (!reply.whole) return send_part_of(reply);
+  return to_client(reply.raw);
+}
+
+Flow Relay::send_part_of(const Reply& reply) {
+  in_part_ = !reply.last;
+  if (reply.first) {
+    const std::uint32_t length = reply.body_bytes + 4;
+    std::string head(1, reply.type);
+    for (int shift = 24; shift >= 0; shift -= 8) head += static_cast<char>(length >> shift & 0xFF);
+    to_client(head);
+  }
   return to_client(reply.raw);
 }
 
@@ -304,15 +309,23 @@ void Relay::go_on() {
 
 // Nothing is in flight.
 void Relay::rest() {
-  if (status_ == 'I' && !extended_) {
+  const TimePoint now = context_.reactor.now();
+  if (status_ == 'I') {
+    transaction_due_ = TimePoint();
+    if (extended_) return;
     if (pinned_ && !pin_lasts_) arm(pin_rest);
     return release();
   }
-  if (status_ != 'I') {
-    const Duration own = options_.idle_in_transaction;
-    const Duration most = own > Duration::zero() ? own : context_.idle_in_transaction;
-    if (most > Duration::zero()) arm(most);
+  if (transaction_due_ == TimePoint() && context_.transaction_timeout > Duration::zero()) {
+    transaction_due_ = now + context_.transaction_timeout;
   }
+  const Duration own = options_.idle_in_transaction;
+  Duration most = own > Duration::zero() ? own : context_.idle_in_transaction;
+  if (transaction_due_ != TimePoint()) {
+    const Duration left = std::max(transaction_due_ - now, Duration(std::chrono::milliseconds(1)));
+    most = most > Duration::zero() ? std::min(most, left) : left;
+  }
+  if (most > Duration::zero()) arm(most);
 }
 
 // The same messages once more, on the same link: the plans that were of no use are forgotten.
@@ -329,33 +342,6 @@ void Relay::run_again() {
     take(message);
   }
   if (state_ == State::flowing) link_->flush();
-}
-
-// --- pins
-
-void Relay::unpin() {
-  if (!pinned_) return;
-  pinned_ = pin_lasts_ = false;
-  --context_.pinned;
-  context_.leases.unpin(*link_);
-}
-
-// Asks the server whether anything is left that could not be moved.
-void Relay::check_pin() {
-  const auto found = std::make_shared<bool>(true);
-  transition(State::preparing);
-  arm(context_.settings_timeout);
-  link_->run_chore(
-      {.texts = {std::string(pin_question)},
-       .on_row = [found](const std::vector<Cell>& row) { *found = row[0].bytes != "f"; },
-       .then =
-           [this, found](const std::optional<Error>& error) {
-             transition(State::flowing);
-             if (!error && !*found) unpin();
-             if (held_.empty() && !pinned_) return release();
-             pump();
-           },
-       .of_holder = true});
 }
 
 }  // namespace based::postgres

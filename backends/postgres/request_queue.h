@@ -50,8 +50,10 @@ struct Expectation {
 struct Reply {
   char type = 0;  // protocol/postgres/backend.h; 0 for a synthesised one
   std::string_view body;
-  std::string_view raw;  // the message with its type and length, or the part of it; forwarded as is
-  bool whole = true;     // false: a part of a message that is too large to be kept
+  // With type and length, as it came; of a message in parts only the part's bytes.
+  std::string_view raw;
+  std::uint32_t body_bytes = 0;  // of the whole message
+  bool whole = true;             // false: a part of a message that is too large to be kept
   bool first = true;
   bool last = true;
   // Where the request stands. An error that came when everything was answered (the implicit

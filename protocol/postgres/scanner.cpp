@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "protocol/check.h"
+#include "protocol/postgres/backend.h"
 
 namespace based::postgres {
 namespace {
@@ -52,7 +53,7 @@ Scan MessageScanner::next(Piece& piece) {
     return Scan::broken;
   }
   const std::uint32_t body = length - 4;
-  if (body > whole_bytes_max_) {
+  if (is_given_in_parts(*at, body)) {
     begin_ += message_header_bytes;
     type_ = *at;
     body_ = left_ = body;
@@ -66,6 +67,13 @@ Scan MessageScanner::next(Piece& piece) {
            .last = true};
   begin_ += message_header_bytes + body;
   return Scan::piece;
+}
+
+bool MessageScanner::is_given_in_parts(char type, std::uint32_t body) const {
+  if (body > whole_bytes_max_) return true;
+  if (stream_over_ == 0 || body <= stream_over_) return false;
+  return type == reply::data_row || type == reply::copy_data ||
+         type == reply::function_call_response;
 }
 
 Scan MessageScanner::next_part(Piece& piece) {

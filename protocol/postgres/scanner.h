@@ -46,6 +46,10 @@ class MessageScanner {
 
   Scan next(Piece& piece);
 
+  // Rows, COPY data and function results larger than `bytes` are given in parts although they could
+  // be kept; 0: only what is over the limit of every message.
+  void stream_over(std::size_t bytes) { stream_over_ = bytes; }
+
   // Is nothing kept: the stream is between two messages?
   bool empty() const { return begin_ == end_ && left_ == 0; }
   std::size_t buffered() const { return end_ - begin_; }
@@ -57,7 +61,10 @@ class MessageScanner {
  private:
   Scan next_part(Piece& piece);
 
+  bool is_given_in_parts(char type, std::uint32_t body) const;
+
   std::size_t whole_bytes_max_;
+  std::size_t stream_over_ = 0;
   std::vector<char> buffer_;
   std::size_t begin_ = 0;   // first byte not yet given
   std::size_t end_ = 0;     // behind the last byte read

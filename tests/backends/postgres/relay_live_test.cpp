@@ -219,6 +219,31 @@ TEST_CASE_FIXTURE(RelayFixture, "state that cannot be moved keeps the link until
   CHECK(pool().pinned == 0);
 }
 
+TEST_CASE_FIXTURE(RelayFixture, "lastval is never that of another session") {
+  const auto one = probe();
+  const auto two = probe();
+  CHECK(run(*one, "create sequence relay_seq") == "C:CREATE SEQUENCE Z:I");
+  CHECK(run(*one, "select nextval('relay_seq')") == "T D:1 C:SELECT 1 Z:I");
+  CHECK(run(*two, "select lastval()") == "T E:55000 Z:I");
+  CHECK(run(*two, "discard all") == "C:DISCARD ALL Z:I");
+  CHECK(run(*one, "begin; select nextval('relay_seq'); select lastval(); commit") ==
+        "C:BEGIN T D:2 C:SELECT 1 T D:2 C:SELECT 1 C:COMMIT Z:I");
+  CHECK(run(*one, "discard all; drop sequence relay_seq").find("E:") != std::string::npos);
+  CHECK(run(*one, "discard all") == "C:DISCARD ALL Z:I");
+  CHECK(run(*one, "drop sequence relay_seq") == "C:DROP SEQUENCE Z:I");
+}
+
+TEST_CASE_FIXTURE(RelayFixture, "a row of many megabytes goes through in parts") {
+  const auto one = probe();
+  one->query("select repeat('x', 3000000) union all select 'y'");
+  run_until([&] { return one->ready() == 1; });
+  const std::string row = one->take();
+  CHECK(row.size() > 3000000);
+  CHECK(row.ends_with("x D:y C:SELECT 2 Z:I"));
+  CHECK(run(*one, "select length('" + std::string(300000, 'z') + "')") ==
+        "T D:300000 C:SELECT 1 Z:I");
+}
+
 TEST_CASE_FIXTURE(RelayFixture, "a plan whose result has changed its type is made again unseen") {
   const auto one = probe();
   const auto two = probe();

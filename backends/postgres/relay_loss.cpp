@@ -1,0 +1,155 @@
+// The Relay's losses: what its client is told when the link is gone, and how it lets one go.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/postgres/wire_error.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+
+// Its transaction is gone with another link. In a real failed one the server itself says what
+// every further statement gets, up to the ROLLBACK.
+void Relay::enter_failed_transaction() {
+  arm(context_.settings_timeout);
+  stack_.lose();
+  reached_ = stack_;
+  link_->run_chore(
+      {.texts = {context_.stack.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
+  link_->run_chore({.texts = {"the transaction was lost"},
+                    .then =
+                        [this](const std::optional<Error>&) {
+                          lost_ = false;
+                          on_prepared();
+                        },
+                    .of_holder = true});
+}
+
+// Whatever the state: what runs is cancelled, what is open is rolled back.
+void Relay::let_go() {
+  if (link_ == nullptr) return;
+  Link& link = *std::exchange(link_, nullptr);
+  RequestQueue& queue = link.queue();
+  if (part_open_) {
+    link.close(Error::make(sqlstate::connection_failure, "its client went in mid-message"));
+  } else if (queue.is_open()) {
+    FrontendWriter writer(link.out());
+    if (copying_in_) writer.copy_fail("the client is gone");
+    writer.sync();
+    queue.close(true);
+  } else if (copying_in_) {
+    FrontendWriter(link.out()).copy_fail("the client is gone");
+  }
+  link.forget(this);
+  link.flush();
+  if (pinned_) --context_.pinned;
+  pinned_ = false;
+  if (context_.session_mode) context_.leases.pin(link);
+  const bool clean = link.quiet() && status_ == 'I';
+  link.release(clean ? Leaving::finished : Leaving::abandoned);
+}
+
+// --- losing it
+
+Error Relay::lost_error(const Error& reason) const {
+  Error error = reason;
+  if (error.sqlstate.klass() != "08" && error.sqlstate.klass() != "57") {
+    error.sqlstate = sqlstate::connection_failure;
+  }
+  error.message = "the connection to PostgreSQL was lost: " + reason.message;
+  return error;
+}
+
+void Relay::on_link_lost(const Error& reason) {
+  link_ = nullptr;
+  settings_under_way_ = false;
+  if (context_.stack.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of it now
+  const bool state_lost = pinned_ || context_.session_mode;
+  if (pinned_) --context_.pinned;
+  pinned_ = false;
+  if (state_ == State::ended) return;
+  if (state_ == State::preparing && status_ == 'I' && !state_lost && !retried_) {
+    retried_ = true;
+    return acquire();
+  }
+  if (std::exchange(run_elsewhere_, false) && state_ == State::flowing) return run_elsewhere();
+  const Error error = lost_error(reason);
+  if (state_ == State::skipping && !state_lost) {
+    lost_ = status_ != 'I';
+    return journal_.roll_back();
+  }
+  // A pinned session has lost what it was pinned for; half a row cannot be completed.
+  if (state_lost || in_part_) return end(error);
+  if (state_ == State::preparing) {
+    if (!welcomed_) return welcome_from_memory(error);
+    return refuse_unit(error);
+  }
+  journal_.roll_back();
+  answer_lost(error);
+}
+
+// The unit in flight once more, on another link.
+void Relay::run_elsewhere() {
+  drop_items();
+  items_.clear();
+  extended_ = failed_ = repeatable_ = false;
+  HeldMessages all = std::exchange(unit_, {});
+  WireMessage message;
+  for (; !held_.empty(); held_.pop()) {
+    held_.peek(message);
+    all.add(message);
+  }
+  held_ = std::move(all);
+  transition(State::idle);
+  acquire();
+  retried_ = true;
+}
+
+// Every request that was sent gets its answer; what has been begun is skipped.
+void Relay::answer_lost(const Error& error) {
+  Error told = error;
+  const bool in_transaction = status_ != 'I';
+  lost_ = in_transaction;
+  if (lost_ && sent_.empty()) loss_ = told;
+  const bool commits = std::ranges::any_of(items_, [](const Item& item) {
+    const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+    return !item.done && script != nullptr &&
+           std::ranges::any_of(script->statements, [](const StatementRef& statement) {
+             return statement->kind == StatementKind::commit;
+           });
+  });
+  if (commits && in_transaction) {
+    told.sqlstate = sqlstate::transaction_resolution_unknown;
+    told.message += "; whether the transaction was committed is not known";
+  }
+  const bool open = extended_;
+  const std::size_t requests = stacked() ? std::min<std::size_t>(sent_.size(), 1) : sent_.size();
+  drop_items();
+  sent_.clear();
+  items_.clear();
+  portals_.clear();
+  parts_.clear();
+  querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;
+  stack_ = reached_;
+  if (!in_transaction) stack_ = reached_ = WireStack(context_.stack);
+  copy_awaited_ = copying_in_ = run_again_ = false;
+  cancel_reason_.clear();
+  transition(State::idle);
+  std::string bytes;
+  for (std::size_t i = 0; i < requests; ++i) {
+    if (i > 0 || !failed_) append_error(bytes, "ERROR", told);
+    if (i + 1 == requests && open) break;
+    client_.send(std::exchange(bytes, {}));
+    send_ready(lost_ ? 'E' : 'I');
+  }
+  failed_ = false;
+  if (open) {  // the rest up to its Sync
+    client_.send(bytes);
+    transition(State::skipping);
+    finish_skipping();
+  } else if (!held_.empty()) {
+    acquire();
+  }
+}
+
+}  // namespace based::postgres

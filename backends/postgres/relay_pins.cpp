@@ -1,0 +1,104 @@
+// The Relay's pins: state that cannot be moved keeps its session's link.
+#include <algorithm>
+
+#include "backends/postgres/relay.h"
+#include "backends/sql/words.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::string_view pin_question =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = "
+    "pg_catalog.pg_backend_pid()) OR EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = "
+    "pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE "
+    "is_holdable) OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
+
+// What stays until DISCARD ALL, whatever the server would answer.
+bool lasts(const Statement& statement) {
+  std::string upper;
+  for (const char c : statement.text) {
+    upper += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  const auto has = [&upper](std::string_view word) { return upper.find(word) != upper.npos; };
+  return !has("TEMP") && !has("ADVISORY") && !has("HOLD") && !has("LISTEN");
+}
+
+}  // namespace
+
+// Before a statement whose state cannot be moved to another link. False: it was refused.
+bool Relay::pin(const Script& script) {
+  const auto pinning = std::ranges::find_if(script.statements, [](const StatementRef& statement) {
+    return statement->kind == StatementKind::pinning || statement->kind == StatementKind::listen;
+  });
+  const bool keeps = context_.session_mode || context_.stack.rooted;  // its state is the sandbox's
+  if (pinning == script.statements.end() || keeps) return true;
+  pin_lasts_ = pin_lasts_ || lasts(**pinning);
+  if (pinned_) return true;
+  if (context_.max_pinned > 0 && context_.pinned >= context_.max_pinned) {
+    refuse_here(Error::make(sqlstate::too_many_connections,
+                            "too many sessions keep a connection of " + context_.pool)
+                    .with_detail("This statement would leave state on its connection: " +
+                                 (*pinning)->text.substr(0, 200))
+                    .with_hint("Raise max_pinned, or do without temporary objects, session locks "
+                               "and holdable cursors."));
+    return false;
+  }
+  forget_sequences(script);
+  keep_link((*pinning)->text.substr(0, 100), pin_lasts_);
+  return true;
+}
+
+void Relay::keep_link(std::string_view reason, bool lasting) {
+  pinned_ = true;
+  pin_lasts_ = pin_lasts_ || lasting;
+  ++context_.pinned;
+  context_.leases.pin(*link_);
+  context_.log.write(LogLevel::info,
+                     "pool " + context_.pool + ": " + describe() +
+                         " keeps its connection because of: " + std::string(reason));
+}
+
+// currval and lastval outside of a transaction: what another session's nextval left on this link
+// must not be taken for this one's.
+void Relay::forget_sequences(const Script& script) {
+  const bool asks = std::ranges::any_of(script.statements, [](const StatementRef& statement) {
+    const std::string text = sql::lower_ascii(statement->text);
+    return text.find("currval") != text.npos || text.find("lastval") != text.npos;
+  });
+  if (!asks || link_->status() != 'I') return;
+  FrontendWriter writer(link_->out());
+  writer.parse("", "DISCARD SEQUENCES", {});
+  writer.begin_bind("", "", {});
+  writer.end_bind();
+  writer.execute("", 0);
+  for (const Expect what : {Expect::parse, Expect::bind, Expect::execute}) expect_swallowed(what);
+  link_->own_statements().unnamed.reset();
+}
+
+void Relay::unpin() {
+  if (!pinned_) return;
+  pinned_ = pin_lasts_ = false;
+  --context_.pinned;
+  context_.leases.unpin(*link_);
+}
+
+// Asks the server whether anything is left that could not be moved.
+void Relay::check_pin() {
+  const auto found = std::make_shared<bool>(true);
+  transition(State::preparing);
+  arm(context_.settings_timeout);
+  link_->run_chore(
+      {.texts = {std::string(pin_question)},
+       .on_row = [found](const std::vector<Cell>& row) { *found = row[0].bytes != "f"; },
+       .then =
+           [this, found](const std::optional<Error>& error) {
+             transition(State::flowing);
+             if (!error && !*found) unpin();
+             if (held_.empty() && !pinned_) return release();
+             pump();
+           },
+       .of_holder = true});
+}
+
+}  // namespace based::postgres

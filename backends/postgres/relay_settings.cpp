@@ -1,0 +1,152 @@
+// The Relay's settings: bringing the link to them, and telling the client what is true.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::size_t accepted_max = 4096;
+constexpr std::string_view settings_question =
+    "SELECT lower(name) FROM pg_catalog.pg_settings WHERE source = 'session'";
+
+}  // namespace
+
+// Settings that this server has taken before need no waiting for, except those that change what the
+// next statement may do or means.
+bool Relay::are_accepted(const std::vector<std::string>& texts) const {
+  if (link_->status() != 'I' || !welcomed_) return false;
+  return std::ranges::all_of(texts, [this](const std::string& text) {
+    static constexpr std::array<std::string_view, 4> awaited{"role", "session_authorization",
+                                                             "search_path", "row_security"};
+    const auto names = [&text](std::string_view name) { return text.find(name) != text.npos; };
+    return std::ranges::none_of(awaited, names) &&
+           (text.starts_with("RESET ") || context_.accepted_texts.contains(text));
+  });
+}
+
+// In a Sync group ahead of the unit. Against all expectation refused, they close the link.
+void Relay::apply_unawaited(const std::vector<std::string>& texts) {
+  settings_under_way_ = true;
+  link_->settings().became(journal_.settings(), false);
+  link_->run_chore({.texts = texts,
+                    .then =
+                        [this](const std::optional<Error>& error) {
+                          settings_under_way_ = false;
+                          if (error) return link_->close(*error);
+                          if (state_ == State::flowing) tell_reported();
+                        },
+                    .of_holder = true});
+  on_prepared();
+}
+
+void Relay::on_settings_tried(const std::optional<Error>& error) {
+  if (!error) {
+    note_accepted();
+    link_->settings().became(journal_.settings(), link_->status() != 'I');
+    return on_prepared();
+  }
+  Error reason = *error;
+  reason.position.reset();
+  link_->settings().rolled_back();
+  if (context_.stack.rooted) {
+    link_->run_chore(
+        {.texts = {"ROLLBACK TO SAVEPOINT _based_settings", "RELEASE SAVEPOINT _based_settings"}});
+  }
+  if (!welcomed_) {
+    let_go();
+    return end(reason);
+  }
+  if (reason.detail.empty()) reason.detail = "The session's settings could not be applied again.";
+  if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
+  refuse_unit(std::move(reason));
+}
+
+void Relay::note_accepted() {
+  auto& texts = context_.accepted_texts;
+  if (texts.size() >= accepted_max) texts.clear();
+  for (std::string& text : link_->settings().difference(journal_.settings())) {
+    texts.insert(std::move(text));
+  }
+}
+
+// Where strings end is then not what Based's own reader thinks.
+bool Relay::needs_own_link() const {
+  static constexpr std::array<std::string_view, 8> encodings{
+      "SJIS", "BIG5", "GBK", "GB18030", "UHC", "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
+  const Reported& reported = *link_->reported();
+  const auto strings = reported.find("standard_conforming_strings");
+  if (strings != reported.end() && strings->second == "off") return true;
+  const auto encoding = reported.find("client_encoding");
+  return encoding != reported.end() &&
+         std::ranges::find(encodings, encoding->second) != encodings.end();
+}
+
+// The server cannot be asked. A client whose like was served before may wait inside.
+void Relay::welcome_from_memory(const Error& reason) {
+  if (!context_.known) {
+    Error error = reason;
+    const bool permanent = error.sqlstate.klass() == "28" || error.sqlstate.klass() == "3D";
+    if (!permanent && error.sqlstate.klass() != "53") error.sqlstate = sqlstate::cannot_connect_now;
+    return end(error);
+  }
+  ReportedRef reported = context_.known;
+  for (const auto& [name, value] : options_.settings) {
+    for (const auto& [known, old] : *context_.known) {
+      const bool same = std::ranges::equal(known, name, [](char a, char b) {
+        return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b;
+      });
+      if (same) reported = with_reported(reported, known, value);
+    }
+  }
+  welcome(reported);
+}
+
+// What the client believes of its settings and what is true now.
+void Relay::tell_reported() {
+  if (settings_under_way_) return;
+  const ReportedRef& now = link_->reported();
+  if (now == told_) return;
+  std::string bytes;
+  for (const auto& [name, value] : *now) {
+    const auto old = told_->find(name);
+    if (old != told_->end() && old->second == value) continue;
+    const std::size_t length = 4 + name.size() + 1 + value.size() + 1;
+    bytes += reply::parameter_status;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(length >> shift & 0xFF);
+    bytes.append(name).push_back('\0');
+    bytes.append(value).push_back('\0');
+  }
+  if (bytes.empty()) {  // equal: from now on they are one object
+    link_->adopt_reported(told_);
+    return;
+  }
+  told_ = now;
+  client_.send(bytes);
+}
+
+void Relay::on_reported() {
+  if (state_ == State::flowing || state_ == State::settling) tell_reported();
+}
+
+// Asks for settings that a function has made, which no text shows: the next session must not have
+// them.
+void Relay::verify() {
+  const auto names = std::make_shared<std::vector<std::string>>();
+  transition(State::preparing);
+  arm(context_.settings_timeout);
+  const auto on_row = [names](const std::vector<Cell>& row) { names->emplace_back(row[0].bytes); };
+  const auto then = [this, names](const std::optional<Error>&) {
+    link_->settings().found(*names);
+    give_back();
+    go_on();
+  };
+  link_->run_chore({.texts = {std::string(settings_question)},
+                    .on_row = on_row,
+                    .then = then,
+                    .of_holder = true});
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,191 @@
+// The Relay's prepared statements: the client's names, and where the link has them.
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+bool begins_with_select(std::string_view text) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  return sql::is_word(tokens.next().of(text), "SELECT");
+}
+
+}  // namespace
+
+void Relay::take_parse(const WireMessage& message) {
+  extended_ = true;
+  ParseRequest parse;
+  if (!decode_parse(message.body, parse)) {
+    expect(Expect::parse);
+    return forward(message);
+  }
+  if (parse.statement.empty() && is_unnamed(parse)) return parse_again(message);
+  auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
+                                                          .types = std::move(parse.types),
+                                                          .script = look_at(parse.text)});
+  text->reads = begins_with_select(parse.text);
+  if (stacked()) note_control_text(*text);
+  if (text->script) own_names(*text->script);
+  if (!parse.statement.empty()) return take_named_parse(parse, text);
+  unnamed_ = text;
+  if (text->control) return reply_here(std::string("1\0\0\0\4", 5));
+  link_->own_statements().unnamed = std::move(text);
+  expect(Expect::parse);
+  forward(message);
+}
+
+// The text that is the unnamed statement already, as drivers send it again and again.
+bool Relay::is_unnamed(const ParseRequest& parse) const {
+  return unnamed_ && !unnamed_->script && !unnamed_->control && unnamed_->text == parse.text &&
+         unnamed_->types == parse.types;
+}
+
+void Relay::parse_again(const WireMessage& message) {
+  link_->own_statements().unnamed = unnamed_;
+  expect(Expect::parse);
+  forward(message);
+}
+
+void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text) {
+  const std::string name(parse.statement);
+  if (prepared_.contains(name)) {
+    return refuse_here(
+        Error::make(Sqlstate("42P05"), "prepared statement \"" + name + "\" already exists"));
+  }
+  if (context_.prepared_max > 0 && prepared_.size() >= context_.prepared_max) {
+    return refuse_here(Error::make(sqlstate::configuration_limit_exceeded,
+                                   "the session has too many prepared statements")
+                           .with_hint("Close some, or raise prepared_statements_max."));
+  }
+  prepared_[name] = text;
+  Item made{.kind = ItemKind::parse, .name = name, .prepared = text};
+  StatementCache& cache = link_->statements();
+  if (text->control) return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
+  // In a failed transaction the server is to say so.
+  if (cache.find(text->text, text->types, journal_.fingerprint()) != nullptr &&
+      link_->status() != 'E') {
+    return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
+  }
+  made.on_server = std::string(name_for(text, journal_.fingerprint()));
+  FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
+  if (made.on_server.empty()) link_->own_statements().unnamed.reset();
+  expect(Expect::parse, Fate::forward, add_item(std::move(made)));
+}
+
+// A new name on the server for a statement that the link lacks; empty where there is no room for
+// one: then it is parsed without a name, each time.
+std::string_view Relay::name_for(const PreparedRef& text, std::string_view settings) {
+  StatementCache& cache = link_->statements();
+  if (cache.full()) {
+    if (const std::optional<std::string> evicted = cache.evict()) cache.close_later(*evicted);
+  }
+  const StatementCache::Entry* entry = cache.add(text->text, text->types, settings);
+  return entry == nullptr ? std::string_view() : std::string_view(entry->name);
+}
+
+const PreparedRef* Relay::find_prepared(std::string_view name) const {
+  const auto found = prepared_.find(name);
+  return found == prepared_.end() ? nullptr : &found->second;
+}
+
+// The name under which the link has the statement; it is parsed first where the link lacks it.
+std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view settings) {
+  StatementCache& cache = link_->statements();
+  if (const auto* entry = cache.find(text->text, text->types, settings)) return entry->name;
+  const std::string_view name = name_for(text, settings);
+  FrontendWriter(link_->out()).parse(name, text->text, text->types);
+  if (name.empty()) link_->own_statements().unnamed.reset();
+  Item made{.kind = ItemKind::parse, .prepared = text, .on_server = std::string(name)};
+  expect(Expect::parse, Fate::swallow, add_item(std::move(made)));
+  return name;
+}
+
+// Before a message that uses the unnamed statement: the link has this session's, or none.
+void Relay::inject_unnamed() {
+  std::shared_ptr<const void>& there = link_->own_statements().unnamed;
+  if (there == unnamed_) return;
+  FrontendWriter writer(link_->out());
+  if (unnamed_) {
+    writer.parse("", unnamed_->text, unnamed_->types);
+    expect_swallowed(Expect::parse);
+  } else {
+    writer.close_statement("");
+    expect_swallowed(Expect::close);
+  }
+  there = unnamed_;
+}
+
+// Before a text or message that uses a name as it is: the link has this session's statement of that
+// name, or none.
+void Relay::own_name(std::string_view name) {
+  auto& there = link_->own_statements().named;
+  const auto found = there.find(name);
+  const PreparedRef* prepared = find_prepared(name);
+  if (found != there.end()) {
+    if (prepared != nullptr && found->second == *prepared) return;
+    FrontendWriter(link_->out()).close_statement(name);
+    expect_swallowed(Expect::close);
+    there.erase(found);
+  }
+  if (prepared == nullptr || link_->status() == 'E') return;
+  FrontendWriter writer(link_->out());
+  if ((*prepared)->from_sql) {
+    writer.parse("", (*prepared)->text, {});
+    writer.begin_bind("", "", {});
+    writer.end_bind();
+    writer.execute("", 0);
+    for (const Expect what : {Expect::parse, Expect::bind, Expect::execute}) expect_swallowed(what);
+    link_->own_statements().unnamed.reset();
+  } else {
+    writer.parse(name, (*prepared)->text, (*prepared)->types);
+    expect_swallowed(Expect::parse);
+  }
+  there[std::string(name)] = *prepared;
+}
+
+bool Relay::own_names(const Script& script) {
+  const std::size_t before = link_->out().size();
+  for (const StatementRef& statement : script.statements) {
+    if (statement->kind != StatementKind::prepare) continue;
+    if (!statement->name.empty()) {
+      own_name(statement->name);
+    } else if (statement->setting.empty()) {  // EXPLAIN EXECUTE: which one is not known
+      for (const auto& [name, text] : prepared_) own_name(name);
+    }
+  }
+  return link_->out().size() != before;
+}
+
+void Relay::erase_portal(std::string_view name) {
+  const auto found = portals_.find(name);
+  if (found != portals_.end()) portals_.erase(found);
+}
+
+void Relay::take_close_statement(const WireMessage& message, std::string_view name) {
+  if (name.empty()) {
+    unnamed_.reset();
+    link_->own_statements().unnamed.reset();
+    expect(Expect::close);
+    return forward(message);
+  }
+  const auto found = prepared_.find(name);
+  Item made{.kind = ItemKind::close, .name = std::string(name)};
+  if (found != prepared_.end()) {
+    made.prepared = std::move(found->second);
+    prepared_.erase(found);
+  }
+  // Where the link has it under this very name, it goes.
+  const auto there = link_->own_statements().named.find(name);
+  if (there != link_->own_statements().named.end()) {
+    link_->own_statements().named.erase(there);
+    expect(Expect::close, Fate::forward, add_item(std::move(made)));
+    return forward(message);
+  }
+  expect(Expect::close, Fate::synthesise, add_item(std::move(made)));
+}
+
+}  // namespace based::postgres
