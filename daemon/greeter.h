@@ -2,8 +2,7 @@
 // end.
 //
 // A protocol that this port does not speak gets a refusal that its own program can read, and is
-// closed: a TLS alert, an HTTP status, a PostgreSQL ErrorResponse. Nothing a stranger sends before
-// that is kept but these first bytes.
+// closed: a TLS alert, an HTTP status.
 #pragma once
 
 #include <functional>
@@ -21,6 +20,7 @@ using FrontEndFactory = std::function<std::unique_ptr<TransportHandler>(Transpor
 struct GreeterOptions {
   Duration first_byte_max;  // a client that says nothing for this long is closed
   FrontEndFactory native;
+  FrontEndFactory postgres;
 };
 
 class Greeter final : public TransportHandler {
@@ -37,13 +37,11 @@ class Greeter final : public TransportHandler {
 
  private:
   void refuse(std::string_view answer, std::string_view reason);
-  void refuse_postgres();
 
   Transport& transport_;
   const GreeterOptions& options_;
   std::unique_ptr<Reactor::Timer> silence_;
   std::unique_ptr<TransportHandler> front_end_;
-  std::string first_bytes_;  // of a PostgreSQL client, until its startup packet is whole
   bool refused_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include "config/start.h"
 #include "daemon/native/front_end.h"
 #include "daemon/open_databases.h"
+#include "daemon/postgres/front_end.h"
 #include "daemon/process_limits.h"
 #include "daemon/server.h"
 #include "daemon/stderr_log.h"
@@ -40,8 +41,9 @@ ExitCode run_server(const Settings& settings, UvReactor& reactor, Log& log,
                     DatabaseDirectory& databases) {
   native::NativeFrontEnd native(native_limits(settings.server, settings.databases.front()),
                                 databases, reactor, log);
+  postgres::PostgresFrontEnd postgres(postgres_limits(settings.server), databases, reactor, log);
   Server server(server_options_within(settings.server, raise_descriptor_limit()), reactor, log,
-                databases, native);
+                databases, {.native = native, .postgres = postgres});
   native.set_status_source([&server] { return server.status(); });
   if (auto listening = server.listen(); !listening) {
     log.write(LogLevel::error, listening.error().message);

@@ -25,15 +25,18 @@ constexpr int exit_forced = 1;
 }  // namespace
 
 Server::Server(ServerOptions options, UvReactor& reactor, Log& log, DatabaseDirectory& databases,
-               FrontEnd& front_end)
+               FrontEnds front_ends)
     : options_(std::move(options)),
       reactor_(reactor),
       log_(log),
       databases_(databases),
-      front_end_(front_end),
+      front_ends_(front_ends),
       started_(reactor.now()) {
   greeter_.first_byte_max = options_.first_byte_max;
-  greeter_.native = [this](Transport& transport) { return front_end_.accept(transport); };
+  greeter_.native = [this](Transport& transport) { return front_ends_.native.accept(transport); };
+  greeter_.postgres = [this](Transport& transport) {
+    return front_ends_.postgres.accept(transport);
+  };
   clients_ = std::make_unique<ClientList>(reactor_, log_, options_.clients, greeter_);
   clients_->on_empty([this] {
     if (state_ == State::draining) close_clients("every client is gone");
@@ -123,7 +126,8 @@ void Server::begin_drain(std::string_view reason) {
   drain_deadline_ = reactor_.make_timer([this] { close_clients("the drain's deadline"); });
   // The front end ends its clients by itself at the deadline; ours is the net below it.
   drain_deadline_->arm(deadline + std::chrono::seconds(1));
-  front_end_.drain(deadline);
+  front_ends_.native.drain(deadline);
+  front_ends_.postgres.drain(deadline);
   clients_->close_strangers("the daemon is stopping");
 }
 
@@ -177,7 +181,8 @@ StatusTree Server::status() const {
            {"received_bytes_total", StatusTree::number(clients_->bytes_received())},
            {"sent_bytes_total", StatusTree::number(clients_->bytes_sent())},
        }},
-      {"native", describe(front_end_.status())},
+      {"native", describe(front_ends_.native.status())},
+      {"postgres", describe(front_ends_.postgres.status())},
       {"databases", std::move(databases)},
   };
 }

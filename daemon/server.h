@@ -30,9 +30,13 @@ struct ServerOptions {
 
 class Server {
  public:
-  // `databases` and `front_end` are the configured ones; the front end already knows the databases.
+  // `databases` and the front ends are the configured ones; these know the databases already.
+  struct FrontEnds {
+    FrontEnd& native;
+    FrontEnd& postgres;
+  };
   Server(ServerOptions options, UvReactor& reactor, Log& log, DatabaseDirectory& databases,
-         FrontEnd& front_end);
+         FrontEnds front_ends);
   ~Server();
 
   // Opens every listener and says so on standard error ("listening on 127.0.0.1:6432"); all or
@@ -68,7 +72,7 @@ class Server {
   UvReactor& reactor_;
   Log& log_;
   DatabaseDirectory& databases_;
-  FrontEnd& front_end_;
+  FrontEnds front_ends_;
   ServiceManager service_manager_;
   GreeterOptions greeter_;
   std::unique_ptr<ClientList> clients_;

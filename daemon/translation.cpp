@@ -54,6 +54,13 @@ native::NativeLimits native_limits(const ServerSettings& settings, const Databas
   return limits;
 }
 
+postgres::PostgresLimits postgres_limits(const ServerSettings& settings) {
+  postgres::PostgresLimits limits;
+  limits.handshake = settings.handshake_timeout;
+  limits.idle = settings.idle_timeout;
+  return limits;
+}
+
 SqliteOptions sqlite_options(const DatabaseSettings& settings) {
   SqliteOptions options;
   options.name = settings.name;

@@ -7,6 +7,7 @@
 #include "backends/sqlite/sqlite_database.h"
 #include "config/settings.h"
 #include "daemon/native/limits.h"
+#include "daemon/postgres/front_end.h"
 #include "daemon/server.h"
 
 namespace based {
@@ -16,6 +17,8 @@ LogLevel log_level(LogLevelSetting level);
 
 // `first` is the database that a client gets who names none: its timeouts are announced.
 native::NativeLimits native_limits(const ServerSettings& settings, const DatabaseSettings& first);
+
+postgres::PostgresLimits postgres_limits(const ServerSettings& settings);
 
 // REQUIRES a database of that kind.
 SqliteOptions sqlite_options(const DatabaseSettings& settings);

@@ -208,25 +208,6 @@ TEST_CASE_FIXTURE(StreamFixture, "other protocols are refused in their own words
   CHECK(conversation("\x16\x03\x01") == std::string_view("\x15\x03\x01\x00\x02\x02\x46", 7));
   CHECK(conversation("GET / HTTP/1.1\r\n").starts_with("HTTP/1.1 400 "));
   CHECK(conversation("?").empty());
-  const std::string startup("\0\0\0\x08\0\x03\0\0", 8);
-  const std::string refusal = conversation(startup);
-  CHECK(refusal.starts_with("E"));
-  CHECK(refusal.find("C0A000") != std::string::npos);
-}
-
-TEST_CASE_FIXTURE(StreamFixture,
-                  "a PostgreSQL client that asks for encryption is answered N first") {
-  const int fd = connect_client();
-  const std::string request("\0\0\0\x08\x04\xd2\x16\x2f", 8);
-  REQUIRE(write(fd, request.data(), 3) == 3);
-  run_until([&] { return clients->size() == 1 && clients->bytes_received() == 3; });
-  REQUIRE(write(fd, request.data() + 3, 5) == 5);
-  run_until([&] { return clients->bytes_sent() == 1; });
-  char answer = 0;
-  CHECK(read(fd, &answer, 1) == 1);
-  CHECK(answer == 'N');
-  CHECK(clients->size() == 1);
-  close(fd);
 }
 
 TEST_CASE("a socket's path belongs to the living daemon and passes on when it is gone") {

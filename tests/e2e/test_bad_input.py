@@ -92,14 +92,14 @@ class Strangers(Tester):
     def test_postgresql_gets_n_for_ssl_and_an_error_that_psql_shows(self):
         connection = self.raw(preface=struct.pack(">II", 8, 80877103), hello=False)
         self.assertEqual(connection.bytes(1), b"N")
-        startup = struct.pack(">I", 3 << 16) + b"user\0app\0\0"
+        startup = struct.pack(">I", 3 << 16) + b"user\0app\0database\0nothing_here\0\0"
         connection.send(struct.pack(">I", len(startup) + 4) + startup)
         answer = connection.rest()
         self.assertEqual((answer[:1], struct.unpack(">I", answer[1:5])[0]), (b"E", len(answer) - 1))
-        self.assertIn(b"C0A000\0", answer)
-        shown = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(daemon.port), "-U", "app", "-l"],
+        self.assertIn(b"C3D000\0", answer)
+        shown = subprocess.run(["psql", "-X", "-h", "127.0.0.1", "-p", str(daemon.port), "-U", "app", "nothing_here", "-c", ""],
                                capture_output=True, text=True, timeout=20)
-        self.assertIn("does not speak PostgreSQL's protocol", shown.stderr)
+        self.assertIn('database "nothing_here" does not exist', shown.stderr)
 
     def test_random_bytes_never_stop_the_daemon(self):
         source = random.Random(SEED)

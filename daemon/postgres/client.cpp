@@ -1,0 +1,327 @@
+#include "daemon/postgres/client.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "backends/postgres/wire_error.h"
+#include "daemon/postgres/front_end.h"
+#include "protocol/check.h"
+#include "protocol/postgres/backend.h"
+#include "protocol/postgres/requests.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::uint16_t newest_minor = 2;
+
+void append32(std::string& out, std::uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 0xFF);
+}
+
+void append_message(std::string& out, char type, std::string_view body) {
+  out += type;
+  append32(out, static_cast<std::uint32_t>(body.size() + 4));
+  out += body;
+}
+
+Error going_down() {
+  return Error::make(sqlstate::admin_shutdown,
+                     "terminating connection due to administrator command");
+}
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
+  }
+  return difference == 0;
+}
+
+}  // namespace
+
+PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport)
+    : front_end_(front_end),
+      transport_(transport),
+      process_id_(front_end.enter(*this)),
+      since_(front_end.reactor().now()),
+      cutter_(front_end.limits().messages) {}
+
+PostgresClient::~PostgresClient() { front_end_.leave(process_id_); }
+
+void PostgresClient::transition(State to) {
+  constexpr std::array<std::array<bool, 4>, 4> edges{{
+      // starting opening serving ended
+      {false, true, false, true},   // starting
+      {false, false, true, true},   // opening
+      {false, false, false, true},  // serving
+      {false, false, false, false},
+  }};
+  INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
+  state_ = to;
+  since_ = front_end_.reactor().now();
+}
+
+// --- bytes
+
+void PostgresClient::on_bytes(std::string_view bytes) {
+  if (state_ == State::starting && !read_startup(bytes)) return;
+  if (state_ == State::ended || bytes.empty()) return;
+  cutter_.feed(bytes);
+  deliver();
+}
+
+// Start-up packets at the front of the bytes are taken. False: more are needed, or it is over.
+bool PostgresClient::read_startup(std::string_view& bytes) {
+  while (state_ == State::starting) {
+    const std::size_t had = first_bytes_.size();
+    std::size_t wanted = startup_head_bytes;
+    if (had >= startup_head_bytes) wanted = decode_startup_head(first_bytes_)->length;
+    const std::size_t taken = std::min(bytes.size(), wanted - had);
+    first_bytes_ += bytes.substr(0, taken);
+    bytes.remove_prefix(taken);
+    if (first_bytes_.size() < startup_head_bytes) return false;
+    const Result<StartupHead> head = decode_startup_head(first_bytes_);
+    if (!head) return refuse(head.error()), false;
+    if (first_bytes_.size() < head->length) {
+      if (bytes.empty()) return false;
+      continue;
+    }
+    const std::string packet = std::exchange(first_bytes_, {});
+    if (!take_startup_packet(*head, std::string_view(packet).substr(startup_head_bytes),
+                             !bytes.empty())) {
+      return false;
+    }
+    if (bytes.empty()) return state_ != State::starting;
+  }
+  return true;
+}
+
+bool PostgresClient::take_startup_packet(const StartupHead& head, std::string_view body,
+                                         bool more_follows) {
+  const Result<StartupKind> kind = startup_kind(head);
+  if (!kind) return refuse(kind.error()), false;
+  switch (*kind) {
+    case StartupKind::ssl:
+      decline_encryption(ssl_declined_, more_follows || !body.empty());
+      break;
+    case StartupKind::gss_encryption:
+      decline_encryption(gss_declined_, more_follows || !body.empty());
+      break;
+    case StartupKind::cancel: {
+      CancelKey key;
+      if (decode_cancel(body, key)) front_end_.cancel(key.process_id, key.secret);
+      transition(State::ended);
+      transport_.close("a cancel request");
+      break;
+    }
+    case StartupKind::start:
+      start(head, body);
+      break;
+  }
+  return state_ != State::ended;
+}
+
+// Whoever sends on before the answer would send in the clear what it meant to be encrypted.
+void PostgresClient::decline_encryption(bool& declined, bool more_follows) {
+  if (std::exchange(declined, true) || more_follows) {
+    return refuse(Error::make(Sqlstate("08P01"), more_follows
+                                                     ? "received unencrypted data after SSL request"
+                                                     : "a request for encryption was sent twice"));
+  }
+  transport_.send("N");
+}
+
+void PostgresClient::start(const StartupHead& head, std::string_view body) {
+  Result<Startup> startup = decode_startup(body);
+  if (!startup) return refuse(startup.error());
+  user_ = startup->user;
+  database_ = startup->database.empty() ? startup->user : startup->database;
+  minor_ = std::min(head.minor(), newest_minor);
+  if (front_end_.draining()) return refuse(going_down());
+  if (!startup->replication.empty() && startup->replication != "false" &&
+      startup->replication != "off" && startup->replication != "0" &&
+      startup->replication != "no") {
+    return refuse(
+        Error::make(sqlstate::feature_not_supported, "replication connections are not supported")
+            .with_hint("Connect to the PostgreSQL server directly."));
+  }
+  negotiate(head, *startup);
+  open_session(*std::move(startup));
+}
+
+// Tells what of the client's wishes is not known here: exactly once, and only then.
+void PostgresClient::negotiate(const StartupHead& head, const Startup& startup) {
+  if (head.minor() <= newest_minor && startup.protocol_options.empty()) return;
+  std::string body;
+  append32(body, 3u << 16 | minor_);
+  append32(body, static_cast<std::uint32_t>(startup.protocol_options.size()));
+  for (const std::string& option : startup.protocol_options) body.append(option).push_back('\0');
+  std::string message;
+  append_message(message, 'v', body);
+  transport_.send(message);
+}
+
+void PostgresClient::open_session(Startup startup) {
+  const DatabaseDirectory::Entry* entry = front_end_.databases().find(database_);
+  if (entry == nullptr) {
+    return refuse(Error::make(sqlstate::invalid_catalog_name,
+                              "database \"" + database_ + "\" does not exist"));
+  }
+  // Secrets of 3.2 may be longer, so that they cannot be guessed.
+  secret_ = front_end_.random_bytes(minor_ >= 2 ? 32 : 4);
+  session_ = entry->database->open_wire_session(
+      {.session_id = static_cast<std::uint64_t>(process_id_),
+       .client = transport_.peer(),
+       .user = std::move(startup.user),
+       .database = database_,
+       .settings = std::move(startup.settings),
+       .process_id = process_id_,
+       .statement_timeout = entry->timeouts.statement,
+       .idle_in_transaction = entry->timeouts.idle_in_transaction},
+      *this);
+  if (session_ == nullptr) {
+    return refuse(Error::make(sqlstate::feature_not_supported,
+                              "a SQLite database does not speak PostgreSQL's protocol yet")
+                      .with_hint("Use Based's native protocol for this database."));
+  }
+  transition(State::opening);
+  session_->start();
+}
+
+void PostgresClient::on_started(std::span<const std::pair<std::string, std::string>> parameters) {
+  if (state_ != State::opening) return;
+  transition(State::serving);
+  std::string out;
+  append_message(out, reply::authentication, std::string_view("\0\0\0\0", 4));
+  for (const auto& [name, value] : parameters) {
+    append_message(out, reply::parameter_status, name + '\0' + value + '\0');
+  }
+  std::string key;
+  append32(key, static_cast<std::uint32_t>(process_id_));
+  append_message(out, reply::backend_key_data, key + secret_);
+  append_message(out, reply::ready, "I");
+  transport_.send(out);
+  if (front_end_.draining()) return drain();
+  front_end_.go_on_soon(*this);  // it may have sent on already
+}
+
+// --- messages
+
+void PostgresClient::deliver() {
+  if (delivering_) return;
+  delivering_ = true;
+  Piece piece;
+  MessageCutter::Cut cut = MessageCutter::Cut::need_more;
+  while (state_ == State::serving && taking_) {
+    cut = cutter_.next(piece);
+    if (cut != MessageCutter::Cut::piece) break;
+    if (piece.type == request::terminate) {
+      transition(State::ended);
+      session_.reset();
+      transport_.close("it said goodbye");
+      break;
+    }
+    session_->on_message({.type = piece.type,
+                          .body = piece.bytes,
+                          .body_bytes = piece.body_bytes,
+                          .first = piece.first,
+                          .last = piece.last});
+  }
+  cutter_.keep();
+  delivering_ = false;
+  if (state_ != State::serving) return;
+  since_ = front_end_.reactor().now();
+  if (cut == MessageCutter::Cut::bad_length) {
+    return end(Error::make(Sqlstate("08P01"), "invalid message length"));
+  }
+  if (cut == MessageCutter::Cut::too_large) {
+    return end(Error::make(sqlstate::program_limit_exceeded, "a message is too long"));
+  }
+  session_->on_batch_end();
+}
+
+void PostgresClient::set_taking(bool on) {
+  taking_ = on;
+  transport_.set_reading(on);
+  if (on) front_end_.go_on_soon(*this);
+}
+
+void PostgresClient::go_on() {
+  if (state_ != State::serving || !taking_) return;
+  cutter_.feed({});
+  deliver();
+}
+
+void PostgresClient::on_drained() {
+  if (state_ == State::serving) session_->on_drained();
+}
+
+void PostgresClient::cancel(std::string_view secret) {
+  if (state_ != State::serving || !equal_in_constant_time(secret, secret_)) return;
+  session_->cancel("canceling statement due to user request");
+}
+
+// --- ends
+
+void PostgresClient::refuse(const Error& error) {
+  ++front_end_.counters().refused;
+  front_end_.log().write(
+      LogLevel::info, fmt::format("client {}: refused: {} ({})", transport_.peer(), error.message,
+                                  error.sqlstate.text()));
+  end(error);
+}
+
+void PostgresClient::end(const Error& error) {
+  if (state_ == State::ended) return;
+  transition(State::ended);
+  std::string bytes;
+  append_error(bytes, "FATAL", error);
+  transport_.send(bytes);
+  transport_.close(error.message);
+}
+
+void PostgresClient::on_closed(std::string_view) {
+  if (state_ != State::ended) transition(State::ended);
+  session_.reset();
+}
+
+void PostgresClient::look_at_clock() {
+  const TimePoint now = front_end_.reactor().now();
+  const PostgresLimits& limits = front_end_.limits();
+  if (state_ == State::starting && now - since_ >= limits.handshake) {
+    transition(State::ended);
+    transport_.close("no start-up packet in time");
+  } else if (state_ == State::serving && limits.idle > Duration::zero() &&
+             now - since_ >= limits.idle && session_->at_rest()) {
+    end(Error::make(Sqlstate("57P05"), "terminating connection due to idle-session timeout"));
+  }
+}
+
+void PostgresClient::drain() {
+  told_to_go_ = true;
+  if (state_ == State::serving && !session_->at_rest()) return session_->tell_when_at_rest();
+  if (state_ != State::opening) shut_down();
+}
+
+void PostgresClient::on_at_rest() {
+  if (told_to_go_) shut_down();
+}
+
+void PostgresClient::shut_down() { end(going_down()); }
+
+void PostgresClient::add_status(std::vector<SessionStatus>& sessions) const {
+  constexpr std::array<std::string_view, 4> names{"starting", "opening", "serving", "ended"};
+  SessionStatus status;
+  status.id = static_cast<std::uint64_t>(process_id_);
+  status.client = transport_.peer();
+  status.label = user_;
+  status.database = database_;
+  status.state = state_ == State::serving && session_->at_rest()
+                     ? "idle"
+                     : std::string(names[static_cast<std::size_t>(state_)]);
+  sessions.push_back(std::move(status));
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,86 @@
+// PostgresClient: one client that speaks PostgreSQL's protocol, from its first byte to its end.
+//
+//   starting -> opening -> serving -> ended      any -> ended
+//
+// starting: encryption is declined, the start-up packet is read. opening: its session is being
+// started. serving: its messages go to the session. ended: it was told, and its bytes are ignored.
+// Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backends/wire.h"
+#include "daemon/status.h"
+#include "daemon/transport.h"
+#include "protocol/postgres/cutter.h"
+#include "protocol/postgres/startup.h"
+
+namespace based::postgres {
+
+class PostgresFrontEnd;
+
+class PostgresClient final : public TransportHandler, public WireClient {
+ public:
+  PostgresClient(PostgresFrontEnd& front_end, Transport& transport);
+  ~PostgresClient() override;
+
+  // For the front end.
+  std::int32_t process_id() const { return process_id_; }
+  void cancel(std::string_view secret);
+  void go_on();
+  void look_at_clock();
+  void drain();
+  void shut_down();
+  void add_status(std::vector<SessionStatus>& sessions) const;
+
+  // TransportHandler
+  void on_bytes(std::string_view bytes) override;
+  void on_drained() override;
+  void on_closed(std::string_view reason) override;
+
+ private:
+  enum class State : std::uint8_t { starting, opening, serving, ended };
+
+  // WireClient
+  void on_started(std::span<const std::pair<std::string, std::string>> parameters) override;
+  void send(std::string_view bytes) override { transport_.send(bytes); }
+  std::size_t unsent() const override { return transport_.unsent(); }
+  void notify_when_drained(std::size_t low) override { transport_.notify_when_drained(low); }
+  void set_taking(bool on) override;
+  void end(const Error& error) override;
+  void on_at_rest() override;
+
+  void transition(State to);
+  bool read_startup(std::string_view& bytes);
+  bool take_startup_packet(const StartupHead& head, std::string_view body, bool more_follows);
+  void decline_encryption(bool& declined, bool more_follows);
+  void start(const StartupHead& head, std::string_view body);
+  void negotiate(const StartupHead& head, const Startup& startup);
+  void open_session(Startup startup);
+  void deliver();
+  void refuse(const Error& error);
+
+  PostgresFrontEnd& front_end_;
+  Transport& transport_;
+  State state_ = State::starting;
+  std::int32_t process_id_;
+  std::uint16_t minor_ = 0;
+  bool taking_ = true;
+  bool delivering_ = false;
+  bool ssl_declined_ = false;
+  bool gss_declined_ = false;
+  bool told_to_go_ = false;
+  TimePoint since_;  // of the state, or of the last message
+  std::string secret_;
+  std::string user_;
+  std::string database_;
+  std::string first_bytes_;  // of a start-up packet that is not whole
+  MessageCutter cutter_;
+  std::unique_ptr<WireSession> session_;
+};
+
+}  // namespace based::postgres
