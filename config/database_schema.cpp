@@ -133,6 +133,39 @@ constexpr std::array rows{
          .applies = postgresql,
          .help = "One attempt to connect takes this long at most. Name look-up, TLS and a slow "
                  "server all count; libpq counts in whole seconds."}),
+    bind<&D::pool_mode>(
+        {.key = "pool_mode",
+         .choices = "transaction, session",
+         .applies = postgresql,
+         .help = "When a client of PostgreSQL's protocol gives its connection back. transaction: "
+                 "after each transaction; its settings and prepared statements follow it. session: "
+                 "at its end."}),
+    bind<&D::max_pinned>(
+        {.key = "max_pinned",
+         .min = 0,
+         .max = 10'000,
+         .applies = postgresql,
+         .help = "Clients that may keep their connection between transactions because of state "
+                 "that cannot be moved: temporary tables, session locks, LISTEN. One more fails "
+                 "with 53300. 0: no limit but max_size."}),
+    bind<&D::verify_release>(
+        {.key = "verify_release",
+         .applies = postgresql,
+         .help = "Before a connection goes to the next client the server is asked for settings "
+                 "that a function has made, which no statement's text shows; they are reset. Costs "
+                 "0.4ms each time."}),
+    bind<&D::nested_transactions>(
+        {.key = "nested_transactions",
+         .applies = postgresql,
+         .help = "Through PostgreSQL's protocol, BEGIN inside of a transaction begins another one "
+                 "inside of it. Otherwise it is PostgreSQL's warning."}),
+    bind<&D::prepared_statements>(
+        {.key = "prepared_statements",
+         .min = 1,
+         .max = 1'000'000,
+         .applies = postgresql,
+         .help = "Named prepared statements that one client of PostgreSQL's protocol may have; "
+                 "one more fails with 53400."}),
 
     bind<&D::read_only>({.key = "read_only",
                          .applies = sqlite,

@@ -30,6 +30,9 @@ enum class JournalModeSetting : std::uint8_t {
 
 enum class SynchronousSetting : std::uint8_t { off, normal, full, extra };
 
+// When a client of PostgreSQL's protocol gives its connection back.
+enum class PoolModeSetting : std::uint8_t { transaction, session };
+
 // The mode of a unix socket's file, written in octal ("0700").
 struct FileMode {
   std::uint32_t bits = 0700;
@@ -90,6 +93,11 @@ struct DatabaseSettings {
   std::chrono::milliseconds reconnect_timeout = std::chrono::minutes(5);
   std::chrono::milliseconds check_interval = std::chrono::seconds(30);
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
+  PoolModeSetting pool_mode = PoolModeSetting::transaction;
+  std::uint32_t max_pinned = 0;
+  bool verify_release = false;
+  bool nested_transactions = false;
+  std::uint32_t prepared_statements = 10'000;
 
   // sqlite
   bool read_only = false;

@@ -109,6 +109,11 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.idle_in_transaction = settings.idle_in_transaction;
   options.transaction_timeout = settings.transaction_timeout;
   options.statements_cached_max = settings.statement_cache;
+  options.session_mode = settings.pool_mode == PoolModeSetting::session;
+  options.max_pinned = settings.max_pinned;
+  options.verify_release = settings.verify_release;
+  options.nested_transactions = settings.nested_transactions;
+  options.prepared_statements_max = settings.prepared_statements;
   options.force_rollback = settings.force_rollback;
   options.turn_timeout = settings.timeout;
   return options;

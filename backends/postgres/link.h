@@ -55,6 +55,8 @@ class LinkHolder {
   virtual void on_cancel_over() = 0;
   // The server reported a setting; link.reported() has it already.
   virtual void on_reported() {}
+  // A notification on a channel that this link listens to, as it came.
+  virtual void on_notification(std::string_view /*raw*/) {}
   // What was read is delivered: a moment to pass on what was gathered.
   virtual void on_delivered() {}
 };

@@ -123,6 +123,8 @@ void Link::take_unasked(const Piece& piece) {
     if (parameter.name == "client_encoding" && parameter.value != "UTF8") check_utf8_ = true;
     reported_ = with_reported(reported_, parameter.name, parameter.value);
     if (holder_ != nullptr) holder_->on_reported();
+  } else if (piece.type == reply::notification) {
+    if (holder_ != nullptr) holder_->on_notification(raw_of(piece));
   } else if (piece.type == reply::notice) {
     Requester* head = queue_.head();
     if (head != nullptr)

@@ -70,6 +70,27 @@ PoolSettings pool_settings(const PostgresOptions& options, const std::string& us
   return settings;
 }
 
+RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases,
+                           sql::StatementTable& texts, const Settings& base, Reactor& reactor,
+                           Log& log) {
+  return {.leases = leases,
+          .reactor = reactor,
+          .log = log,
+          .texts = texts,
+          .pool = options.name,
+          .lease_timeout = options.force_rollback ? options.turn_timeout : options.timeout,
+          .connect_timeout = options.connect_timeout,
+          .settings_timeout = options.cleanup_timeout,
+          .idle_in_transaction = options.idle_in_transaction,
+          .prepared_max = options.prepared_statements_max,
+          .max_pinned = options.max_pinned,
+          .verify_release = options.verify_release,
+          .transaction_timeout = options.transaction_timeout,
+          .session_mode = options.session_mode && !options.force_rollback,
+          .base_settings = base,
+          .stack = {.rooted = options.force_rollback, .nested = options.nested_transactions}};
+}
+
 std::string value_of(const ConnectionKeywords& keywords, std::string_view name) {
   for (const auto& [keyword, value] : keywords) {
     if (keyword == name) return value;
@@ -98,18 +119,7 @@ class PooledDatabase final : public Database {
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
-        relays_{.leases = pool_,
-                .reactor = reactor,
-                .log = log,
-                .texts = statements_,
-                .pool = options_.name,
-                .lease_timeout = options_.timeout,
-                .connect_timeout = options_.connect_timeout,
-                .settings_timeout = options_.cleanup_timeout,
-                .idle_in_transaction = options_.idle_in_transaction,
-                .transaction_timeout = options_.transaction_timeout,
-                .base_settings = init.settings,
-                .stack = {.nested = options_.nested_transactions}},
+        relays_(relay_context(options_, pool_, statements_, init.settings, reactor, log)),
         pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
     pool_.start();
   }
@@ -189,18 +199,7 @@ class SandboxDatabase final : public Database {
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
-        relays_{.leases = root_,
-                .reactor = reactor,
-                .log = log,
-                .texts = statements_,
-                .pool = options_.name,
-                .lease_timeout = options_.turn_timeout,
-                .connect_timeout = options_.connect_timeout,
-                .settings_timeout = options_.cleanup_timeout,
-                .idle_in_transaction = options_.idle_in_transaction,
-                .transaction_timeout = options_.transaction_timeout,
-                .base_settings = init.settings,
-                .stack = {.rooted = true, .nested = options_.nested_transactions}},
+        relays_(relay_context(options_, root_, statements_, init.settings, reactor, log)),
         root_({.name = options_.name,
                .max_waiting = options_.max_waiting,
                .link = link_limits(options_),

@@ -44,8 +44,12 @@ struct PostgresOptions {
   std::size_t statements_cached_max = 256;                 // per link; 0: never prepare by name
   std::size_t message_bytes_max = std::size_t{256} << 20;  // one row or one error of the server
 
-  // Through PostgreSQL's protocol: BEGIN inside of a transaction begins another one.
-  bool nested_transactions = false;
+  // Through PostgreSQL's protocol only.
+  bool session_mode = false;         // a client keeps its link to its end
+  std::size_t max_pinned = 0;        // clients that keep theirs because they must. 0: no limit
+  bool verify_release = false;       // ask for settings that no text shows, before each release
+  bool nested_transactions = false;  // BEGIN inside of a transaction begins another one
+  std::size_t prepared_statements_max = 10'000;  // named ones of one client
 
   bool force_rollback = false;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03

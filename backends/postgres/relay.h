@@ -153,6 +153,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void on_link_lost(const Error& reason) override;
   void on_cancel_over() override;
   void on_reported() override;
+  void on_notification(std::string_view raw) override;
   void on_delivered() override { pump(); }
   // Requester
   Flow on_reply(const Reply& reply) override;

@@ -87,6 +87,11 @@ void Relay::on_synthesised(const Reply& reply) {
   to_client({bytes, sizeof bytes});
 }
 
+// Only of a pinned session's own link: others do not listen.
+void Relay::on_notification(std::string_view raw) {
+  if (pinned_ || context_.session_mode) client_.send(raw);
+}
+
 // --- errors
 
 void Relay::on_error(const Reply& reply) {

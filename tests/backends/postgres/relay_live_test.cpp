@@ -244,6 +244,30 @@ TEST_CASE_FIXTURE(RelayFixture, "a row of many megabytes goes through in parts")
         "T D:300000 C:SELECT 1 Z:I");
 }
 
+TEST_CASE("a session that listens keeps its link, hears while it is idle, and may stop") {
+  PostgresOptions options;
+  options.max_size = 2;
+  options.max_pinned = 1;
+  LiveFixture live(std::move(options));
+  WireProbe one(*live.database);
+  live.run_until([&] { return one.started; });
+  one.query("listen here");
+  live.run_until([&] { return one.ready() == 1; });
+  CHECK(one.take() == "C:LISTEN Z:I");
+  WireProbe two(*live.database);
+  live.run_until([&] { return two.started; });
+  two.query("notify here, 'news'");
+  live.run_until([&] { return two.ready() == 1 && !one.received.empty(); });
+  CHECK(one.take() == "A");
+  two.take();
+  two.query("create temp table too_many (a int)");
+  live.run_until([&] { return two.ready() == 1; });
+  CHECK(two.take() == "E:53300 Z:I");
+  CHECK(live.pool().pinned == 1);
+  one.query("unlisten *");
+  live.run_until([&] { return one.ready() == 1 && live.pool().pinned == 0; });
+}
+
 TEST_CASE_FIXTURE(RelayFixture, "a plan whose result has changed its type is made again unseen") {
   const auto one = probe();
   const auto two = probe();
