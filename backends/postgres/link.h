@@ -147,10 +147,25 @@ class Link final {
   bool unsent() const { return out_sent_ < out_.size(); }
   StatementCache& statements() { return statements_; }
   // What sessions have prepared under names of their own, and without a name, as far as it may be
-  // there still. Whose it is, the holder knows by the pointer.
+  // there still. Whose it is, the holder knows by the pointer; null: not known. What is not named
+  // here is not there.
   struct OwnStatements {
+    struct Named {
+      std::shared_ptr<const void> text;
+      bool closed = false;  // if the server has come that far
+    };
     std::shared_ptr<const void> unnamed;
-    std::map<std::string, std::shared_ptr<const void>, std::less<>> named;
+    std::map<std::string, Named, std::less<>> named;
+
+    // What was sent may be skipped behind an error.
+    void doubt() {
+      unnamed.reset();
+      for (auto& [name, there] : named) there = {};
+    }
+    // What was sent was done.
+    void settle() {
+      std::erase_if(named, [](const auto& entry) { return entry.second.closed; });
+    }
   };
   OwnStatements& own_statements() { return own_statements_; }
   // The server has dropped every prepared statement.

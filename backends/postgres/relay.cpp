@@ -86,7 +86,9 @@ void Relay::hold(const WireMessage& message) {
 }
 
 void Relay::on_batch_end() {
-  if (state_ == State::flowing) link_->flush();
+  if (state_ != State::flowing) return;
+  link_->flush();
+  pump();  // of what waited for room on the link
 }
 
 void Relay::on_drained() {

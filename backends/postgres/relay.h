@@ -124,6 +124,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
     std::string on_server;  // parse: the name that it has there
     ScriptRef script;       // query
     std::size_t at = 0;     // query: statements that are done
+    bool unnamed = false;   // it replaces the unnamed statement, unless it is skipped:
+    PreparedRef before;     // then there is this one again
     std::string bytes;      // reply: what was never asked of the server
     std::unique_ptr<Control> control;
   };
@@ -197,6 +199,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void pump();
   bool must_wait(const WireMessage& message);
   bool needs_preparing() const;
+  bool awaits_name(const WireMessage& message) const;
   void hold(const WireMessage& message);
   void take(const WireMessage& message);
   void take_part(const WireMessage& message);
@@ -204,6 +207,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void take_parse(const WireMessage& message);
   bool is_unnamed(const ParseRequest& parse) const;
   void parse_again(const WireMessage& message);
+  std::uint32_t replace_unnamed(ItemKind by, PreparedRef text);
+  void restore_unnamed(std::size_t from, const PreparedRef& text);
   void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
   void take_bind(const WireMessage& message);
   void take_named(const WireMessage& message);
@@ -264,6 +269,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void note_all_dropped();
   void drop_items();
   void drop_items_before(std::uint32_t number);
+  void note_unnamed_lost(const Reply& reply);
   void forget_plans();
   void run_again();
   void check_pin();

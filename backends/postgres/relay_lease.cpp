@@ -105,7 +105,8 @@ void Relay::on_lease(Link& link) {
 }
 
 bool Relay::needs_preparing() const {
-  return lost_ || !link_->settings().has_profile(journal_.profile());
+  // Within a transaction the link is as this session has made it, whatever was rolled back.
+  return lost_ || (status_ == 'I' && !link_->settings().has_profile(journal_.profile()));
 }
 
 // REQUIRES that nothing is in flight.

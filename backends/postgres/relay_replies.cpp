@@ -102,11 +102,7 @@ void Relay::on_error(const Reply& reply) {
     return link_->close(
         Error::make(sqlstate::connection_failure, "the server sent an error that cannot be read"));
   }
-  const bool of_parse = reply.expectation != nullptr && reply.expectation->what == Expect::parse;
-  if (of_parse && reply.expectation->index == 0) {
-    unnamed_.reset();
-    link_->own_statements().unnamed.reset();
-  }
+  note_unnamed_lost(reply);
   // It has skipped a Query, and waits for a Sync: the client's, where it had begun in the extended
   // protocol; ours, where only what was put in front of the Query has failed.
   if (link_->queue().is_open() && !extended_) {
@@ -166,6 +162,17 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   to_client(bytes);
 }
 
+// A Parse without a name, or a Query, drops the unnamed statement and fails thereafter.
+void Relay::note_unnamed_lost(const Reply& reply) {
+  if (reply.expectation == nullptr) return;
+  const Expectation& failed = *reply.expectation;
+  if (failed.index != 0) {
+    item(failed.index).before.reset();
+  } else if (failed.what == Expect::parse && failed.fate == Fate::forward) {
+    restore_unnamed(0, nullptr);
+  }
+}
+
 // A plan of this session's cannot be used any more; which one, the error does not say.
 void Relay::forget_plans() {
   for (const auto& [name, text] : prepared_) {
@@ -182,9 +189,11 @@ void Relay::note_done(const Reply& reply, Item& made) {
     if (!made.on_server.empty()) link_->statements().parsed(made.on_server);
     return;
   }
-  if (reply.type != reply::command_complete) return;
-  const std::string_view tag = reply.body.substr(0, reply.body.find('\0'));
+  made.before.reset();
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
+  if (script == nullptr) made.done = true;
+  if (script == nullptr || reply.type != reply::command_complete) return;
+  const std::string_view tag = reply.body.substr(0, reply.body.find('\0'));
   if (made.at >= script->statements.size()) return;
   const StatementRef statement = script->statements[made.at++];
   made.done = made.at == script->statements.size();
@@ -227,7 +236,7 @@ void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
     const auto text = std::make_shared<const PreparedText>(
         PreparedText{.text = statement->text, .types = {}, .script = nullptr, .from_sql = true});
     prepared_[statement->name] = text;
-    there[statement->name] = text;
+    there[statement->name] = {.text = text};
   } else if (tag == "DEALLOCATE") {
     prepared_.erase(statement->name);
     there.erase(statement->name);
@@ -255,6 +264,7 @@ void Relay::drop_items_before(std::uint32_t number) {
   const std::size_t count = std::min<std::size_t>(number - first_item_, items_.size());
   for (std::size_t i = count; i-- > 0;) {
     Item& made = items_[i];
+    if (!made.done && made.unnamed) restore_unnamed(count, made.before);
     if (made.done || made.name.empty()) continue;
     if (made.kind == ItemKind::parse) {
       const auto found = prepared_.find(made.name);
@@ -272,7 +282,12 @@ void Relay::drop_items_before(std::uint32_t number) {
 void Relay::on_ready(char status) {
   const bool failed = failed_;
   drop_items();
-  if (failed) link_->settings().rolled_back();
+  if (failed) {
+    link_->settings().rolled_back();
+    link_->own_statements().doubt();
+  } else if (sent_.empty()) {
+    link_->own_statements().settle();
+  }
   if (failed || sent_.empty()) link_->statements().forget_unconfirmed();
   failed_ = false;
   copy_awaited_ = copying_in_ = false;
@@ -284,8 +299,9 @@ void Relay::on_ready(char status) {
   if (status == 'I') link_->settings().committed(false);
   journal_.ready(status, failed);
   answered_ = false;
-  if (!sent_.empty()) return send_ready(status);
-  end_unit(status);
+  if (sent_.empty()) return end_unit(status);
+  send_ready(status);
+  pump();
 }
 
 // Nothing is in flight any more.

@@ -45,7 +45,12 @@ void Relay::pump() {
   WireMessage message;
   while (state_ == State::flowing && !held_.empty()) {
     held_.peek(message);
-    if (must_wait(message)) break;
+    if (must_wait(message)) {
+      if (state_ != State::flowing || !link_->is_congested()) break;
+      link_->flush();  // which may make room at once: then nobody says so later
+      if (state_ != State::flowing || link_->is_congested()) break;
+      continue;
+    }
     held_.pop();
     take(message);
   }
@@ -61,6 +66,7 @@ bool Relay::must_wait(const WireMessage& message) {
   if (run_again_ || link_->is_congested()) return true;
   // The Sync behind a COPY is read by the server either way; nothing else may be.
   if (copy_awaited_) return stacked() || !(message.type == request::sync && extended_);
+  if (awaits_name(message)) return true;
   if (extended_ || !is_unit_message(message.type)) return false;
   if (!sent_.empty()) return stacked() || sent_.size() >= units_ahead_max;
   if (!needs_preparing()) return false;
@@ -131,7 +137,10 @@ void Relay::forward(const WireMessage& message) {
 
 void Relay::begin_request() {
   if (link_->queue().is_open()) return;
-  if (sent_.empty()) {
+  if (!sent_.empty()) {
+    // What the requests before this one have prepared is not sure until they are answered.
+    link_->own_statements().doubt();
+  } else {
     if (timer_) timer_->disarm();
     Duration most = options_.statement_timeout;
     if (transaction_due_ != TimePoint()) {
@@ -215,9 +224,14 @@ void Relay::take_query(const WireMessage& message) {
       number = add_item({.kind = ItemKind::query, .script = std::move(script)});
     }
   }
+  if (unnamed_) {
+    if (number == 0) number = add_item({.kind = ItemKind::query});
+    item(number).unnamed = true;
+    item(number).before = std::move(unnamed_);
+    unnamed_.reset();
+  }
   expect(Expect::query, Fate::forward, number);
   forward(message);
-  unnamed_.reset();
   link_->own_statements().unnamed.reset();
   extended_ = false;
   close_request(false);

@@ -1,4 +1,5 @@
 // The Relay's prepared statements: the client's names, and where the link has them.
+#include <algorithm>
 #include <utility>
 
 #include "backends/postgres/relay.h"
@@ -31,10 +32,12 @@ void Relay::take_parse(const WireMessage& message) {
   if (stacked()) note_control_text(*text);
   if (text->script) own_names(*text->script);
   if (!parse.statement.empty()) return take_named_parse(parse, text);
-  unnamed_ = text;
-  if (text->control) return reply_here(std::string("1\0\0\0\4", 5));
-  link_->own_statements().unnamed = std::move(text);
-  expect(Expect::parse);
+  if (text->control) {
+    unnamed_ = std::move(text);
+    return reply_here(std::string("1\0\0\0\4", 5));
+  }
+  link_->own_statements().unnamed = text;
+  expect(Expect::parse, Fate::forward, replace_unnamed(ItemKind::parse, std::move(text)));
   forward(message);
 }
 
@@ -48,6 +51,52 @@ void Relay::parse_again(const WireMessage& message) {
   link_->own_statements().unnamed = unnamed_;
   expect(Expect::parse);
   forward(message);
+}
+
+std::uint32_t Relay::replace_unnamed(ItemKind by, PreparedRef text) {
+  Item made{.kind = by, .prepared = text, .unnamed = true, .before = std::move(unnamed_)};
+  unnamed_ = std::move(text);
+  return add_item(std::move(made));
+}
+
+// The unnamed statement as it is before what has not been done from items_[from] on.
+void Relay::restore_unnamed(std::size_t from, const PreparedRef& text) {
+  for (std::size_t i = from; i < items_.size(); ++i) {
+    if (!items_[i].unnamed || items_[i].done) continue;
+    items_[i].before = text;
+    return;
+  }
+  unnamed_ = text;
+}
+
+// What the name stands for depends on requests that are not answered: they parse or close it, or
+// have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
+bool Relay::awaits_name(const WireMessage& message) const {
+  const bool closes = message.type == request::close;
+  if ((!closes && message.type != request::parse) || !message.first) return false;
+  const bool open = link_->queue().is_open();
+  if (sent_.size() <= (open ? 1U : 0U)) return false;
+  std::string_view name = message.body;
+  if (closes && !name.starts_with('S')) return false;
+  name.remove_prefix(closes ? 1 : 0);
+  name = name.substr(0, name.find('\0'));
+  if (name.empty()) return false;
+  const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();
+  for (std::size_t i = 0; i < earlier; ++i) {
+    const Item& item = items_[i];
+    if (item.done) continue;
+    if (item.kind == ItemKind::parse || item.kind == ItemKind::close) {
+      if (item.name == name) return true;
+      continue;
+    }
+    const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+    if (script == nullptr) continue;
+    const auto names = [](const StatementRef& statement) {
+      return statement->kind == StatementKind::prepare || statement->kind == StatementKind::discard;
+    };
+    if (std::ranges::any_of(script->statements, names)) return true;
+  }
+  return false;
 }
 
 void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text) {
@@ -107,7 +156,7 @@ std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view s
 // Before a message that uses the unnamed statement: the link has this session's, or none.
 void Relay::inject_unnamed() {
   std::shared_ptr<const void>& there = link_->own_statements().unnamed;
-  if (there == unnamed_) return;
+  if (unnamed_ && there == unnamed_) return;
   FrontendWriter writer(link_->out());
   if (unnamed_) {
     writer.parse("", unnamed_->text, unnamed_->types);
@@ -126,10 +175,10 @@ void Relay::own_name(std::string_view name) {
   const auto found = there.find(name);
   const PreparedRef* prepared = find_prepared(name);
   if (found != there.end()) {
-    if (prepared != nullptr && found->second == *prepared) return;
+    if (prepared != nullptr && found->second.text == *prepared) return;
     FrontendWriter(link_->out()).close_statement(name);
     expect_swallowed(Expect::close);
-    there.erase(found);
+    found->second = {.text = nullptr, .closed = true};
   }
   if (prepared == nullptr || link_->status() == 'E') return;
   FrontendWriter writer(link_->out());
@@ -144,7 +193,7 @@ void Relay::own_name(std::string_view name) {
     writer.parse(name, (*prepared)->text, (*prepared)->types);
     expect_swallowed(Expect::parse);
   }
-  there[std::string(name)] = *prepared;
+  there[std::string(name)] = {.text = *prepared};
 }
 
 bool Relay::own_names(const Script& script) {
@@ -167,9 +216,8 @@ void Relay::erase_portal(std::string_view name) {
 
 void Relay::take_close_statement(const WireMessage& message, std::string_view name) {
   if (name.empty()) {
-    unnamed_.reset();
     link_->own_statements().unnamed.reset();
-    expect(Expect::close);
+    expect(Expect::close, Fate::forward, replace_unnamed(ItemKind::close, nullptr));
     return forward(message);
   }
   const auto found = prepared_.find(name);
@@ -181,7 +229,7 @@ void Relay::take_close_statement(const WireMessage& message, std::string_view na
   // Where the link has it under this very name, it goes.
   const auto there = link_->own_statements().named.find(name);
   if (there != link_->own_statements().named.end()) {
-    link_->own_statements().named.erase(there);
+    there->second = {.text = nullptr, .closed = true};
     expect(Expect::close, Fate::forward, add_item(std::move(made)));
     return forward(message);
   }

@@ -248,7 +248,7 @@ void UnitRun::on_tag(std::string_view command) {
     link_->forget_statements();
   } else if (command == "DEALLOCATE") {  // one of ours? The text does not say for sure
     link_->statements().forget_all(false);
-    link_->own_statements().named.clear();
+    link_->own_statements().doubt();
   } else if (command == "CREATE TYPE" || command == "CREATE DOMAIN" ||
              command == "CREATE EXTENSION") {
     types_.mark_stale();
