@@ -174,8 +174,11 @@ def show(kind, body):
 def shown(data):
     if len(data) > 60:
         return f"<{len(data)}>"
-    value = data.decode("latin-1")
-    return value.replace("\n", "\\n") if value.isprintable() or "\n" in value else data.hex()
+    try:
+        value = data.decode().replace("\n", "\\n")
+    except UnicodeDecodeError:
+        return data.hex()
+    return value if value.isprintable() else data.hex()
 
 
 class Refused(Exception):

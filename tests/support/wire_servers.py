@@ -1,4 +1,4 @@
-"""What the tests of PostgreSQL's protocol talk to: a PostgreSQL, and Based in front of it with fewer links than clients.
+"""What the tests of PostgreSQL's protocol talk to: a PostgreSQL, and Based before it with fewer links than clients.
 
 Cases decorated with @both are run twice: against PostgreSQL itself, which says what is right, and through Based.
 """
@@ -13,7 +13,6 @@ from servers import Daemon, PostgresCluster
 POOLS = {
     "one": "max_size = 1",  # every client that follows another is on its link
     "two": "max_size = 2",
-    "kept": 'max_size = 2\npool_mode = "session"',
 }
 
 
