@@ -21,6 +21,7 @@ enum class Option : std::uint8_t {
   log_level,
   check_config,
   print_config,
+  iterations,
   version,
   help,
 };
@@ -33,7 +34,7 @@ struct OptionRow {
   std::string_view help;
 };
 
-constexpr std::array<OptionRow, 9> options{{
+constexpr std::array<OptionRow, 10> options{{
     {Option::config, "--config", 'c', "FILE", "read settings and databases from a TOML file"},
     {Option::listen, "--listen", 0, "ADDR",
      "host:port, :port, [::1]:port or unix:/path; may be repeated"},
@@ -43,6 +44,7 @@ constexpr std::array<OptionRow, 9> options{{
     {Option::log_level, "--log-level", 0, "LEVEL", "debug, info, warning or error"},
     {Option::check_config, "--check-config", 0, "", "say what is wrong with the settings; 0 or 78"},
     {Option::print_config, "--print-config", 0, "", "show the settings in force, passwords masked"},
+    {Option::iterations, "--iterations", 0, "N", "of hash-password: how dear a guess is; 4096"},
     {Option::version, "--version", 'V', "", "show the version"},
     {Option::help, "--help", 'h', "", "show this"},
 }};
@@ -55,6 +57,10 @@ class Parser {
 
   ParsedCommandLine parse() {
     bool only_urls = false;
+    if (!arguments_.empty() && std::string_view(arguments_[0]) == "hash-password") {
+      set_action(CommandLine::Action::hash_password);
+      ++next_;
+    }
     while (next_ < arguments_.size()) {
       const std::string_view argument = arguments_[next_++];
       if (only_urls || argument.empty() || argument.front() != '-' || argument == "-") {
@@ -135,6 +141,8 @@ class Parser {
         return set_action(CommandLine::Action::check_config);
       case Option::print_config:
         return set_action(CommandLine::Action::print_config);
+      case Option::iterations:
+        return take_iterations(row, value);
       case Option::version:
         return set_action(CommandLine::Action::version);
       case Option::help:
@@ -153,6 +161,14 @@ class Parser {
       return problem(row.name, "'" + std::string(value) + "': " + address.error().message);
     if (parsed_.line.listen.size() == listen_max) return problem(row.name, "is given too often");
     parsed_.line.listen.push_back(std::move(*address));
+  }
+
+  void take_iterations(const OptionRow& row, std::string_view value) {
+    const auto read =
+        std::from_chars(value.data(), value.data() + value.size(), parsed_.line.iterations);
+    const bool whole = read.ec == std::errc{} && read.ptr == value.data() + value.size();
+    if (!whole || parsed_.line.iterations < 4096 || parsed_.line.iterations > 10'000'000)
+      problem(row.name, "'" + std::string(value) + "' is not a number from 4096 to 10000000");
   }
 
   void take_pool_size(const OptionRow& row, std::string_view value) {
@@ -193,6 +209,7 @@ std::string usage_text() {
   constexpr std::size_t help_column = 24;
   std::string text =
       "usage: based [URL...] [OPTION...]\n"
+      "       based hash-password [--iterations N]\n"
       "\n"
       "One daemon in front of PostgreSQL and SQLite that pools, nests transactions and, with\n"
       "--force-rollback, forgets.\n"
@@ -201,6 +218,7 @@ std::string usage_text() {
       "  postgresql://user@host/database. Without a URL or --config: a SQLite database of the\n"
       "  daemon's own, in $STATE_DIRECTORY, $XDG_STATE_HOME/based or the working folder.\n"
       "  $BASED_PASSWORD is the password of PostgreSQL URLs that have none.\n"
+      "  hash-password reads a password and prints its verifier for [users].\n"
       "\n";
   for (const OptionRow& row : options) {
     std::string left = "  ";

@@ -22,7 +22,14 @@ enum class ExitCode : std::uint8_t {
 };
 
 struct CommandLine {
-  enum class Action : std::uint8_t { serve, check_config, print_config, version, help };
+  enum class Action : std::uint8_t {
+    serve,
+    check_config,
+    print_config,
+    hash_password,
+    version,
+    help
+  };
 
   Action action = Action::serve;
   std::vector<std::string> urls;  // each known to be one that parse_database_url takes
@@ -31,6 +38,7 @@ struct CommandLine {
   bool force_rollback = false;
   std::optional<std::uint32_t> pool_size;  // max_size of every postgresql database
   std::optional<LogLevelSetting> log_level;
+  std::uint32_t iterations = 4096;  // hash_password: of the key derivation
 };
 
 struct ParsedCommandLine {

@@ -8,9 +8,12 @@
 #include "config/secrets.h"
 #include "config/setting_reader.h"
 #include "config/toml_file.h"
+#include "protocol/scram.h"
 
 namespace based {
 namespace {
+
+constexpr std::size_t user_name_max = 63;  // PostgreSQL's
 
 constexpr std::size_t config_bytes_max = std::size_t{1} << 20;
 constexpr std::size_t password_bytes_max = 4096;
@@ -38,12 +41,24 @@ class Loader {
       problem("", "more than " + std::to_string(databases_max) + " databases");
     for (ConfigProblem& found : check_rules(settings_, written_))
       problems_.push_back(std::move(found));
+    settle_auth();
     return {std::move(settings_), std::move(problems_)};
   }
 
  private:
   void problem(std::string place, std::string message) {
     problems_.push_back({std::move(place), std::move(message)});
+  }
+
+  // What "auto" means here.
+  void settle_auth() {
+    ServerSettings& server = settings_.server;
+    if (server.auth == AuthSetting::automatic)
+      server.auth = settings_.users.empty() ? AuthSetting::trust : AuthSetting::scram;
+    if (server.unix_auth == UnixAuthSetting::automatic) {
+      server.unix_auth =
+          server.auth == AuthSetting::trust ? UnixAuthSetting::trust : UnixAuthSetting::scram;
+    }
   }
 
   void add_embedded() {
@@ -101,15 +116,18 @@ class Loader {
     }
     const std::size_t slash = path.rfind('/');
     folder_ = slash == std::string::npos ? std::string{} : path.substr(0, slash + 1);
+    settings_.from_file = true;
     const TomlNode* server = file.root.find("server");
     if (server != nullptr) load_server(*server);
     for (const TomlNode& entry : file.root.children) {
       if (entry.key == "databases") {
         load_databases(entry);
+      } else if (entry.key == "users") {
+        load_users(entry);
       } else if (entry.key != "server") {
-        problem(entry.key_place, "unknown key '" + entry.key + "': a file has [server] and " +
-                                     "[databases.NAME]" +
-                                     did_you_mean(entry.key, {"server", "databases"}));
+        problem(entry.key_place, "unknown key '" + entry.key + "': a file has [server], [users] " +
+                                     "and [databases.NAME]" +
+                                     did_you_mean(entry.key, {"server", "users", "databases"}));
       }
     }
   }
@@ -155,6 +173,30 @@ class Loader {
     if (const TomlNode* listed = server.find("environment")) load_server_entry(*listed);
     for (const TomlNode& entry : server.children) {
       if (entry.key != "environment") load_server_entry(entry);
+    }
+  }
+
+  // NAME = "SCRAM-SHA-256$...", as PostgreSQL keeps it.
+  void load_users(const TomlNode& users) {
+    written_.note("", "users", users.key_place);
+    if (!is_table(users)) return;
+    for (const TomlNode& entry : users.children) {
+      if (entry.kind != TomlNode::Kind::text) {
+        problem(entry.place, "user '" + entry.key + "': a verifier is a text");
+        continue;
+      }
+      const auto text = expand_(entry.text);
+      if (!text) {
+        problem(entry.place, text.error().message);
+      } else if (!parse_scram_verifier(*text)) {
+        problem(entry.place, "user '" + entry.key +
+                                 "': this is no SCRAM-SHA-256 verifier; based hash-password makes "
+                                 "one of a password");
+      } else if (entry.key.empty() || entry.key.size() > user_name_max) {
+        problem(entry.key_place, "a user's name has 1 to 63 bytes");
+      } else {
+        settings_.users.push_back({entry.key, *text, entry.key_place});
+      }
     }
   }
 

@@ -84,6 +84,10 @@ std::string reference_page() {
   std::string page(head);
   page += ".SH [server]\n";
   for (const SettingRow& row : server_rows()) add_row(page, row, row.read_server({}));
+  page +=
+      ".SH [users]\n.TP\n.B NAME = \"SCRAM\\-SHA\\-256$...\"\n"
+      "A user's password, as a verifier in PostgreSQL's own format: what pg_authid has, or what\n"
+      ".B based hash\\-password\nprints. A verifier does not tell the password.\n";
   page += ".SH [databases.NAME]\n";
   for (const SettingRow& row : database_rows()) add_row(page, row, row.read_database({}));
   page += ".SH SEE ALSO\n.BR based (8)\n";

@@ -1,5 +1,7 @@
 #include "config/rules.h"
 
+#include <algorithm>
+
 namespace based {
 namespace {
 
@@ -10,6 +12,7 @@ class Rules {
 
   ConfigProblems check() {
     check_listen();
+    check_auth();
     check_names();
     for (const DatabaseSettings& database : settings_.databases) {
       check_rollback(database);
@@ -44,11 +47,32 @@ class Rules {
         if (twice && (address.port != 0 || !address.path.empty()))
           problem(place, "listen: " + format_address(address) + " is given twice");
       }
-      if (!server.trust_network && !is_local(address)) {
+      const bool asks = !settings_.users.empty() && server.auth != AuthSetting::trust;
+      if (!server.trust_network && !asks && !is_local(address)) {
         problem(place, "listen: other machines can reach " + format_address(address) +
-                           " and clients are not authenticated yet; if everybody who can reach "
-                           "it may use every database, say so: [server] trust_network = true");
+                           " and clients are not authenticated; give them passwords in [users], "
+                           "or, if everybody who can reach it may use every database, say so: "
+                           "[server] trust_network = true");
       }
+    }
+  }
+
+  void check_auth() {
+    const ServerSettings& server = settings_.server;
+    const bool by_password =
+        server.auth == AuthSetting::scram || server.unix_auth == UnixAuthSetting::scram;
+    if (by_password && settings_.users.empty()) {
+      problem(server_place(server.auth == AuthSetting::scram ? "auth" : "unix_auth"),
+              "auth: scram needs passwords: [users] NAME = \"...\" as based hash-password "
+              "prints them");
+    }
+    const bool said = server.auth != AuthSetting::automatic || server.trust_network;
+    const bool local = std::ranges::all_of(server.listen, is_local);
+    const bool users_said = written_.find("", "users") != nullptr;
+    if (settings_.from_file && !users_said && !said && local) {
+      problem(server_place("auth"),
+              "auth: clients are not authenticated; give them passwords in [users], or say "
+              "[server] auth = \"trust\"");
     }
   }
 

@@ -18,10 +18,21 @@ constexpr std::array rows{
         {.key = "unix_socket_mode",
          .help = "Mode of a unix socket's file, in octal. Who may open it may use every database, "
                  "so only the daemon's own user may by default."}),
+    bind<&S::auth>(
+        {.key = "auth",
+         .choices = "auto, trust, scram",
+         .help = "How clients show who they are. auto: with a password of [users] "
+                 "(SCRAM-SHA-256). trust: they are believed; only for loopback addresses and unix "
+                 "sockets, and the file has to say it where it has no [users]."}),
+    bind<&S::unix_auth>(
+        {.key = "unix_auth",
+         .choices = "auto, trust, peer, scram",
+         .help = "The same for unix sockets. peer: the user of the client's process, as the "
+                 "kernel tells it, is the name that it may give. auto: as auth."}),
     bind<&S::trust_network>(
         {.key = "trust_network",
-         .help = "Allows addresses that other machines can reach. Clients are not authenticated "
-                 "yet: whoever reaches the port may use every database."}),
+         .help = "Allows addresses that other machines can reach although there are no [users]: "
+                 "whoever reaches the port may use every database."}),
     bind<&S::environment>(
         {.key = "environment",
          .help = "Names of environment variables that ${NAME} stands for in this file's texts. "

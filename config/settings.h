@@ -33,6 +33,17 @@ enum class SynchronousSetting : std::uint8_t { off, normal, full, extra };
 // When a client of PostgreSQL's protocol gives its connection back.
 enum class PoolModeSetting : std::uint8_t { transaction, session };
 
+// How a client shows who it is: over TCP, and over a unix socket. automatic: by password where
+// there are users; without users nobody is asked, which the file must say.
+enum class AuthSetting : std::uint8_t { automatic, trust, scram };
+enum class UnixAuthSetting : std::uint8_t { automatic, trust, peer, scram };
+
+struct UserSettings {
+  std::string name;
+  std::string verifier;  // protocol/scram.h; checked
+  std::string place;
+};
+
 // The mode of a unix socket's file, written in octal ("0700").
 struct FileMode {
   std::uint32_t bits = 0700;
@@ -43,6 +54,8 @@ struct ServerSettings {
   // Clients
   std::vector<ListenAddress> listen{{"127.0.0.1", 6432, ""}};
   FileMode unix_socket_mode{0700};
+  AuthSetting auth = AuthSetting::automatic;
+  UnixAuthSetting unix_auth = UnixAuthSetting::automatic;
   bool trust_network = false;
   std::vector<std::string> environment;  // variables that ${NAME} may stand for
   std::uint32_t max_clients = 10'000;
@@ -116,6 +129,8 @@ struct DatabaseSettings {
 
 struct Settings {
   ServerSettings server;
+  std::vector<UserSettings> users;
+  bool from_file = false;                   // a file was given
   std::vector<DatabaseSettings> databases;  // never empty; the first is a client's default
 };
 

@@ -29,6 +29,11 @@ Start start(std::span<const char* const> arguments, const Environment& environme
   const CommandLine::Action action = parsed.line.action;
   if (action == CommandLine::Action::help) return say(usage_text());
   if (action == CommandLine::Action::version) return say("based " + std::string(version) + "\n");
+  if (action == CommandLine::Action::hash_password) {
+    Start start;
+    start.hash_iterations = parsed.line.iterations;
+    return start;
+  }
   LoadedSettings loaded = load_settings(parsed.line, environment);
   if (!loaded.problems.empty()) return refuse(loaded.problems, ExitCode::config);
   if (action == CommandLine::Action::print_config) return say(print_settings(loaded.settings));

@@ -14,7 +14,8 @@
 namespace based {
 
 struct Start {
-  std::optional<Settings> settings;  // to serve with; without them: exit with `code`
+  std::optional<std::uint32_t> hash_iterations;  // a password is to be hashed, and no more
+  std::optional<Settings> settings;              // to serve with; without them: exit with `code`
   ExitCode code = ExitCode::ok;
   std::string output;  // for standard output
   std::string errors;  // for standard error: one line for each problem

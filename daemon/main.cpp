@@ -7,6 +7,7 @@
 #include <string>
 
 #include "config/start.h"
+#include "daemon/hash_password.h"
 #include "daemon/native/front_end.h"
 #include "daemon/open_databases.h"
 #include "daemon/postgres/front_end.h"
@@ -41,7 +42,9 @@ ExitCode run_server(const Settings& settings, UvReactor& reactor, Log& log,
                     DatabaseDirectory& databases) {
   native::NativeFrontEnd native(native_limits(settings.server, settings.databases.front()),
                                 databases, reactor, log);
-  postgres::PostgresFrontEnd postgres(postgres_limits(settings.server), databases, reactor, log);
+  const Users known = users(settings);
+  postgres::PostgresFrontEnd postgres(postgres_limits(settings.server), databases, known, reactor,
+                                      log);
   Server server(server_options_within(settings.server, raise_descriptor_limit()), reactor, log,
                 databases, {.native = native, .postgres = postgres});
   native.set_status_source([&server] { return server.status(); });
@@ -75,6 +78,7 @@ int run(std::span<const char* const> arguments) {
   const Start begun = start(arguments, environment_variable, BASED_VERSION);
   std::fputs(begun.output.c_str(), stdout);
   std::fputs(begun.errors.c_str(), stderr);
+  if (begun.hash_iterations) return hash_password(*begun.hash_iterations);
   if (!begun.settings) {
     const bool written = std::fflush(stdout) == 0;
     return static_cast<int>(written ? begun.code : ExitCode::internal);

@@ -1,5 +1,7 @@
 #include "daemon/stream.h"
 
+#include <sys/socket.h>
+
 #include <array>
 #include <utility>
 
@@ -181,6 +183,16 @@ void Stream::close(std::string_view reason) {
   reason_ = reason;
   progressed();
   want_flush();
+}
+
+std::optional<std::uint32_t> Stream::peer_uid() const {
+  uv_os_fd_t fd = -1;
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  const auto* handle = reinterpret_cast<const uv_handle_t*>(&cell_->handle.stream);
+  if (handle->type != UV_NAMED_PIPE || uv_fileno(handle, &fd) != 0) return std::nullopt;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return std::nullopt;
+  return credentials.uid;
 }
 
 void Stream::abort(std::string_view reason) { finish(reason); }

@@ -59,6 +59,7 @@ class Stream final : public Transport {
   void set_reading(bool on) override;
   void close(std::string_view reason) override;
   const std::string& peer() const override { return peer_; }
+  std::optional<std::uint32_t> peer_uid() const override;
 
  private:
   enum class State : std::uint8_t {

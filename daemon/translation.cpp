@@ -54,6 +54,20 @@ native::NativeLimits native_limits(const ServerSettings& settings, const Databas
   return limits;
 }
 
+Users users(const Settings& settings) {
+  const auto over_tcp =
+      settings.server.auth == AuthSetting::scram ? AuthMethod::scram : AuthMethod::trust;
+  AuthMethod over_unix = over_tcp;
+  if (settings.server.unix_auth == UnixAuthSetting::trust) over_unix = AuthMethod::trust;
+  if (settings.server.unix_auth == UnixAuthSetting::peer) over_unix = AuthMethod::peer;
+  if (settings.server.unix_auth == UnixAuthSetting::scram) over_unix = AuthMethod::scram;
+  Users users(over_tcp, over_unix);
+  for (const UserSettings& user : settings.users) {
+    users.add(user.name, parse_scram_verifier(user.verifier).value());
+  }
+  return users;
+}
+
 postgres::PostgresLimits postgres_limits(const ServerSettings& settings) {
   postgres::PostgresLimits limits;
   limits.handshake = settings.handshake_timeout;

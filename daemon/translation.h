@@ -9,6 +9,7 @@
 #include "daemon/native/limits.h"
 #include "daemon/postgres/front_end.h"
 #include "daemon/server.h"
+#include "daemon/users.h"
 
 namespace based {
 
@@ -18,6 +19,7 @@ LogLevel log_level(LogLevelSetting level);
 // `first` is the database that a client gets who names none: its timeouts are announced.
 native::NativeLimits native_limits(const ServerSettings& settings, const DatabaseSettings& first);
 
+Users users(const Settings& settings);
 postgres::PostgresLimits postgres_limits(const ServerSettings& settings);
 
 // REQUIRES a database of that kind.

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +30,8 @@ class Transport {
   virtual void close(std::string_view reason) = 0;
   // "127.0.0.1:40312", "unix:/run/based/based.sock"
   virtual const std::string& peer() const = 0;
+  // The user id of the process at the other end of a unix socket, as the kernel tells it.
+  virtual std::optional<std::uint32_t> peer_uid() const { return std::nullopt; }
 };
 
 class TransportHandler {

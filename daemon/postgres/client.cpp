@@ -8,12 +8,18 @@
 #include "daemon/postgres/front_end.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend.h"
+#include "protocol/postgres/body_reader.h"
 #include "protocol/postgres/requests.h"
 
 namespace based::postgres {
 namespace {
 
 constexpr std::uint16_t newest_minor = 2;
+// Of a client that has not shown who it is.
+constexpr CutterLimits limits_of_strangers{.whole_bytes = 4096, .part_bytes = 4096};
+constexpr std::uint32_t authentication_sasl = 10;
+constexpr std::uint32_t authentication_sasl_continue = 11;
+constexpr std::uint32_t authentication_sasl_final = 12;
 
 void append32(std::string& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 0xFF);
@@ -23,6 +29,12 @@ void append_message(std::string& out, char type, std::string_view body) {
   out += type;
   append32(out, static_cast<std::uint32_t>(body.size() + 4));
   out += body;
+}
+
+void append_authentication(std::string& out, std::uint32_t code, std::string_view data) {
+  std::string body;
+  append32(body, code);
+  append_message(out, reply::authentication, body.append(data));
 }
 
 Error going_down() {
@@ -46,17 +58,18 @@ PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport
       transport_(transport),
       process_id_(front_end.enter(*this)),
       since_(front_end.reactor().now()),
-      cutter_(front_end.limits().messages) {}
+      cutter_(limits_of_strangers) {}
 
 PostgresClient::~PostgresClient() { front_end_.leave(process_id_); }
 
 void PostgresClient::transition(State to) {
-  constexpr std::array<std::array<bool, 4>, 4> edges{{
-      // starting opening serving ended
-      {false, true, false, true},   // starting
-      {false, false, true, true},   // opening
-      {false, false, false, true},  // serving
-      {false, false, false, false},
+  constexpr std::array<std::array<bool, 5>, 5> edges{{
+      // starting proving opening serving ended
+      {false, true, true, false, true},    // starting
+      {false, false, true, false, true},   // proving
+      {false, false, false, true, true},   // opening
+      {false, false, false, false, true},  // serving
+      {false, false, false, false, false},
   }};
   INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
   state_ = to;
@@ -148,7 +161,7 @@ void PostgresClient::start(const StartupHead& head, std::string_view body) {
             .with_hint("Connect to the PostgreSQL server directly."));
   }
   negotiate(head, *startup);
-  open_session(*std::move(startup));
+  authenticate(*std::move(startup));
 }
 
 // Tells what of the client's wishes is not known here: exactly once, and only then.
@@ -161,6 +174,63 @@ void PostgresClient::negotiate(const StartupHead& head, const Startup& startup) 
   std::string message;
   append_message(message, 'v', body);
   transport_.send(message);
+}
+
+// --- who it is
+
+void PostgresClient::authenticate(Startup startup) {
+  const Users& users = front_end_.users();
+  const AuthMethod method = users.method(transport_.peer());
+  if (method != AuthMethod::scram) {
+    const Result<void> checked = users.check(method, startup.user, transport_.peer_uid());
+    if (!checked) return refuse(checked.error());
+    return open_session(std::move(startup));
+  }
+  ScramExchange exchange(users.verifier(startup.user), Users::make_nonce());
+  proof_ = std::make_unique<Proof>(
+      Proof{.startup = std::move(startup), .exchange = std::move(exchange)});
+  transition(State::proving);
+  std::string out;
+  append_authentication(out, authentication_sasl, std::string(scram_mechanism) + '\0' + '\0');
+  transport_.send(out);
+}
+
+void PostgresClient::take_proof(const Piece& message) {
+  if (message.type != request::password) {
+    return refuse(Error::make(Sqlstate("08P01"), "expected SASL response, got message type " +
+                                                     std::to_string(message.type)));
+  }
+  const bool last = proof_->begun;
+  const Result<std::string> answer = answer_proof(message.bytes);
+  if (!answer) {
+    const bool wrong = answer.error().sqlstate == sqlstate::invalid_password;
+    return refuse(wrong ? wrong_password(user_) : answer.error());
+  }
+  std::string out;
+  append_authentication(out, last ? authentication_sasl_final : authentication_sasl_continue,
+                        *answer);
+  transport_.send(out);
+  if (!last) return;
+  Startup startup = std::move(proof_->startup);
+  proof_.reset();
+  open_session(std::move(startup));
+}
+
+Result<std::string> PostgresClient::answer_proof(std::string_view message) {
+  if (std::exchange(proof_->begun, true)) return proof_->exchange.final(message);
+  // SASLInitialResponse: a mechanism, then the client's first message with its length.
+  BodyReader reader(message);
+  const std::string_view mechanism = reader.take_text();
+  const std::uint32_t length = reader.take32();
+  const std::string_view first = reader.take_rest();
+  if (!reader.ok() || first.size() != length) {
+    return Error::make(Sqlstate("08P01"), "malformed SASL message");
+  }
+  if (mechanism != scram_mechanism) {
+    return Error::make(Sqlstate("08P01"),
+                       "client selected an invalid SASL authentication mechanism");
+  }
+  return proof_->exchange.first(first);
 }
 
 void PostgresClient::open_session(Startup startup) {
@@ -187,6 +257,7 @@ void PostgresClient::open_session(Startup startup) {
                       .with_hint("Use Based's native protocol for this database."));
   }
   transition(State::opening);
+  cutter_.set_limits(front_end_.limits().messages);
   session_->start();
 }
 
@@ -214,9 +285,13 @@ void PostgresClient::deliver() {
   delivering_ = true;
   Piece piece;
   MessageCutter::Cut cut = MessageCutter::Cut::need_more;
-  while (state_ == State::serving && taking_) {
+  while ((state_ == State::serving && taking_) || state_ == State::proving) {
     cut = cutter_.next(piece);
     if (cut != MessageCutter::Cut::piece) break;
+    if (state_ == State::proving) {
+      take_proof(piece);
+      continue;
+    }
     if (piece.type == request::terminate) {
       transition(State::ended);
       session_.reset();
@@ -231,15 +306,15 @@ void PostgresClient::deliver() {
   }
   cutter_.keep();
   delivering_ = false;
-  if (state_ != State::serving) return;
-  since_ = front_end_.reactor().now();
+  if (state_ == State::ended || state_ == State::opening) return;
+  if (state_ == State::serving) since_ = front_end_.reactor().now();
   if (cut == MessageCutter::Cut::bad_length) {
     return end(Error::make(Sqlstate("08P01"), "invalid message length"));
   }
   if (cut == MessageCutter::Cut::too_large) {
     return end(Error::make(sqlstate::program_limit_exceeded, "a message is too long"));
   }
-  session_->on_batch_end();
+  if (state_ == State::serving) session_->on_batch_end();
 }
 
 void PostgresClient::set_taking(bool on) {
@@ -290,7 +365,8 @@ void PostgresClient::on_closed(std::string_view) {
 void PostgresClient::look_at_clock() {
   const TimePoint now = front_end_.reactor().now();
   const PostgresLimits& limits = front_end_.limits();
-  if (state_ == State::starting && now - since_ >= limits.handshake) {
+  const bool strange = state_ == State::starting || state_ == State::proving;
+  if (strange && now - since_ >= limits.handshake) {
     transition(State::ended);
     transport_.close("no start-up packet in time");
   } else if (state_ == State::serving && limits.idle > Duration::zero() &&
@@ -312,7 +388,8 @@ void PostgresClient::on_at_rest() {
 void PostgresClient::shut_down() { end(going_down()); }
 
 void PostgresClient::add_status(std::vector<SessionStatus>& sessions) const {
-  constexpr std::array<std::string_view, 4> names{"starting", "opening", "serving", "ended"};
+  constexpr std::array<std::string_view, 5> names{"starting", "proving", "opening", "serving",
+                                                  "ended"};
   SessionStatus status;
   status.id = static_cast<std::uint64_t>(process_id_);
   status.client = transport_.peer();

@@ -1,10 +1,10 @@
 // PostgresClient: one client that speaks PostgreSQL's protocol, from its first byte to its end.
 //
-//   starting -> opening -> serving -> ended      any -> ended
+//   starting -> [proving ->] opening -> serving -> ended      any -> ended
 //
-// starting: encryption is declined, the start-up packet is read. opening: its session is being
-// started. serving: its messages go to the session. ended: it was told, and its bytes are ignored.
-// Loop thread only.
+// starting: encryption is declined, the start-up packet is read. proving: it shows who it is.
+// opening: its session is being started. serving: its messages go to the session. ended: it was
+// told, and its bytes are ignored. Loop thread only.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,7 @@
 #include "daemon/transport.h"
 #include "protocol/postgres/cutter.h"
 #include "protocol/postgres/startup.h"
+#include "protocol/scram.h"
 
 namespace based::postgres {
 
@@ -43,7 +44,13 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void on_closed(std::string_view reason) override;
 
  private:
-  enum class State : std::uint8_t { starting, opening, serving, ended };
+  enum class State : std::uint8_t { starting, proving, opening, serving, ended };
+  // While a client proves who it is.
+  struct Proof {
+    Startup startup;
+    ScramExchange exchange;
+    bool begun = false;
+  };
 
   // WireClient
   void on_started(std::span<const std::pair<std::string, std::string>> parameters) override;
@@ -60,6 +67,9 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void decline_encryption(bool& declined, bool more_follows);
   void start(const StartupHead& head, std::string_view body);
   void negotiate(const StartupHead& head, const Startup& startup);
+  void authenticate(Startup startup);
+  void take_proof(const Piece& message);
+  Result<std::string> answer_proof(std::string_view message);
   void open_session(Startup startup);
   void deliver();
   void refuse(const Error& error);
@@ -80,6 +90,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   std::string database_;
   std::string first_bytes_;  // of a start-up packet that is not whole
   MessageCutter cutter_;
+  std::unique_ptr<Proof> proof_;
   std::unique_ptr<WireSession> session_;
 };
 

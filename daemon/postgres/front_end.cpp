@@ -18,9 +18,10 @@ constexpr std::chrono::milliseconds sweep_interval{500};
 }  // namespace
 
 PostgresFrontEnd::PostgresFrontEnd(const PostgresLimits& limits, DatabaseDirectory& databases,
-                                   Reactor& reactor, Log& log)
+                                   const Users& users, Reactor& reactor, Log& log)
     : limits_(limits),
       databases_(databases),
+      users_(users),
       reactor_(reactor),
       log_(log),
       sweep_timer_(reactor.make_timer([this] { sweep(); })),

@@ -13,6 +13,7 @@
 #include "backends/reactor.h"
 #include "daemon/database_directory.h"
 #include "daemon/front_end.h"
+#include "daemon/users.h"
 #include "protocol/postgres/cutter.h"
 
 namespace based::postgres {
@@ -28,8 +29,8 @@ struct PostgresLimits {
 class PostgresFrontEnd final : public FrontEnd {
  public:
   // Everything outlives the front end, which outlives its clients.
-  PostgresFrontEnd(const PostgresLimits& limits, DatabaseDirectory& databases, Reactor& reactor,
-                   Log& log);
+  PostgresFrontEnd(const PostgresLimits& limits, DatabaseDirectory& databases, const Users& users,
+                   Reactor& reactor, Log& log);
   ~PostgresFrontEnd() override;
 
   std::unique_ptr<TransportHandler> accept(Transport& transport) override;
@@ -44,6 +45,7 @@ class PostgresFrontEnd final : public FrontEnd {
   Counters& counters() { return counters_; }
   const PostgresLimits& limits() const { return limits_; }
   DatabaseDirectory& databases() { return databases_; }
+  const Users& users() const { return users_; }
   Reactor& reactor() { return reactor_; }
   Log& log() { return log_; }
   bool draining() const { return drain_deadline_ != nullptr; }
@@ -63,6 +65,7 @@ class PostgresFrontEnd final : public FrontEnd {
 
   const PostgresLimits limits_;
   DatabaseDirectory& databases_;
+  const Users& users_;
   Reactor& reactor_;
   Log& log_;
   std::unordered_map<std::int32_t, PostgresClient*> clients_;

@@ -30,6 +30,8 @@ class MessageCutter {
 
   explicit MessageCutter(const CutterLimits& limits) : limits_(limits) {}
 
+  void set_limits(const CutterLimits& limits) { limits_ = limits; }
+
   // More bytes, valid until keep(). REQUIRES that keep() was called since the last feed().
   void feed(std::string_view bytes);
   // What was cut is valid until keep().

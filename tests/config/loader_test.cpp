@@ -30,8 +30,12 @@ class Loading {
   void write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ + "/" + name) << text;
   }
+  // Behind the text a user is added, unless the text says itself who may come.
   LoadedSettings file(const std::string& text, std::vector<const char*> arguments = {}) {
-    write("based.toml", text);
+    const bool says = text.find("[users]\n") != std::string::npos ||
+                      text.find("auth = \"trust\"") != std::string::npos ||
+                      says_nothing_of_users;
+    write("based.toml", says ? text : text + "\n[users]\nsomebody = \"" + verifier + "\"\n");
     const std::string path = folder_ + "/based.toml";
     arguments.insert(arguments.begin(), {"--config", path.c_str()});
     return load(arguments);
@@ -66,6 +70,10 @@ class Loading {
 
   std::string folder_;
   std::map<std::string, std::string> variables;
+  bool says_nothing_of_users = false;
+  const std::string verifier =
+      "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+      "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 };
 
 Settings good(LoadedSettings loaded) {
@@ -270,6 +278,7 @@ TEST_CASE_FIXTURE(Loading, "an environment variable is expanded only where the f
 }
 
 TEST_CASE_FIXTURE(Loading, "a listener that others can reach needs trust_network") {
+  says_nothing_of_users = true;
   const std::string open = "[server]\nlisten = [\"0.0.0.0:6432\"]\n";
   CHECK(holds(complaint(open + app), "2:10: listen: other machines can reach 0.0.0.0:6432"));
   CHECK(good(file("[server]\ntrust_network = true\nlisten = [\"0.0.0.0:6432\"]\n" + app))
@@ -397,4 +406,27 @@ TEST_CASE_FIXTURE(Loading, "texts are printed so that TOML reads them back") {
   const auto settings = good(file(pg + "application_name = \"a\\\"b\\\\c\\u0001\\n\"\n"));
   const auto again = good(file(print_settings(settings)));
   CHECK(again.databases[0].application_name == "a\"b\\c\x01\n");
+}
+
+TEST_CASE_FIXTURE(Loading, "a file says who its clients are, or that they are believed") {
+  const std::string database = "[databases.a]\nurl = \"sqlite::memory:\"\n";
+  says_nothing_of_users = true;
+  CHECK(holds(complaint(database), "clients are not authenticated"));
+  const Settings trusting = good(file("[server]\nauth = \"trust\"\n" + database));
+  CHECK(trusting.server.auth == AuthSetting::trust);
+  CHECK(trusting.server.unix_auth == UnixAuthSetting::trust);
+  const std::string users = database + "[users]\nann = \"" + verifier + "\"\n";
+  const Settings asking = good(file(users));
+  CHECK(asking.server.auth == AuthSetting::scram);
+  CHECK(asking.server.unix_auth == UnixAuthSetting::scram);
+  REQUIRE(asking.users.size() == 1);
+  CHECK(asking.users[0].name == "ann");
+  CHECK(good(file("[server]\nunix_auth = \"peer\"\n" + users)).server.unix_auth ==
+        UnixAuthSetting::peer);
+  CHECK(good(file("[server]\nlisten = [\"0.0.0.0:1\"]\n" + users)).users.size() == 1);
+  CHECK(complaints("[server]\nauth = \"trust\"\nlisten = [\"0.0.0.0:1\"]\n" + users).size() == 1);
+  CHECK(holds(complaint("[server]\nauth = \"scram\"\n" + database), "scram needs passwords"));
+  CHECK(holds(complaint(database + "[users]\nann = \"secret\"\n"), "no SCRAM-SHA-256 verifier"));
+  CHECK(holds(complaint(database + "[users]\nann = 5\n"), "a verifier is a text"));
+  CHECK(good(load({"sqlite::memory:"})).server.auth == AuthSetting::trust);
 }

@@ -1,0 +1,71 @@
+#include "daemon/users.h"
+
+#include <pwd.h>
+#include <sys/random.h>
+
+#include <array>
+#include <utility>
+
+#include "protocol/check.h"
+
+namespace based {
+namespace {
+
+std::string random_bytes(std::size_t count) {
+  std::string bytes(count, '\0');
+  INVARIANT(::getrandom(bytes.data(), count, 0) == static_cast<ssize_t>(count));
+  return bytes;
+}
+
+Error refused(std::string text) {
+  return Error::make(sqlstate::invalid_authorization, std::move(text));
+}
+
+}  // namespace
+
+Users::Users(AuthMethod over_tcp, AuthMethod over_unix)
+    : over_tcp_(over_tcp), over_unix_(over_unix), mock_secret_(random_bytes(32)) {}
+
+void Users::add(std::string name, const ScramVerifier& verifier) {
+  verifiers_[std::move(name)] = verifier;
+}
+
+AuthMethod Users::method(std::string_view peer) const {
+  return peer.starts_with("unix:") ? over_unix_ : over_tcp_;
+}
+
+Result<void> Users::check(AuthMethod method, std::string_view user,
+                          std::optional<std::uint32_t> peer_uid) const {
+  if (!verifiers_.empty() && !verifiers_.contains(user)) {
+    return refused("role \"" + std::string(user) + "\" does not exist");
+  }
+  if (method != AuthMethod::peer) return {};
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> space{};
+  const bool known = peer_uid &&
+                     ::getpwuid_r(*peer_uid, &entry, space.data(), space.size(), &found) == 0 &&
+                     found != nullptr;
+  if (known && user == found->pw_name) return {};
+  return refused("Peer authentication failed for user \"" + std::string(user) + "\"");
+}
+
+ScramVerifier Users::verifier(std::string_view user) const {
+  const auto found = verifiers_.find(user);
+  return found != verifiers_.end() ? found->second : mock_scram_verifier(user, mock_secret_);
+}
+
+std::string Users::make_nonce() {
+  constexpr std::string_view letters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string nonce = random_bytes(24);
+  for (char& c : nonce) c = letters[static_cast<unsigned char>(c) % letters.size()];
+  return nonce;
+}
+
+Error wrong_password(std::string_view user) {
+  return Error::make(sqlstate::invalid_password,
+                     "password authentication failed for user \"" + std::string(user) + "\"");
+}
+
+}  // namespace based

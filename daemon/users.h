@@ -1,0 +1,49 @@
+// Users: who may be a client, and how they show that they are. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/result.h"
+#include "protocol/scram.h"
+
+namespace based {
+
+// How clients of one kind of address show who they are.
+enum class AuthMethod : std::uint8_t {
+  trust,  // they are believed
+  peer,   // by the user of their process, which the kernel tells
+  scram,  // by a password: SCRAM-SHA-256
+};
+
+class Users {
+ public:
+  Users(AuthMethod over_tcp, AuthMethod over_unix);
+
+  void add(std::string name, const ScramVerifier& verifier);
+
+  // `peer` is a Transport's.
+  AuthMethod method(std::string_view peer) const;
+  // trust and peer: 28000 where there are users and this is none of them, or where the process
+  // behind a unix socket (its user id, if the kernel told it) is another user's.
+  Result<void> check(AuthMethod method, std::string_view user,
+                     std::optional<std::uint32_t> peer_uid) const;
+  // scram: of an unknown user one that nobody can pass, always the same for the same name.
+  ScramVerifier verifier(std::string_view user) const;
+  // Random and printable, of 24 characters.
+  static std::string make_nonce();
+
+ private:
+  AuthMethod over_tcp_;
+  AuthMethod over_unix_;
+  std::map<std::string, ScramVerifier, std::less<>> verifiers_;
+  std::string mock_secret_;
+};
+
+// What a refused client is told, for a wrong password as for a name that does not exist.
+Error wrong_password(std::string_view user);
+
+}  // namespace based
