@@ -29,6 +29,7 @@ Result<TransactionStack::Begun> TransactionStack::begin(BeginOptions options, Le
                        "if_open \"nest\" or \"join\" would take it.");
   }
   if (!empty() && options.if_open == BeginOptions::IfOpen::join) {
+    if (auto error = check_joined_modes(options)) return std::move(*error);
     return Begun{.id = levels_.back().id, .joined = true};
   }
   if (auto error = check_modes(options)) return std::move(*error);
@@ -80,6 +81,24 @@ std::optional<Error> TransactionStack::check_nested_modes(BeginOptions& options)
       return cannot_nest("a read-write transaction inside a read-only one", "");
     }
     options.access = Access::read_only;
+  }
+  return std::nullopt;
+}
+
+// Who joins gets the open level as it is: what it is not cannot be asked for.
+std::optional<Error> TransactionStack::check_joined_modes(BeginOptions options) const {
+  using Access = BeginOptions::Access;
+  const BeginOptions& open = levels_.back().options;
+  const bool asked_to_read_only = options.access == Access::read_only;
+  if (auto error = check_modes(options)) return error;
+  if (asked_to_read_only && open.access != Access::read_only) {
+    return cannot_nest("the open transaction, which would be joined, is not read only",
+                       "if_open \"nest\" makes a level that is.");
+  }
+  const auto forgets = [](const Level& level) { return level.options.force_rollback; };
+  if (options.force_rollback && std::none_of(levels_.begin(), levels_.end(), forgets)) {
+    return cannot_nest("the open transaction, which would be joined, may be committed",
+                       "if_open \"nest\" makes a level that is rolled back.");
   }
   return std::nullopt;
 }

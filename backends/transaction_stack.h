@@ -121,6 +121,7 @@ class TransactionStack {
  private:
   std::optional<Error> check_modes(BeginOptions& options) const;
   std::optional<Error> check_nested_modes(BeginOptions& options) const;
+  std::optional<Error> check_joined_modes(BeginOptions options) const;
   Result<std::uint32_t> find(LevelTarget target) const;
   Result<std::uint32_t> find_savepoint(std::string_view name) const;
   std::uint32_t innermost_transaction() const;

@@ -150,7 +150,7 @@ void NativeConnection::take_hello(const Frame& frame) {
   transition(State::ready);
   frames_.set_payload_bytes_max(limits().frame_bytes);
   welcome(frame.header.request);
-  if (front_end_.draining()) end();
+  if (front_end_.draining()) drain(front_end_.drain_until());
 }
 
 void NativeConnection::welcome(std::uint32_t request) {

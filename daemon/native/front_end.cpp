@@ -54,6 +54,7 @@ void NativeFrontEnd::sweep() {
 void NativeFrontEnd::drain(TimePoint deadline) {
   drain_deadline_ = reactor_.make_timer([this] { end_all(); });
   drain_deadline_->arm(deadline);
+  drain_until_ = deadline;
   for (const auto& [id, connection] : connections_) connection->drain(deadline);
 }
 

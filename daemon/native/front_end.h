@@ -46,6 +46,7 @@ class NativeFrontEnd final : public FrontEnd {
   WaitGraph& waits() { return waits_; }
   StatusTree daemon_status() const { return status_source_ ? status_source_() : StatusTree::Map{}; }
   bool draining() const { return drain_deadline_ != nullptr; }
+  TimePoint drain_until() const { return drain_until_; }
   NativeConnection* find(std::uint64_t connection) const;
   std::uint64_t next_session_id() { return ++last_session_id_; }
   // A feature name that means nothing, and changes: clients must ignore it.
@@ -65,6 +66,7 @@ class NativeFrontEnd final : public FrontEnd {
   std::unordered_map<std::uint64_t, NativeConnection*> connections_;
   std::unique_ptr<Reactor::Timer> sweep_timer_;
   std::unique_ptr<Reactor::Timer> drain_deadline_;
+  TimePoint drain_until_;
   std::minstd_rand grease_;
   Counters counters_;
   std::uint64_t last_connection_id_ = 0;

@@ -326,6 +326,30 @@ TEST_CASE("if_open says whether a level nests, joins or is refused") {
   CHECK(f.stack.depth() == 1);
 }
 
+TEST_CASE("who joins cannot ask for what the open level is not") {
+  BeginOptions join;
+  join.if_open = BeginOptions::IfOpen::join;
+  BeginOptions reads = join, writes = join, forgets = join, serializable = join;
+  reads.access = BeginOptions::Access::read_only;
+  writes.access = BeginOptions::Access::read_write;
+  forgets.force_rollback = true;
+  serializable.isolation = BeginOptions::Isolation::serializable;
+  Fixture f;
+  f.begin(join);
+  CHECK(code_of(f.refused(reads)) == "25001");
+  CHECK(code_of(f.refused(forgets)) == "25001");
+  CHECK(code_of(f.refused(serializable)) == "25001");
+  CHECK(f.stack.begin(writes, LevelKind::transaction, {}, {}).ok());
+  BeginOptions inner;
+  inner.access = BeginOptions::Access::read_only;
+  inner.force_rollback = true;
+  f.begin(inner);
+  CHECK(code_of(f.refused(writes)) == "25001");
+  CHECK(f.stack.begin(reads, LevelKind::transaction, {}, {}).ok());
+  CHECK(f.stack.begin(forgets, LevelKind::transaction, {}, {}).ok());
+  CHECK(f.stack.depth() == 2);
+}
+
 TEST_CASE("a nested level cannot have another isolation than the outermost one said") {
   using Isolation = BeginOptions::Isolation;
   BeginOptions serializable;

@@ -428,8 +428,8 @@ class PostgresDatabase(unittest.TestCase):
         self.before = self.snapshot()
         self.daemon = self.start()
 
-    def start(self, *arguments):
-        daemon = Daemon(cluster.url("app"), "--force-rollback", *arguments)
+    def start(self, **options):
+        daemon = Daemon(cluster.url("app"), "--force-rollback", **options)
         self.addCleanup(daemon.close)
         return daemon
 
@@ -506,6 +506,19 @@ class PostgresDatabase(unittest.TestCase):
         self.assertNotRegex(self.daemon.log(), "LOST")
         self.assertEqual(self.session().exec("select 1").tag, "SELECT")
         self.assertEqual(self.daemon.terminate(), 0)
+        self.check_nothing_remains()
+
+    def test_ended_at_random_moments_under_a_random_load_nothing_remains(self):
+        texts = [text for text in POSTGRES_TEXTS if "pg_advisory" not in text]
+        self.daemon.terminate()
+        for number in range(5):
+            with self.subTest(number=number):
+                self.daemon = self.start(config='[server]\nshutdown_timeout = "300ms"\n')
+                random_load(self.connect(), texts, SEED + number, lambda: self.daemon.signal(15))
+                self.assertEqual(self.daemon.wait(), 0)
+                self.daemon.close()
+                wait_until(lambda: self.backends() == 0, "the server to end the sandbox")
+                self.assertEqual(self.snapshot(), self.before)
         self.check_nothing_remains()
 
     def test_killed_at_random_moments_under_a_random_load_nothing_remains(self):

@@ -36,6 +36,19 @@ TEST_CASE("a daemon that ends lets open transactions finish and refuses what is 
   CHECK(daemon.database->committed == Lines{"a", "b"});
 }
 
+TEST_CASE("a client that says HELLO to a daemon that ends is told to go, and goes") {
+  Daemon daemon;
+  Client open(daemon);
+  open.open(1);
+  open.exec(1, "begin; insert a");
+  open.run();
+  daemon.front_end->drain(daemon.reactor.now() + 10s);
+  Client late(daemon);
+  CHECK(late.transport().sent.find("goaway") != std::string::npos);
+  CHECK(late.closed());
+  CHECK(!open.closed());
+}
+
 TEST_CASE("at the deadline what is open is rolled back, and each request has its answer") {
   Daemon daemon;
   Client c(daemon);
