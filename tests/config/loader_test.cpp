@@ -33,8 +33,7 @@ class Loading {
   // Behind the text a user is added, unless the text says itself who may come.
   LoadedSettings file(const std::string& text, std::vector<const char*> arguments = {}) {
     const bool says = text.find("[users]\n") != std::string::npos ||
-                      text.find("auth = \"trust\"") != std::string::npos ||
-                      says_nothing_of_users;
+                      text.find("auth = \"trust\"") != std::string::npos || says_nothing_of_users;
     write("based.toml", says ? text : text + "\n[users]\nsomebody = \"" + verifier + "\"\n");
     const std::string path = folder_ + "/based.toml";
     arguments.insert(arguments.begin(), {"--config", path.c_str()});
