@@ -40,9 +40,9 @@ ServerOptions server_options_within(const ServerSettings& settings, std::size_t 
 
 ExitCode run_server(const Settings& settings, UvReactor& reactor, Log& log,
                     DatabaseDirectory& databases) {
-  native::NativeFrontEnd native(native_limits(settings.server, settings.databases.front()),
-                                databases, reactor, log);
   const Users known = users(settings);
+  native::NativeFrontEnd native(native_limits(settings.server, settings.databases.front()),
+                                databases, known, reactor, log);
   postgres::PostgresFrontEnd postgres(postgres_limits(settings.server), databases, known, reactor,
                                       log);
   Server server(server_options_within(settings.server, raise_descriptor_limit()), reactor, log,

@@ -45,12 +45,13 @@ NativeConnection::NativeConnection(NativeFrontEnd& front_end, Transport& transpo
 NativeConnection::~NativeConnection() { front_end_.forget(id_); }
 
 void NativeConnection::transition(State to) {
-  constexpr std::array<std::array<bool, 4>, 4> edges{{
-      // preface hello ready closing
-      {false, true, false, true},    // preface
-      {false, false, true, true},    // hello
-      {false, false, false, true},   // ready
-      {false, false, false, false},  // closing
+  constexpr std::array<std::array<bool, 5>, 5> edges{{
+      // preface hello proving ready closing
+      {false, true, false, false, true},    // preface
+      {false, false, true, true, true},     // hello
+      {false, false, false, true, true},    // proving
+      {false, false, false, false, true},   // ready
+      {false, false, false, false, false},  // closing
   }};
   INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
   state_ = to;
@@ -110,22 +111,13 @@ void NativeConnection::take_frame(const Frame& frame) {
                                                fmt::format("unknown frame type {}",
                                                            static_cast<unsigned>(header.type))));
   }
-  if (header.type == MessageType::auth) {
-    return fail_connection(
-        header, Error::make(sqlstate::feature_not_supported, "authentication is not there yet"));
-  }
   if (header.type == MessageType::ping && header.has(flags::reply)) return;
   if (!is_request(header.type)) {
     return fail_connection(
         header, Error::make(sqlstate::protocol_violation,
                             fmt::format("{} is for servers to send", name_of(header.type))));
   }
-  if ((header.type == MessageType::hello) != (state_ == State::hello)) {
-    return fail_connection(
-        header,
-        Error::make(sqlstate::protocol_violation,
-                    state_ == State::hello ? "the first frame must be HELLO" : "HELLO comes once"));
-  }
+  if (!is_in_place(header)) return;
   if (header.request <= last_request_) {
     return fail_connection(
         header, Error::make(sqlstate::protocol_violation,
@@ -135,7 +127,33 @@ void NativeConnection::take_frame(const Frame& frame) {
   last_asked_ = last_heard_;
   ++front_end_.counters().requests;
   if (state_ == State::hello) return take_hello(frame);
+  if (state_ == State::proving) return take_auth(frame);
   take_request(frame);
+}
+
+// May a request of this type come now? If not, the connection has failed.
+bool NativeConnection::is_in_place(const FrameHeader& header) {
+  const MessageType type = header.type;
+  if (state_ == State::hello) {
+    if (type == MessageType::hello) return true;
+    fail_connection(header,
+                    Error::make(sqlstate::protocol_violation, "the first frame must be HELLO"));
+    return false;
+  }
+  if (type == MessageType::hello) {
+    fail_connection(header, Error::make(sqlstate::protocol_violation, "HELLO comes once"));
+    return false;
+  }
+  if (state_ == State::proving) {
+    if (type == MessageType::auth) return true;
+    refuse_login(header, Error::make(sqlstate::invalid_authorization,
+                                     fmt::format("{} before authentication", name_of(type))));
+    return false;
+  }
+  if (type != MessageType::auth) return true;
+  fail_connection(header,
+                  Error::make(sqlstate::protocol_violation, "nobody asked for authentication"));
+  return false;
 }
 
 void NativeConnection::take_hello(const Frame& frame) {
@@ -147,20 +165,71 @@ void NativeConnection::take_hello(const Frame& frame) {
                 fmt::format("client {}: connection {} of {}", peer(), id_,
                             hello->client.empty() ? "an unnamed program" : hello->client));
   }
+  user_ = hello->user;
+  const Users& users = front_end_.users();
+  const AuthMethod method = users.method(transport_.peer());
+  if (method != AuthMethod::scram) {
+    const Result<void> known = users.check(method, user_, transport_.peer_uid());
+    return known ? begin(frame.header.request) : refuse_login(frame.header, known.error());
+  }
+  if (user_.empty()) {
+    return refuse_login(frame.header,
+                        Error::make(sqlstate::invalid_authorization, "HELLO names no user"));
+  }
+  login_ = std::make_unique<Login>(
+      Login{.exchange = ScramExchange(users.verifier(user_), Users::make_nonce())});
+  transition(State::proving);
+  welcome(frame.header.request, scram_mechanism, {});
+}
+
+void NativeConnection::take_auth(const Frame& frame) {
+  const Result<Auth> auth = decode_auth(frame.payload);
+  if (!auth) return refuse_login(frame.header, auth.error());
+  if (login_->challenged) {
+    const Result<std::string> answer = login_->exchange.final(auth->data);
+    login_.reset();
+    if (answer) return begin(frame.header.request, *answer);
+    const bool wrong = answer.error().sqlstate == sqlstate::invalid_password;
+    return refuse_login(frame.header, wrong ? wrong_password(user_) : answer.error());
+  }
+  if (auth->mechanism != scram_mechanism) {
+    return refuse_login(frame.header,
+                        Error::make(sqlstate::protocol_violation,
+                                    fmt::format("the first AUTH must choose {}", scram_mechanism)));
+  }
+  const Result<std::string> answer = login_->exchange.first(auth->data);
+  if (!answer) return refuse_login(frame.header, answer.error());
+  login_->challenged = true;
+  std::string payload;
+  encode(Auth{.data = *answer, .mechanism = {}}, payload);
+  send(MessageType::auth, 0, frame.header.request, payload);
+}
+
+void NativeConnection::refuse_login(const FrameHeader& at, const Error& error) {
+  login_.reset();
+  fail_connection(at, error);
+}
+
+// The client is known, and may ask.
+void NativeConnection::begin(std::uint32_t request, std::string_view auth_data) {
   transition(State::ready);
   frames_.set_payload_bytes_max(limits().frame_bytes);
-  welcome(frame.header.request);
+  cancel_key_ = random_key();
+  welcome(request, "ok", auth_data);
   if (front_end_.draining()) drain(front_end_.drain_until());
 }
 
-void NativeConnection::welcome(std::uint32_t request) {
-  cancel_key_ = random_key();
+// Who is not known yet hears of limits only.
+void NativeConnection::welcome(std::uint32_t request, std::string_view auth,
+                               std::string_view auth_data) {
   const std::string grease = front_end_.meaningless_feature();
   const NativeLimits& ours = limits();
   Welcome welcome;
   welcome.server = "based " BASED_VERSION;
   welcome.connection = id_;
   welcome.cancel_key = cancel_key_;
+  welcome.auth = auth;
+  welcome.auth_data = auth_data;
   welcome.features = {grease};
   welcome.limits = {.frame_bytes = ours.frame_bytes,
                     .sessions = ours.sessions,
@@ -176,6 +245,7 @@ void NativeConnection::welcome(std::uint32_t request) {
                     .queue_timeout_ms = ours.queue_timeout_ms,
                     .idle_in_transaction_ms = ours.idle_in_transaction_ms};
   for (const auto& entry : front_end_.databases().all()) {
+    if (state_ != State::ready) break;
     const Database* database = entry.database.get();
     welcome.databases.push_back(
         {.name = database->name(),
@@ -238,7 +308,7 @@ void NativeConnection::on_closed(std::string_view reason) {
 
 void NativeConnection::look_at_clock() {
   const TimePoint now = front_end_.reactor().now();
-  if (state_ == State::preface || state_ == State::hello) {
+  if (state_ == State::preface || state_ == State::hello || state_ == State::proving) {
     if (now - accepted_ < limits().handshake) return;
     transition(State::closing);
     return transport_.close("no whole HELLO within the handshake's time");

@@ -43,6 +43,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   enum class State : std::uint8_t {
     preface,  // deadline: handshake
     hello,    // deadline: handshake, the same
+    proving,  // HELLO is answered, who it is is not known; deadline: handshake, the same
     ready,    // deadline: two ping intervals of silence; idle
     closing,  // nothing is heard any more; deadline: the transport's
   };
@@ -52,7 +53,11 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   void take_bytes(std::string_view bytes);
   std::size_t unsent_max() const;
   void take_frame(const Frame& frame);
+  bool is_in_place(const FrameHeader& header);
   void take_hello(const Frame& frame);
+  void take_auth(const Frame& frame);
+  void refuse_login(const FrameHeader& at, const Error& error);
+  void begin(std::uint32_t request, std::string_view auth_data = {});
   void take_request(const Frame& frame);
   void open_session(const Frame& frame);
   void take_queued(const Frame& frame);
@@ -60,7 +65,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   void take_cancel(const Frame& frame);
   void take_ping(const Frame& frame);
   void take_status(const Frame& frame);
-  void welcome(std::uint32_t request);
+  void welcome(std::uint32_t request, std::string_view auth, std::string_view auth_data);
   bool cancel_here(std::uint32_t session, std::uint32_t request);
   void send_end(const FrameHeader& to, const End& end);
   void send_error(const FrameHeader& to, const Error& error);
@@ -88,6 +93,13 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   Transport& transport_;
   const std::uint64_t id_;
   WaitOwner wait_owner_;
+  std::string user_;  // as it says; known when ready
+  // One login: the exchange, and whether the client's first step was taken.
+  struct Login {
+    ScramExchange exchange;
+    bool challenged = false;
+  };
+  std::unique_ptr<Login> login_;  // while it proves who it is
   std::string cancel_key_;
   PrefaceReader preface_;
   FrameBuffer frames_;

@@ -16,9 +16,10 @@ constexpr std::chrono::milliseconds sweep_interval{500};
 }  // namespace
 
 NativeFrontEnd::NativeFrontEnd(const NativeLimits& limits, DatabaseDirectory& databases,
-                               Reactor& reactor, Log& log)
+                               const Users& users, Reactor& reactor, Log& log)
     : limits_(limits),
       databases_(databases),
+      users_(users),
       reactor_(reactor),
       log_(log),
       waits_(reactor),

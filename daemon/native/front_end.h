@@ -13,6 +13,7 @@
 #include "daemon/database_directory.h"
 #include "daemon/front_end.h"
 #include "daemon/native/limits.h"
+#include "daemon/users.h"
 
 namespace based::native {
 
@@ -21,8 +22,8 @@ class NativeConnection;
 class NativeFrontEnd final : public FrontEnd {
  public:
   // Everything outlives the front end, which outlives its connections.
-  NativeFrontEnd(const NativeLimits& limits, DatabaseDirectory& databases, Reactor& reactor,
-                 Log& log);
+  NativeFrontEnd(const NativeLimits& limits, DatabaseDirectory& databases, const Users& users,
+                 Reactor& reactor, Log& log);
   ~NativeFrontEnd() override;
 
   // The maker of the daemon's snapshot, for STATUS requests. Set once, before clients come.
@@ -41,6 +42,7 @@ class NativeFrontEnd final : public FrontEnd {
   Counters& counters() { return counters_; }
   const NativeLimits& limits() const { return limits_; }
   DatabaseDirectory& databases() { return databases_; }
+  const Users& users() const { return users_; }
   Reactor& reactor() { return reactor_; }
   Log& log() { return log_; }
   WaitGraph& waits() { return waits_; }
@@ -59,6 +61,7 @@ class NativeFrontEnd final : public FrontEnd {
 
   const NativeLimits limits_;
   DatabaseDirectory& databases_;
+  const Users& users_;
   Reactor& reactor_;
   Log& log_;
   WaitGraph waits_;

@@ -6,7 +6,6 @@
 
 #include "backends/postgres/wire_error.h"
 #include "daemon/postgres/front_end.h"
-#include "daemon/postgres/sqlite_session.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend.h"
 #include "protocol/postgres/body_reader.h"
@@ -74,7 +73,8 @@ void PostgresClient::transition(State to) {
   }};
   INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
   state_ = to;
-  since_ = front_end_.reactor().now();
+  // The greeting has one deadline, whatever its steps.
+  if (to != State::proving) since_ = front_end_.reactor().now();
 }
 
 // --- bytes
@@ -84,6 +84,8 @@ void PostgresClient::on_bytes(std::string_view bytes) {
   if (state_ == State::ended || bytes.empty()) return;
   cutter_.feed(bytes);
   deliver();
+  // What comes before the session has begun is kept, but not without end: on_started goes on.
+  if (state_ == State::opening && !cutter_.empty()) transport_.set_reading(false);
 }
 
 // Start-up packets at the front of the bytes are taken. False: more are needed, or it is over.
@@ -242,22 +244,21 @@ void PostgresClient::open_session(Startup startup) {
   }
   // Secrets of 3.2 may be longer, so that they cannot be guessed.
   secret_ = front_end_.random_bytes(minor_ >= 2 ? 32 : 4);
-  WireOptions options{.session_id = static_cast<std::uint64_t>(process_id_),
-                      .client = transport_.peer(),
-                      .user = std::move(startup.user),
-                      .database = database_,
-                      .settings = std::move(startup.settings),
-                      .process_id = process_id_,
-                      .statement_timeout = entry->timeouts.statement,
-                      .idle_in_transaction = entry->timeouts.idle_in_transaction};
-  if (entry->database->dialect() == Dialect::sqlite) {
-    session_ = open_sqlite_wire_session(
-        *entry->database, std::move(options), *this, front_end_.reactor(),
-        {.timeouts = entry->timeouts, .nested = entry->nested_transactions});
-  } else {
-    session_ = entry->database->open_wire_session(std::move(options), *this);
+  session_ = entry->database->open_wire_session(
+      {.session_id = static_cast<std::uint64_t>(process_id_),
+       .client = transport_.peer(),
+       .user = std::move(startup.user),
+       .database = database_,
+       .settings = std::move(startup.settings),
+       .process_id = process_id_,
+       .statement_timeout = entry->timeouts.statement,
+       .idle_in_transaction = entry->timeouts.idle_in_transaction},
+      *this);
+  if (session_ == nullptr) {
+    return refuse(Error::make(sqlstate::feature_not_supported,
+                              "a SQLite database does not speak PostgreSQL's protocol yet")
+                      .with_hint("Use Based's native protocol for this database."));
   }
-  INVARIANT(session_ != nullptr);
   transition(State::opening);
   cutter_.set_limits(front_end_.limits().messages);
   session_->start();
@@ -277,6 +278,7 @@ void PostgresClient::on_started(std::span<const std::pair<std::string, std::stri
   append_message(out, reply::ready, "I");
   transport_.send(out);
   if (front_end_.draining()) return drain();
+  if (taking_) transport_.set_reading(true);
   front_end_.go_on_soon(*this);  // it may have sent on already
 }
 
@@ -310,10 +312,11 @@ void PostgresClient::deliver() {
   delivering_ = false;
   if (state_ == State::ended || state_ == State::opening) return;
   if (state_ == State::serving) since_ = front_end_.reactor().now();
-  if (cut == MessageCutter::Cut::bad_length) {
-    return end(Error::make(Sqlstate("08P01"), "invalid message length"));
+  const bool too_large = cut == MessageCutter::Cut::too_large;
+  if (cut == MessageCutter::Cut::bad_length || (too_large && state_ == State::proving)) {
+    return refuse(Error::make(Sqlstate("08P01"), "invalid message length"));
   }
-  if (cut == MessageCutter::Cut::too_large) {
+  if (too_large) {
     return end(Error::make(sqlstate::program_limit_exceeded, "a message is too long"));
   }
   if (state_ == State::serving) session_->on_batch_end();

@@ -16,7 +16,7 @@ namespace based::native {
 enum class MessageType : std::uint8_t {
   hello = 1,
   welcome = 2,
-  auth = 3,  // reserved: no server of version 1 sends or takes it
+  auth = 3,
   open = 4,
   close = 5,
   exec = 6,

@@ -109,8 +109,9 @@ void encode(const Welcome& welcome, std::string& out) {
   SmallMapWriter map(out);
   map.key("server").text(welcome.server);
   put_number(map, "connection", welcome.connection);
-  map.key("cancel_key").bytes(welcome.cancel_key);
+  if (!welcome.cancel_key.empty()) map.key("cancel_key").bytes(welcome.cancel_key);
   map.key("auth").text(welcome.auth);
+  if (!welcome.auth_data.empty()) map.key("auth_data").text(welcome.auth_data);
   map.key("features").array(welcome.features.size());
   for (const std::string_view feature : welcome.features) MessagePackWriter(out).text(feature);
   map.key("limits");

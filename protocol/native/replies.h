@@ -53,8 +53,9 @@ struct Limits {
 struct Welcome {
   std::string_view server;  // "based 0.1.0"
   std::uint64_t connection = 0;
-  std::string_view cancel_key;  // bytes
+  std::string_view cancel_key;  // bytes; empty: not given before the client is known
   std::string_view auth = "ok";
+  std::string_view auth_data;  // the mechanism's last message to the client; empty: none
   std::vector<std::string_view> features;
   Limits limits;
   std::vector<DatabaseReport> databases;

@@ -72,11 +72,12 @@ bool read_list(MessagePackReader& reader, const std::array<Option<T>, count>& ke
   return true;
 }
 
-constexpr std::array<Option<Welcome>, 7> welcome_keys{{
+constexpr std::array<Option<Welcome>, 8> welcome_keys{{
     {"server", [](MessagePackReader& r, Welcome& x) { return r.read_text(x.server); }},
     {"connection", [](MessagePackReader& r, Welcome& x) { return read_number(r, x.connection); }},
     {"cancel_key", [](MessagePackReader& r, Welcome& x) { return r.read_bytes(x.cancel_key); }},
     {"auth", [](MessagePackReader& r, Welcome& x) { return r.read_text(x.auth); }},
+    {"auth_data", [](MessagePackReader& r, Welcome& x) { return r.read_text(x.auth_data); }},
     {"features",
      [](MessagePackReader& r, Welcome& x) {
        std::uint32_t count = 0;

@@ -54,6 +54,13 @@ void encode(const Hello& hello, std::string& out) {
   if (hello.frame_bytes_max > 0) map.key("frame_bytes_max").integer(hello.frame_bytes_max);
 }
 
+void encode(const Auth& auth, std::string& out) {
+  MessagePackWriter writer(out);
+  writer.array(auth.mechanism.empty() ? 1 : 2);
+  writer.text(auth.data);
+  if (!auth.mechanism.empty()) writer.text(auth.mechanism);
+}
+
 void encode(const Open& open, std::string& out) {
   MessagePackWriter(out).array(1);
   SmallMapWriter map(out);

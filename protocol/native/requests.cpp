@@ -215,6 +215,15 @@ Result<Hello> decode_hello(std::string_view payload) {
   return hello;
 }
 
+Result<Auth> decode_auth(std::string_view payload) {
+  PayloadReader reader("AUTH", payload, 1);
+  Auth auth;
+  reader.required().read_text(auth.data);
+  if (reader.optional()) read_name(reader.reader(), auth.mechanism);
+  if (!reader.end()) return reader.error();
+  return auth;
+}
+
 Result<Open> decode_open(std::string_view payload) {
   PayloadReader reader("OPEN", payload, 0);
   Open open;

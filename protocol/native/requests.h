@@ -20,12 +20,20 @@ inline constexpr std::int64_t milliseconds_max = 1'000ll * 86'400 * 365;
 
 struct Hello {
   std::string_view client;  // "based-client.py 1.0": for people and logs
-  std::string_view user;    // empty: none said. For the authentication to come
+  std::string_view user;    // empty: none said
   std::vector<std::string_view> features;
   std::uint32_t frame_bytes_max = 0;  // largest payload the client takes; 0: it did not say
 };
 Result<Hello> decode_hello(std::string_view payload);
 void encode(const Hello& hello, std::string& out);
+
+// One step of a proof of who the client is, from either side.
+struct Auth {
+  std::string_view data;       // the mechanism's own message: text
+  std::string_view mechanism;  // with the client's first step; empty: not said
+};
+Result<Auth> decode_auth(std::string_view payload);
+void encode(const Auth& auth, std::string& out);
 
 // How a level of the transaction stack begins, as the client wrote it.
 struct LevelOptions {

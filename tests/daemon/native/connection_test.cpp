@@ -108,7 +108,7 @@ TEST_CASE("what breaks the frame's rules ends the connection and rolls back") {
       {"a second HELLO", frame(MessageType::hello, 0, 9, "\x91\x80"), "08P01"},
       {"an unknown type", frame(static_cast<MessageType>(99), 0, 9, ""), "08P01"},
       {"a server's message", frame(MessageType::end, 1, 9, "\x91\x80"), "08P01"},
-      {"AUTH", frame(MessageType::auth, 0, 9, "\x90"), "0A000"},
+      {"AUTH", frame(MessageType::auth, 0, 9, "\x91\xa1x"), "08P01"},
       {"a number used again", frame(MessageType::ping, 0, 3, "\x90"), "08P01"},
       {"no number", frame(MessageType::ping, 0, 0, "\x90"), "08P01"},
       {"a queued request without session", frame(MessageType::exec, 0, 9, "\x91\xa1x"), "08P01"},

@@ -151,11 +151,12 @@ std::string show_frame(const FrameHeader& header, std::string_view payload) {
   }
 }
 
-Daemon::Daemon(FakeDatabase::Options options, NativeLimits limits_) : limits(limits_) {
+Daemon::Daemon(FakeDatabase::Options options, NativeLimits limits_, Users users_)
+    : limits(limits_), users(std::move(users_)) {
   auto made = std::make_unique<FakeDatabase>(reactor, std::move(options));
   database = made.get();
   databases.add(std::move(made), {});
-  front_end = std::make_unique<NativeFrontEnd>(limits, databases, reactor, log);
+  front_end = std::make_unique<NativeFrontEnd>(limits, databases, users, reactor, log);
 }
 
 Daemon::~Daemon() {

@@ -38,12 +38,14 @@ std::string show_frame(const FrameHeader& header, std::string_view payload);
 
 // The daemon with one database.
 struct Daemon {
-  explicit Daemon(FakeDatabase::Options options = {}, NativeLimits limits_ = {});
+  explicit Daemon(FakeDatabase::Options options = {}, NativeLimits limits_ = {},
+                  Users users_ = Users(AuthMethod::trust, AuthMethod::trust));
   ~Daemon();
 
   FakeReactor reactor;
   MemoryLog log;
   NativeLimits limits;
+  Users users;
   DatabaseDirectory databases;
   FakeDatabase* database = nullptr;
   std::unique_ptr<NativeFrontEnd> front_end;

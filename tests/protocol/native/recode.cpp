@@ -109,7 +109,7 @@ Result<std::string> recode(MessageType type, std::string_view payload) {
     case MessageType::welcome:
       return again(decode_welcome(payload));
     case MessageType::auth:
-      break;
+      return again(decode_auth(payload));
     case MessageType::open:
       return again(decode_open(payload));
     case MessageType::close:
