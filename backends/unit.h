@@ -16,6 +16,9 @@ struct Step {
   StatementRef statement;
   ValueList parameters;        // exactly statement->parameter_count of them
   std::uint64_t max_rows = 0;  // 0: all
+  // SQLite only: compile it, tell its columns with their declared types ("NULL" for those without
+  // one) and run nothing. No parameters are given.
+  bool describe = false;
 };
 
 // What Based itself runs around a unit's steps: transaction control of the session's stack, guards

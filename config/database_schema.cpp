@@ -156,7 +156,6 @@ constexpr std::array rows{
                  "0.4ms each time."}),
     bind<&D::nested_transactions>(
         {.key = "nested_transactions",
-         .applies = postgresql,
          .help = "Through PostgreSQL's protocol, BEGIN inside of a transaction begins another one "
                  "inside of it. Otherwise it is PostgreSQL's warning."}),
     bind<&D::prepared_statements>(

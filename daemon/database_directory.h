@@ -23,10 +23,14 @@ class DatabaseDirectory {
   struct Entry {
     std::unique_ptr<Database> database;
     DatabaseTimeouts timeouts;
+    // Of PostgreSQL's clients where the backend does not speak their protocol itself: BEGIN inside
+    // of a transaction begins another one.
+    bool nested_transactions = false;
   };
 
-  void add(std::unique_ptr<Database> database, DatabaseTimeouts timeouts) {
-    entries_.push_back({std::move(database), timeouts});
+  void add(std::unique_ptr<Database> database, DatabaseTimeouts timeouts,
+           bool nested_transactions = false) {
+    entries_.push_back({std::move(database), timeouts, nested_transactions});
   }
 
   // nullptr when there is none. The empty name finds the first.

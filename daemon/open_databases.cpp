@@ -49,11 +49,13 @@ Result<void> open_databases(const Settings& settings, Reactor& reactor, Log& log
     log.write(LogLevel::info,
               fmt::format("database {}: {}{}", database.name, database.shown,
                           database.force_rollback ? ", every change is discarded at the end" : ""));
-    directory.add(std::move(*opened), {.statement = database.statement_timeout,
-                                       .queue = database.timeout,
-                                       .idle_in_transaction = database.kind == DatabaseKind::sqlite
-                                                                  ? database.idle_while_waited
-                                                                  : database.idle_in_transaction});
+    directory.add(std::move(*opened),
+                  {.statement = database.statement_timeout,
+                   .queue = database.timeout,
+                   .idle_in_transaction = database.kind == DatabaseKind::sqlite
+                                              ? database.idle_while_waited
+                                              : database.idle_in_transaction},
+                  database.nested_transactions);
   }
   return {};
 }

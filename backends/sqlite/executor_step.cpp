@@ -56,6 +56,14 @@ std::optional<Error> Executor::run_step(Job& job, std::size_t index) {
     parcel_->add_result(index, StepResult{});
     return parcel_->full() ? hand_over(job) : std::nullopt;
   }
+  if (step.describe) {
+    add_columns(run, false);
+    StepResult result;
+    result.tag = run.compiled->tag;
+    parcel_->add_result(index, result);
+    client_statements_.release(run.compiled);
+    return parcel_->full() ? hand_over(job) : std::nullopt;
+  }
   run.last_insert_id_before = sqlite3_last_insert_rowid(handle_.db());
   auto error = check_allowed(job, *run.compiled);
   if (!error) {

@@ -6,6 +6,7 @@
 
 #include "backends/postgres/wire_error.h"
 #include "daemon/postgres/front_end.h"
+#include "daemon/postgres/sqlite_session.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend.h"
 #include "protocol/postgres/body_reader.h"
@@ -244,21 +245,22 @@ void PostgresClient::open_session(Startup startup) {
   }
   // Secrets of 3.2 may be longer, so that they cannot be guessed.
   secret_ = front_end_.random_bytes(minor_ >= 2 ? 32 : 4);
-  session_ = entry->database->open_wire_session(
-      {.session_id = static_cast<std::uint64_t>(process_id_),
-       .client = transport_.peer(),
-       .user = std::move(startup.user),
-       .database = database_,
-       .settings = std::move(startup.settings),
-       .process_id = process_id_,
-       .statement_timeout = entry->timeouts.statement,
-       .idle_in_transaction = entry->timeouts.idle_in_transaction},
-      *this);
-  if (session_ == nullptr) {
-    return refuse(Error::make(sqlstate::feature_not_supported,
-                              "a SQLite database does not speak PostgreSQL's protocol yet")
-                      .with_hint("Use Based's native protocol for this database."));
+  WireOptions options{.session_id = static_cast<std::uint64_t>(process_id_),
+                      .client = transport_.peer(),
+                      .user = std::move(startup.user),
+                      .database = database_,
+                      .settings = std::move(startup.settings),
+                      .process_id = process_id_,
+                      .statement_timeout = entry->timeouts.statement,
+                      .idle_in_transaction = entry->timeouts.idle_in_transaction};
+  if (entry->database->dialect() == Dialect::sqlite) {
+    session_ = open_sqlite_wire_session(
+        *entry->database, std::move(options), *this, front_end_.reactor(),
+        {.timeouts = entry->timeouts, .nested = entry->nested_transactions});
+  } else {
+    session_ = entry->database->open_wire_session(std::move(options), *this);
   }
+  INVARIANT(session_ != nullptr);
   transition(State::opening);
   cutter_.set_limits(front_end_.limits().messages);
   session_->start();

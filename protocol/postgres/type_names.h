@@ -17,8 +17,19 @@ inline constexpr std::uint32_t int2 = 21;
 inline constexpr std::uint32_t int4 = 23;
 inline constexpr std::uint32_t text = 25;
 inline constexpr std::uint32_t oid = 26;
+inline constexpr std::uint32_t json = 114;
 inline constexpr std::uint32_t float4 = 700;
 inline constexpr std::uint32_t float8 = 701;
+inline constexpr std::uint32_t unknown_literal = 705;  // pg_type's "unknown"
+inline constexpr std::uint32_t bpchar = 1042;
+inline constexpr std::uint32_t varchar = 1043;
+inline constexpr std::uint32_t date = 1082;
+inline constexpr std::uint32_t time = 1083;
+inline constexpr std::uint32_t timestamp = 1114;
+inline constexpr std::uint32_t timestamptz = 1184;
+inline constexpr std::uint32_t numeric = 1700;
+inline constexpr std::uint32_t uuid = 2950;
+inline constexpr std::uint32_t jsonb = 3802;
 }  // namespace type_oid
 
 // OIDs from here on belong to objects that users made.

@@ -58,10 +58,10 @@ class CommandLine(unittest.TestCase):
         self.assertIn("postgresql://u:***@h/d?password=***", output)
 
     def test_all_that_is_wrong_with_a_file_is_said_with_line_and_column(self):
-        lines = self.refused(CONFIG, config='[server]\nmax_cleints = 5\nlog_level = 3\n[databases.app]\n'
+        lines = self.refused(CONFIG, config='[server]\nauth = "trust"\nmax_cleints = 5\nlog_level = 3\n[databases.app]\n'
                                             'url = "sqlite:///app.db"\nmin_size = 4\ntimeout = "5 parsecs"\n')
         self.assertEqual([line.split(" ")[0] for line in lines],
-                         ["based.toml:2:1:", "based.toml:3:13:", "based.toml:6:1:", "based.toml:7:11:"])
+                         ["based.toml:3:1:", "based.toml:4:13:", "based.toml:7:1:", "based.toml:8:11:"])
         self.assertIn("did you mean max_clients?", lines[0])
 
     def test_a_file_that_is_no_toml_or_not_there_ends_with_78(self):
@@ -94,7 +94,7 @@ class CommandLine(unittest.TestCase):
     def test_a_variable_is_expanded_only_if_the_file_lists_it(self):
         database = '[databases.app]\nurl = "sqlite:///${FOLDER}/app.db"\n'
         self.assertIn("environment = [\"FOLDER\"]", self.refused(CONFIG, config=database, env={"FOLDER": "data"})[0])
-        listed = '[server]\nenvironment = ["FOLDER"]\n' + database
+        listed = '[server]\nauth = "trust"\nenvironment = ["FOLDER"]\n' + database
         self.assertIn("sqlite:///data/app.db", self.based("--print-config", config=listed, env={"FOLDER": "data"})[1])
         self.assertIn("FOLDER is not set", self.refused(CONFIG, config=listed)[0])
 

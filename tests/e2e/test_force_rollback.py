@@ -252,7 +252,7 @@ class SqliteFile(unittest.TestCase):
 
     def config(self):
         path = self.folder / "based.toml"
-        path.write_text('[server]\nshutdown_timeout = "300ms"\n')
+        path.write_text('[server]\nauth = "trust"\nshutdown_timeout = "300ms"\n')
         return path
 
     def test_a_transaction_that_sqlite_ends_by_itself_is_lost_for_its_session_only(self):

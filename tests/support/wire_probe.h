@@ -2,6 +2,7 @@
 // what comes back, as types and texts.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,12 @@ class WireProbe final : public WireClient {
                                           .user = std::move(user),
                                           .settings = std::move(settings)},
                                          *this);
+    session->start();
+  }
+
+  // The session of a database that does not speak the protocol itself.
+  explicit WireProbe(const std::function<std::unique_ptr<WireSession>(WireClient&)>& open)
+      : session(open(*this)) {
     session->start();
   }
 

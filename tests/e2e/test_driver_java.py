@@ -1,0 +1,28 @@
+"""The JDBC driver through Based: the program tests/e2e/java/Conversation.java, on a pool smaller than its clients."""
+
+import pathlib
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from wire_servers import Servers
+
+PROGRAM = pathlib.Path(__file__).resolve().parent / "java/Conversation.java"
+DRIVER = "/usr/share/java/postgresql.jar"
+
+
+class Java(unittest.TestCase):
+    def converse(self, address):
+        url = f"jdbc:postgresql://{address}/two?user=postgres&prepareThreshold=3"
+        done = subprocess.run(["java", "-cp", DRIVER, PROGRAM, url], capture_output=True, text=True, timeout=200)
+        self.assertEqual((done.stdout, done.returncode), ("ok\n", 0), done.stderr)
+
+    def test_its_ordinary_work_directly_and_through_based(self):
+        servers = Servers(pools={"two": "max_size = 2\n"})
+        self.converse(servers.direct)
+        self.converse(servers.through_based)
+
+
+if __name__ == "__main__":
+    unittest.main()
