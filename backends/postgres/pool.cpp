@@ -131,6 +131,7 @@ void Pool::on_link_idle(Link& link) {
   hand_out();
   arm_rest();
   grow();
+  if (settings_.budget != nullptr && !idle_.empty()) settings_.budget->on_idle();
 }
 
 // The oldest waiter gets a link.
@@ -183,8 +184,21 @@ void Pool::on_link_closed(Link& link, const Error& reason, bool was_started) {
     log_.write(LogLevel::warning,
                "pool " + settings_.name + ": " + link.describe() + " closed: " + reason.message);
   }
-  if (!was_started && !retired) return on_open_failed(reason);
-  grow();
+  if (!was_started && !retired) {
+    on_open_failed(reason);
+  } else {
+    grow();
+  }
+  if (settings_.budget != nullptr) settings_.budget->give_back();
+}
+
+std::optional<TimePoint> Pool::idle_since() const {
+  if (idle_.empty() || !waiters_.empty()) return std::nullopt;
+  return idle_.front()->idle_since();
+}
+
+void Pool::give_up_idle() {
+  retire(slot_of(*idle_.front()), "its place is wanted by another user");
 }
 
 // --- growing
@@ -206,6 +220,7 @@ void Pool::grow() {
     if (slot.link->state() == LinkState::starting) return;  // one at a time
   }
   if (reactor_.now() < retry_at_) return retry_->arm(retry_at_);
+  if (settings_.budget != nullptr && !settings_.budget->take(*this)) return;
   ++counters_.connections_num;
   attempt_since_ = reactor_.now();
   attempt_ = opener_.open(
@@ -214,7 +229,11 @@ void Pool::grow() {
 
 void Pool::on_opened(Result<std::unique_ptr<Channel>> opened) {
   attempt_.reset();
-  if (!opened) return on_open_failed(opened.error());
+  if (!opened) {
+    on_open_failed(opened.error());
+    if (settings_.budget != nullptr) settings_.budget->give_back();
+    return;
+  }
   slots_.push_back({.link = std::make_unique<Link>(++links_made_, *std::move(opened),
                                                    settings_.link, *this, reactor_, log_)});
   std::vector<Chore> chores;
@@ -350,6 +369,10 @@ void Pool::retire(Slot& slot, std::string_view why) {
 
 void Pool::stop() {
   stopped_ = true;
+  if (attempt_ && settings_.budget != nullptr) {
+    attempt_.reset();
+    settings_.budget->give_back();
+  }
   attempt_.reset();
   retry_->disarm();
   rest_->disarm();

@@ -25,6 +25,19 @@
 
 namespace based::postgres {
 
+class Pool;
+
+// The links that several pools may have together.
+class LinkBudget {
+ public:
+  virtual ~LinkBudget() = default;
+  // One more for this pool? False: none is left; the pool is started again when there is one.
+  virtual bool take(Pool& pool) = 0;
+  virtual void give_back() = 0;
+  // A pool has an idle link and nobody who waits for it.
+  virtual void on_idle() = 0;
+};
+
 struct PoolSettings {
   std::string name;  // "app/alice": for logs and errors
   std::size_t min_size = 0;
@@ -35,6 +48,7 @@ struct PoolSettings {
   std::vector<std::string> init_texts;  // one statement each
   Settings base_settings;               // what the init texts set: where RESET goes back to
   std::uint64_t seed = 0;               // of the jitter
+  LinkBudget* budget = nullptr;         // null: max_size alone
 };
 
 class Pool final : public LeaseSource, public LinkHost {
@@ -45,6 +59,11 @@ class Pool final : public LeaseSource, public LinkHost {
 
   // Opens min_size links in the background.
   void start() { grow(); }
+  const std::string& name() const { return settings_.name; }
+  // Since when its longest idle link is; nullopt: it has none, or others wait for it.
+  std::optional<TimePoint> idle_since() const;
+  // Closes that one. REQUIRES idle_since().
+  void give_up_idle();
   // Nobody gets a link any more; idle links are closed, the others when they come back.
   void stop();
   bool empty() const { return slots_.empty() && !attempt_; }

@@ -10,9 +10,11 @@
 #include "backends/postgres/opener.h"
 #include "backends/postgres/pool.h"
 #include "backends/postgres/postgres_session.h"
+#include "backends/postgres/refused_session.h"
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_root.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/user_pools.h"
 #include "backends/sql/script.h"
 #include "backends/sql/statement_table.h"
 #include "protocol/check.h"
@@ -53,9 +55,9 @@ LinkLimits link_limits(const PostgresOptions& options) {
           .message_bytes_max = options.message_bytes_max};
 }
 
-PoolSettings pool_settings(const PostgresOptions& options, const std::string& user, InitSql init) {
+PoolSettings pool_settings(const PostgresOptions& options, const InitSql& init) {
   PoolSettings settings;
-  settings.name = options.name + (user.empty() ? "" : "/" + user);
+  settings.name = options.name;
   settings.min_size = options.min_size;
   settings.max_size = options.max_size;
   settings.max_waiting = options.max_waiting;
@@ -64,8 +66,8 @@ PoolSettings pool_settings(const PostgresOptions& options, const std::string& us
   settings.reconnect_timeout = options.reconnect_timeout;
   settings.check_interval = options.check_interval;
   settings.link = link_limits(options);
-  settings.init_texts = std::move(init.texts);
-  settings.base_settings = std::move(init.settings);
+  settings.init_texts = init.texts;
+  settings.base_settings = init.settings;
   settings.seed = std::random_device()();
   return settings;
 }
@@ -91,26 +93,19 @@ RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases,
           .stack = {.rooted = options.force_rollback, .nested = options.nested_transactions}};
 }
 
-std::string value_of(const ConnectionKeywords& keywords, std::string_view name) {
-  for (const auto& [keyword, value] : keywords) {
-    if (keyword == name) return value;
-  }
-  return {};
-}
-
 class PooledDatabase final : public Database {
  public:
   PooledDatabase(PostgresOptions options, ConnectionKeywords keywords, InitSql init,
                  Reactor& reactor, Log& log)
       : options_(std::move(options)),
-        user_(value_of(keywords, "user")),
         reactor_(reactor),
         statements_(Dialect::postgres),
-        opener_(std::move(keywords), options_.connect_timeout, reactor),
         waits_{.name = options_.name, .places = options_.max_size},
-        context_{.leases = pool_,
+        pools_(pool_settings(options_, init), std::move(keywords), options_.connect_timeout,
+               make_relays(init, log), reactor, log),
+        context_{.leases = pools_.own().pool,
                  .waits = waits_,
-                 .types = types_,
+                 .types = pools_.own().types,
                  .seen = seen_,
                  .reactor = reactor,
                  .log = log,
@@ -118,10 +113,8 @@ class PooledDatabase final : public Database {
                  .settings_timeout = options_.cleanup_timeout,
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
-                 .base_settings = init.settings},
-        relays_(relay_context(options_, pool_, statements_, init.settings, reactor, log)),
-        pool_(pool_settings(options_, user_, std::move(init)), opener_, types_, reactor, log) {
-    pool_.start();
+                 .base_settings = init.settings} {
+    pools_.start();
   }
 
   const std::string& name() const override { return options_.name; }
@@ -139,40 +132,43 @@ class PooledDatabase final : public Database {
   }
 
   std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client) override {
-    return std::make_unique<Relay>(relays_, std::move(options), client);
+    const Result<UserPools::UserPool*> found = pools_.find(options.user);
+    if (!found) return std::make_unique<RefusedSession>(found.error(), client);
+    return std::make_unique<Relay>((*found)->relays, std::move(options), client);
   }
 
   DatabaseStatus status() const override {
     DatabaseStatus status{.name = options_.name, .backend = "postgresql"};
-    status.pools.push_back(pool_.status());
-    status.pools.back().user = user_;
+    status.pools = pools_.status();
     return status;
   }
 
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
     INVARIANT(!ending_);
-    pool_.stop();
+    pools_.stop();
     // What an abandoned session left is rolled back by the server when its link closes.
     ending_ = reactor_.make_timer([this, done = std::move(done)] {
-      if (pool_.empty()) return done({});
-      pool_.stop();
+      if (pools_.empty()) return done({});
+      pools_.stop();
       ending_->arm(reactor_.now() + std::chrono::milliseconds(5));
     });
     ending_->arm(reactor_.now());
   }
 
  private:
+  UserPools::MakeRelays make_relays(const InitSql& init, Log& log) {
+    return [this, base = init.settings, &log](LeaseSource& leases) {
+      return relay_context(options_, leases, statements_, base, reactor_, log);
+    };
+  }
+
   const PostgresOptions options_;
-  const std::string user_;
   Reactor& reactor_;
   sql::StatementTable statements_;
-  TypeCatalogue types_;
   SeenTexts seen_;
-  PqOpener opener_;
   WaitResource waits_;
+  UserPools pools_;
   SessionContext context_;
-  RelayContext relays_;
-  Pool pool_;
   std::unique_ptr<Reactor::Timer> ending_;
 };
 
