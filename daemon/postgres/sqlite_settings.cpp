@@ -100,7 +100,7 @@ std::optional<bool> parse_bool(std::string_view text) {
 bool same_fixed(std::string_view key, std::string_view given, std::string_view value) {
   std::string folded;
   for (const char c : lower_case(given)) {
-    if (c != '-' && c != '_' && c != ' ') folded += c;
+    if (c != '-' && c != '_' && c != ' ' && c != '\'') folded += c;
   }
   if (key == "client_encoding") return folded == "utf8" || folded == "unicode";
   if (key == "datestyle") return folded == "iso" || folded == "iso,mdy";

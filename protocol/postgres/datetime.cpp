@@ -1,19 +1,49 @@
 #include "protocol/postgres/datetime.h"
 
-#include <chrono>
 #include <cstdio>
 
 namespace based::postgres {
 namespace {
 
-using std::chrono::day;
-using std::chrono::days;
-using std::chrono::month;
-using std::chrono::sys_days;
-using std::chrono::year;
-using std::chrono::year_month_day;
+struct Date {
+  int year = 0;
+  int month = 0;
+  int day = 0;
+};
 
-constexpr sys_days epoch = sys_days(year(2000) / 1 / 1);
+constexpr int days_in_400_years = 146'097;
+constexpr int days_to_2000_03_01 = 60;
+
+// Counted from a March, a leap day is the last of its year (Howard Hinnant, "chrono-Compatible
+// Low-Level Date Algorithms").
+constexpr std::int32_t days_of(Date date) {
+  const int year = date.month <= 2 ? date.year - 1 : date.year;
+  const int era = (year >= 0 ? year : year - 399) / 400;
+  const int year_of_era = year - era * 400;
+  const int month = date.month > 2 ? date.month - 3 : date.month + 9;
+  const int day_of_year = (153 * month + 2) / 5 + date.day - 1;
+  const int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+  return (era - 5) * days_in_400_years + day_of_era + days_to_2000_03_01;
+}
+
+constexpr Date date_of(std::int32_t days) {
+  const int shifted = days - days_to_2000_03_01 + 5 * days_in_400_years;
+  const int era = (shifted >= 0 ? shifted : shifted - days_in_400_years + 1) / days_in_400_years;
+  const int day_of_era = shifted - era * days_in_400_years;
+  const int year_of_era =
+      (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  const int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const int month = (5 * day_of_year + 2) / 153;
+  const int calendar_month = month < 10 ? month + 3 : month - 9;
+  return {.year = year_of_era + era * 400 + (calendar_month <= 2 ? 1 : 0),
+          .month = calendar_month,
+          .day = day_of_year - (153 * month + 2) / 5 + 1};
+}
+
+constexpr std::int32_t first_day = days_of({1, 1, 1});
+constexpr std::int32_t last_day = days_of({9999, 12, 31});
+static_assert(days_of({2000, 1, 1}) == 0);
+static_assert(date_of(first_day).year == 1 && date_of(last_day).day == 31);
 
 // Takes pieces from the front of a text; nothing more after one that did not fit.
 class Pieces {
@@ -62,10 +92,13 @@ std::optional<std::int32_t> take_date(Pieces& pieces) {
   if (!m || !pieces.accept('-')) return std::nullopt;
   const auto d = pieces.digits(2);
   if (!d || *y == 0) return std::nullopt;
-  const year_month_day date{year(static_cast<int>(*y)), month(static_cast<unsigned>(*m)),
-                            day(static_cast<unsigned>(*d))};
-  if (!date.ok()) return std::nullopt;
-  return static_cast<std::int32_t>((sys_days(date) - epoch).count());
+  const Date date{static_cast<int>(*y), static_cast<int>(*m), static_cast<int>(*d)};
+  if (date.month < 1 || date.month > 12 || date.day < 1) return std::nullopt;
+  // A day that does not exist comes back as another one.
+  const std::int32_t days = days_of(date);
+  const Date back = date_of(days);
+  if (back.month != date.month || back.day != date.day) return std::nullopt;
+  return days;
 }
 
 std::optional<std::int64_t> take_time(Pieces& pieces) {
@@ -128,15 +161,10 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
 }
 
 std::optional<std::string> date_text(std::int32_t count) {
-  constexpr std::int32_t first =
-      static_cast<std::int32_t>((sys_days(year(1) / 1 / 1) - epoch).count());
-  constexpr std::int32_t last =
-      static_cast<std::int32_t>((sys_days(year(9999) / 12 / 31) - epoch).count());
-  if (count < first || count > last) return std::nullopt;
-  const year_month_day date(epoch + days(count));
+  if (count < first_day || count > last_day) return std::nullopt;
+  const Date date = date_of(count);
   char text[32];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02u", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+  std::snprintf(text, sizeof text, "%04d-%02d-%02d", date.year, date.month, date.day);
   return text;
 }
 
