@@ -314,6 +314,11 @@ void PostgresClient::deliver() {
   delivering_ = false;
   if (state_ == State::ended || state_ == State::opening) return;
   if (state_ == State::serving) since_ = front_end_.reactor().now();
+  if (cut == MessageCutter::Cut::bad_type) {
+    return refuse(Error::make(
+        sqlstate::protocol_violation,
+        fmt::format("invalid frontend message type {}", static_cast<unsigned char>(piece.type))));
+  }
   const bool too_large = cut == MessageCutter::Cut::too_large;
   if (cut == MessageCutter::Cut::bad_length || (too_large && state_ == State::proving)) {
     return refuse(Error::make(Sqlstate("08P01"), "invalid message length"));

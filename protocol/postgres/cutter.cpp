@@ -13,6 +13,9 @@ std::uint32_t read_length(std::string_view bytes) {
   return length;
 }
 
+constexpr std::string_view types{"BCDEFHPQSXcdfp"};
+static_assert(types.find(request::bind) == 0 && types.find(request::password) == 13);
+
 }  // namespace
 
 void MessageCutter::feed(std::string_view bytes) {
@@ -26,6 +29,11 @@ void MessageCutter::feed(std::string_view bytes) {
 
 MessageCutter::Cut MessageCutter::next(Piece& piece) {
   if (left_ > 0) return next_part(piece);
+  if (view_.empty()) return Cut::need_more;
+  if (types.find(view_[0]) == std::string_view::npos) {
+    piece = {.type = view_[0], .bytes = {}, .body_bytes = 0, .first = true, .last = true};
+    return Cut::bad_type;
+  }
   if (view_.size() < message_header_bytes) return Cut::need_more;
   const std::uint32_t length = read_length(view_);
   if (length < 4 || length > message_length_max) return Cut::bad_length;

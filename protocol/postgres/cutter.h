@@ -24,6 +24,7 @@ class MessageCutter {
   enum class Cut : std::uint8_t {
     piece,
     need_more,
+    bad_type,    // no message of a client begins so: not worth waiting for its rest
     bad_length,  // below 4, or over PostgreSQL's own limit: the stream cannot be followed
     too_large,   // over CutterLimits::whole_bytes
   };
