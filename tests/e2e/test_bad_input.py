@@ -212,7 +212,7 @@ class Frames(Tester):
         servers = (client.WELCOME, client.COLS, client.ROWS, client.END, client.ERROR, client.NOTICE)
         queued = (client.OPEN, client.CLOSE, client.EXEC, client.BATCH, client.TX)
         rows = [(kind, 1, "08P01") for kind in servers] + [(kind, 0, "08P01") for kind in queued]
-        rows += [(client.HELLO, 0, "08P01"), (client.AUTH, 0, "0A000")]
+        rows += [(client.HELLO, 0, "08P01"), (client.AUTH, 0, "08P01")]
         for kind, session, code in rows:
             with self.subTest(kind=kind, session=session):
                 connection = self.opened()
