@@ -14,7 +14,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -292,9 +291,9 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   PreparedRef unnamed_;
   NameMap portals_;  // of statements that are not ordinary
 
-  std::deque<Item> items_;
+  std::vector<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()
-  std::deque<Sent> sent_;
+  std::vector<Sent> sent_;
   std::size_t skipped_ = 0;     // requests that the next ReadyForQuery answers too
   char status_ = 'I';           // as the client knows it
   bool welcomed_ = false;       // on_started was told
@@ -324,7 +323,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
 
   WireStack stack_;    // as it will be when everything sent is done
   WireStack reached_;  // as it is
-  std::deque<QueryPart> parts_;
+  std::vector<QueryPart> parts_;
   bool querying_ = false;       // a simple Query in parts
   bool unit_failed_ = false;    // stack: an error was told in it
   bool unit_wrote_ = false;     // stack: perhaps

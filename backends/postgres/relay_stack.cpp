@@ -180,7 +180,7 @@ void Relay::begin_query(std::string_view text) {
 void Relay::advance_query() {
   if (!parts_.empty()) {
     QueryPart part = std::move(parts_.front());
-    parts_.pop_front();
+    parts_.erase(parts_.begin());
     return send_part(std::move(part));
   }
   querying_ = false;
