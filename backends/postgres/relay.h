@@ -199,6 +199,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   bool must_wait(const WireMessage& message);
   bool needs_preparing() const;
   bool awaits_name(const WireMessage& message) const;
+  bool awaits_unnamed(std::size_t earlier) const;
   void hold(const WireMessage& message);
   void take(const WireMessage& message);
   void take_part(const WireMessage& message);
@@ -237,6 +238,9 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void keep_link(std::string_view reason, bool lasts);
   void forget_sequences(const Script& script);
   bool may_copy(const Script& script) const;
+  void note_copy(const Reply& reply);
+  bool is_skipped() const;
+  void run_swallowed(std::string_view text);
 
   // relay_stack.cpp: transactions that are not the server's own
   bool stacked() const { return context_.stack.active(); }
@@ -305,7 +309,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   bool run_elsewhere_ = false;  // so are its link's last words
   bool in_part_ = false;        // the client was given a part of a large message
   bool part_open_ = false;      // the client's large message goes to the link in parts
-  bool copy_awaited_ = false;   // a statement may answer with COPY: nothing goes behind it
+  // The item of a statement that may answer with COPY, or 0: nothing goes behind it.
+  std::uint32_t copy_awaited_ = 0;
   bool copying_in_ = false;
   bool settings_under_way_ = false;  // what the link reports is not yet this session's
   TimePoint transaction_due_;

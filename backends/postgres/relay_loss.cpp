@@ -132,7 +132,8 @@ void Relay::answer_lost(const Error& error) {
   querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;
   stack_ = reached_;
   if (!in_transaction) stack_ = reached_ = WireStack(context_.stack);
-  copy_awaited_ = copying_in_ = run_again_ = false;
+  copy_awaited_ = 0;
+  copying_in_ = run_again_ = false;
   cancel_reason_.clear();
   transition(State::idle);
   std::string bytes;

@@ -67,13 +67,7 @@ void Relay::forget_sequences(const Script& script) {
     return text.find("currval") != text.npos || text.find("lastval") != text.npos;
   });
   if (!asks || link_->status() != 'I') return;
-  FrontendWriter writer(link_->out());
-  writer.parse("", "DISCARD SEQUENCES", {});
-  writer.begin_bind("", "", {});
-  writer.end_bind();
-  writer.execute("", 0);
-  for (const Expect what : {Expect::parse, Expect::bind, Expect::execute}) expect_swallowed(what);
-  link_->own_statements().unnamed.reset();
+  run_swallowed("DISCARD SEQUENCES");
 }
 
 void Relay::unpin() {

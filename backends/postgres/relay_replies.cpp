@@ -1,5 +1,6 @@
 // The Relay's way back: from the link to the client, and what the replies say of the session.
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "backends/postgres/relay.h"
@@ -49,15 +50,10 @@ Flow Relay::on_reply(const Reply& reply) {
   if (reply.type == reply::error) return on_error(reply), Flow::more;
   const Expectation* expectation = reply.expectation;
   if (expectation != nullptr && reply.first) {
-    const bool begins_or_ends = reply.type == reply::command_complete ||
-                                reply.type == reply::empty_query || reply.type == reply::copy_in ||
-                                reply.type == reply::copy_out;
-    if (begins_or_ends) copy_awaited_ = copying_in_ = false;
-    if (reply.type == reply::copy_in) {
-      copying_in_ = true;
-      if (expectation->what == Expect::execute) extended_ = true;  // its Sync was for nothing
+    if (expectation->index != 0) {
+      note_done(reply, item(expectation->index));
+      note_copy(reply);
     }
-    if (expectation->index != 0) note_done(reply, item(expectation->index));
   }
   if (!reply.whole) return send_part_of(reply);
   return to_client(reply.raw);
@@ -96,7 +92,8 @@ void Relay::on_notification(std::string_view raw) {
 
 void Relay::on_error(const Reply& reply) {
   failed_ = true;
-  copy_awaited_ = copying_in_ = false;
+  copying_in_ = false;
+  if (link_->queue().size() == 1) copy_awaited_ = 0;  // it was skipped, or has failed
   ErrorFields fields;
   if (!decode_error(reply.body, fields)) {
     return link_->close(
@@ -106,7 +103,7 @@ void Relay::on_error(const Reply& reply) {
   // It has skipped a Query, and waits for a Sync: the client's, where it had begun in the extended
   // protocol; ours, where only what was put in front of the Query has failed.
   if (link_->queue().is_open() && !extended_) {
-    extended_ = sent_.back().extended;
+    extended_ = sent_.front().extended;
     if (!extended_) {
       FrontendWriter(link_->out()).sync();
       link_->queue().close(true);
@@ -143,7 +140,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   const Expectation* expectation = reply.expectation;
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
-  if (made != nullptr && made->kind == ItemKind::refusal) {
+  if (made != nullptr && made->kind == ItemKind::refusal && fields.sqlstate != "25P02") {
     bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     append_error(bytes, "ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
@@ -198,6 +195,26 @@ void Relay::note_done(const Reply& reply, Item& made) {
   const StatementRef statement = script->statements[made.at++];
   made.done = made.at == script->statements.size();
   note_statement(statement, tag);
+}
+
+// Of what may go behind a statement that can be a COPY.
+void Relay::note_copy(const Reply& reply) {
+  const Expectation& expectation = *reply.expectation;
+  if (reply.type == reply::copy_in) {
+    copying_in_ = true;
+    if (expectation.what == Expect::execute) extended_ = true;  // its Sync was for nothing
+  }
+  const bool ends = reply.type == reply::command_complete || reply.type == reply::empty_query ||
+                    reply.type == reply::portal_suspended;
+  if (!ends || expectation.index != copy_awaited_) return;
+  copying_in_ = false;
+  const Item& made = item(expectation.index);
+  const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
+  const std::span<const StatementRef> statements(script->statements);
+  const auto copies = [](const StatementRef& statement) { return statement->may_copy; };
+  if (std::ranges::none_of(statements.subspan(std::min(made.at, statements.size())), copies)) {
+    copy_awaited_ = 0;
+  }
 }
 
 void Relay::note_statement(const StatementRef& statement, std::string_view tag) {
@@ -290,7 +307,8 @@ void Relay::on_ready(char status) {
   }
   if (failed || sent_.empty()) link_->statements().forget_unconfirmed();
   failed_ = false;
-  copy_awaited_ = copying_in_ = false;
+  copying_in_ = false;
+  if (sent_.empty()) copy_awaited_ = 0;
   if (run_again_) return run_again();
   if (stacked()) {
     if (failed) journal_.ready(reached_.status(), true);

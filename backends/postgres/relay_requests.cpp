@@ -19,8 +19,8 @@ constexpr std::size_t repeatable_bytes_max = 8 * 1024;
 constexpr std::size_t units_ahead_max = 64;
 
 // A message that the server refuses in any state: an error is then where the protocol wants it, and
-// its text is ours.
-constexpr std::string_view refused_text = "refused by the pooler";
+// its text is ours, unless the transaction has failed before.
+constexpr std::string_view refused_text = "SELECT refused_by_the_pooler";
 
 void append_head(std::string& out, char type, std::size_t body_bytes) {
   const std::size_t length = body_bytes + 4;
@@ -65,7 +65,8 @@ void Relay::pump() {
 bool Relay::must_wait(const WireMessage& message) {
   if (run_again_ || link_->is_congested()) return true;
   // The Sync behind a COPY is read by the server either way; nothing else may be.
-  if (copy_awaited_) return stacked() || !(message.type == request::sync && extended_);
+  if (copy_awaited_ != 0 && !copying_in_)
+    return stacked() || !(message.type == request::sync && extended_);
   if (awaits_name(message)) return true;
   if (extended_ || !is_unit_message(message.type)) return false;
   if (!sent_.empty()) return stacked() || sent_.size() >= units_ahead_max;
@@ -204,6 +205,9 @@ ScriptRef Relay::look_at(std::string_view text) const {
   return matters ? *script : nullptr;
 }
 
+// What goes into the open request comes behind its error: the server will not even look at it.
+bool Relay::is_skipped() const { return failed_ && link_->queue().size() == 1; }
+
 bool Relay::may_copy(const Script& script) const {
   return std::ranges::any_of(script.statements,
                              [](const StatementRef& statement) { return statement->may_copy; });
@@ -215,13 +219,14 @@ void Relay::take_query(const WireMessage& message) {
   const bool readable = decode_text(message.body, text);
   if (stacked() && readable) return begin_query(text);
   begin_request();
-  sent_.back().extended = extended_;
+  sent_.back().extended = sent_.back().extended || extended_;
   if (readable) {
     if (ScriptRef script = look_at(text)) {
       if (!pin(*script)) return take_sync();  // of what was sent in its place
       // Behind a statement that is put in front of it, an error would skip the next ones too.
-      copy_awaited_ = own_names(*script) || may_copy(*script);
+      const bool waits = own_names(*script) || may_copy(*script);
       number = add_item({.kind = ItemKind::query, .script = std::move(script)});
+      if (waits && !is_skipped()) copy_awaited_ = number;
     }
   }
   if (unnamed_) {
@@ -243,10 +248,12 @@ void Relay::take_bind(const WireMessage& message) {
   const bool readable = decode_bind_names(message.body, names);
   const PreparedRef* prepared = nullptr;
   if (readable && names.statement.empty()) {
-    if (!unnamed_ || !unnamed_->control) inject_unnamed();
     prepared = unnamed_ ? &unnamed_ : nullptr;
+    if (prepared != nullptr && (*prepared)->script) own_names(*(*prepared)->script);
+    if (!unnamed_ || !unnamed_->control) inject_unnamed();
   } else if (readable) {
     prepared = find_prepared(names.statement);
+    if (prepared != nullptr && (*prepared)->script) own_names(*(*prepared)->script);
     if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
   }
   const bool controls = prepared != nullptr && (*prepared)->control;
@@ -317,8 +324,8 @@ void Relay::take_execute(const WireMessage& message) {
   }
   expect(Expect::execute, Fate::forward, number);
   forward(message);
-  if (!copies) return;
-  copy_awaited_ = true;
+  if (!copies || is_skipped()) return;
+  copy_awaited_ = number;
   FrontendWriter(link_->out()).flush();
 }
 

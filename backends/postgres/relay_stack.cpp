@@ -205,9 +205,9 @@ void Relay::send_part(QueryPart part) {
   const bool copies = part.script && may_copy(*part.script);
   unit_wrote_ = unit_wrote_ || !part.reads;
   if (part.script) own_names(*part.script);
-  copy_awaited_ = copies;
   std::uint32_t number = 0;
   if (part.script) number = add_item({.kind = ItemKind::query, .script = part.script});
+  copy_awaited_ = copies ? number : 0;
   expect(Expect::query, Fate::forward, number);
   FrontendWriter(link_->out()).query(part.text);
   link_->own_statements().unnamed.reset();

@@ -69,19 +69,40 @@ void Relay::restore_unnamed(std::size_t from, const PreparedRef& text) {
   unnamed_ = text;
 }
 
+// The unnamed statement is what a request before items_[earlier] makes of it, if that is not
+// skipped.
+bool Relay::awaits_unnamed(std::size_t earlier) const {
+  for (std::size_t i = items_.size(); i-- > 0;) {
+    if (items_[i].unnamed) return i < earlier && !items_[i].done;
+  }
+  return false;
+}
+
 // What the name stands for depends on requests that are not answered: they parse or close it, or
 // have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
 bool Relay::awaits_name(const WireMessage& message) const {
-  const bool closes = message.type == request::close;
-  if ((!closes && message.type != request::parse) || !message.first) return false;
+  if (!message.first) return false;
   const bool open = link_->queue().is_open();
-  if (sent_.size() <= (open ? 1U : 0U)) return false;
+  if (link_->queue().size() <= (open ? 1U : 0U)) return false;
+  const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();
   std::string_view name = message.body;
-  if (closes && !name.starts_with('S')) return false;
-  name.remove_prefix(closes ? 1 : 0);
+  switch (message.type) {
+    case request::parse:
+      break;
+    case request::bind:
+      name.remove_prefix(std::min(name.size(), name.find('\0')));  // of the portal
+      return name.starts_with(std::string_view("\0\0", 2)) && awaits_unnamed(earlier);
+    case request::describe:
+      return name == std::string_view("S\0", 2) && awaits_unnamed(earlier);
+    case request::close:
+      if (!name.starts_with('S')) return false;
+      name.remove_prefix(1);
+      break;
+    default:
+      return false;
+  }
   name = name.substr(0, name.find('\0'));
   if (name.empty()) return false;
-  const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();
   for (std::size_t i = 0; i < earlier; ++i) {
     const Item& item = items_[i];
     if (item.done) continue;
@@ -181,19 +202,27 @@ void Relay::own_name(std::string_view name) {
     found->second = {.text = nullptr, .closed = true};
   }
   if (prepared == nullptr || link_->status() == 'E') return;
-  FrontendWriter writer(link_->out());
   if ((*prepared)->from_sql) {
-    writer.parse("", (*prepared)->text, {});
-    writer.begin_bind("", "", {});
-    writer.end_bind();
-    writer.execute("", 0);
-    for (const Expect what : {Expect::parse, Expect::bind, Expect::execute}) expect_swallowed(what);
-    link_->own_statements().unnamed.reset();
+    run_swallowed((*prepared)->text);
   } else {
-    writer.parse(name, (*prepared)->text, (*prepared)->types);
+    FrontendWriter(link_->out()).parse(name, (*prepared)->text, (*prepared)->types);
     expect_swallowed(Expect::parse);
   }
   there[std::string(name)] = {.text = *prepared};
+}
+
+// A statement of the session's, without its knowledge; its portals stay as they are.
+void Relay::run_swallowed(std::string_view text) {
+  FrontendWriter writer(link_->out());
+  writer.parse("", text, {});
+  writer.begin_bind("_based", "", {});
+  writer.end_bind();
+  writer.execute("_based", 0);
+  writer.close_portal("_based");
+  for (const Expect what : {Expect::parse, Expect::bind, Expect::execute, Expect::close}) {
+    expect_swallowed(what);
+  }
+  link_->own_statements().unnamed.reset();
 }
 
 bool Relay::own_names(const Script& script) {

@@ -85,6 +85,21 @@ class CopyIn(CopyCases):
         self.assertEqual(self.client.answers(2), "G:1 C:COPY 1 Z:I T:?column? D:2 C:SELECT 1 Z:I")
         self.nobody_was_hurt()
 
+    def test_a_copy_sent_ahead_behind_other_units(self):
+        self.client.send(extended("select 1"), sync(), extended("select nothing"), sync(),
+                         query("select 2; copy copied from stdin; copy texts from stdin"), copy_data("1\n"), copy_done(),
+                         copy_data("x\n"), copy_done(), query("select 3"))
+        self.assertEqual(self.client.answers(4), "1 2 D:1 C:SELECT 1 Z:I E:42703 Z:I T:?column? D:2 C:SELECT 1 "
+                         "G:1 C:COPY 1 G:1 C:COPY 1 Z:I T:?column? D:3 C:SELECT 1 Z:I")
+        self.nobody_was_hurt()
+
+    def test_a_copy_that_is_skipped_behind_an_error(self):
+        for before in (bind("", "nosuch"), bind("", "nosuch") + query("execute nosuch")):
+            self.client.send(before, query("copy copied from stdin"), copy_data("1\n"), copy_done(), query("select 1"),
+                             sync())
+            self.assertEqual(self.client.answers(), "E:26000 Z:I")
+            self.nobody_was_hurt()
+
     def test_flush_and_sync_while_it_copies_are_passed_over(self):
         client = self.begin()
         client.send(copy_data("1\n"), flush(), sync(), copy_data("2\n"), sync(), copy_done())

@@ -350,6 +350,15 @@ class PreparedBySql:
         self.assertEqual(first.query("create table if not exists made as execute q"), "C:SELECT 1 Z:I")
         first.query("drop table made")
 
+    def test_an_execute_that_was_parsed_on_another_link_long_ago(self):
+        first, second = self.connect(), self.connect()
+        first.query("prepare q as select 'first' as a")
+        first.ask(parse("x", "execute q"), sync())
+        for _ in range(2):
+            second.query("deallocate all; prepare q as select 'second' as b")
+            self.assertEqual(first.ask(parse("", "select 'portal'"), bind(), bind("p", "x"), execute("p"), execute(),
+                                       sync()), "1 2 2 D:first C:SELECT 1 D:portal C:SELECT 1 Z:I")
+
     def test_by_the_extended_protocol(self):
         first, second = self.connect(), self.connect()
         self.assertEqual(first.ask(extended("prepare q as select 1 as a"), sync()), "1 2 C:PREPARE Z:I")

@@ -85,6 +85,14 @@ class UnnamedStatements:
                 other.ask(extended("select 'other'"), sync())
                 self.assertEqual(client.ask(bind(), execute(), sync()), "2 D:a C:SELECT 1 Z:I")
 
+    def test_a_bind_pipelined_behind_a_failure(self):
+        client = self.connect()
+        client.send(parse("", "select 'a'"), sync(), bind("", "nosuch"), query("select 'skipped'"), sync(), bind(),
+                    execute(), sync())
+        self.assertEqual(client.answers(3), "1 Z:I E:26000 Z:I 2 D:a C:SELECT 1 Z:I")
+        self.assertEqual(client.ask(parse("", "selec"), sync(), bind(), sync(), describe("S"), sync()),
+                         "E:42601 Z:I E:26000 Z:I E:26000 Z:I")
+
     def test_one_that_fails_again_is_gone(self):
         client, other = self.connect(), self.connect()
         client.query("create table if not exists fleeting(a int)")
