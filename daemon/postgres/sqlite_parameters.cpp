@@ -236,6 +236,11 @@ Result<ValueView> read_moment(const Parameter& parameter, bool binary) {
 Result<ValueView> read_text(const Parameter& parameter, bool binary) {
   std::string_view text = parameter.bytes;
   switch (parameter.type) {
+    case oid::unknown:
+    case oid::unknown_literal:
+      // Who has not asked for the type can only mean bytes: node-postgres sends its Buffers so.
+      if (binary) return ValueView::bytes(text);
+      break;
     case oid::text:
     case oid::varchar:
     case oid::bpchar:

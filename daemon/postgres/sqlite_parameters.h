@@ -1,8 +1,8 @@
 // The parameters of a Bind as SQLite's values. Pure.
 //
-// By the type that Parse gave, or that was announced for it (see PreparedText). Without either, a
-// parameter in text format is a text, to which SQLite applies the affinity of the column that it
-// meets.
+// By the type that Parse gave, or that its place in the statement says. Without either, a parameter
+// in text format is a text, to which SQLite applies the affinity of the column that it meets, and
+// one in binary format a blob.
 //   integers, oid     INTEGER          numeric   INTEGER or REAL where that is exact, else TEXT
 //   float4, float8    REAL             bool      1 or 0
 //   bytea             BLOB             uuid      TEXT, in lower case with hyphens

@@ -70,6 +70,8 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
  private:
   enum class Purpose : std::uint8_t { none, steps, ending, describe };
   enum class Reading : std::uint8_t { all, until_sync };
+  // What a description is for. parse: only the types of columns that parameters meet.
+  enum class Describing : std::uint8_t { parse, statement, portal };
   // One statement of the unit in flight.
   struct Running {
     WireStatementRef prepared;
@@ -131,10 +133,12 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   void take_close(std::string_view body);
   bool settle_pending(bool before_sync);
   Result<ValueList> read_values(const postgres::BindRequest& bind, const WireStatement& prepared);
-  void describe_statement(const WireStatementRef& prepared, bool portal,
+  void describe_statement(const WireStatementRef& prepared, Describing what,
                           std::vector<std::int16_t> formats);
+  void submit_description(const WireStatementRef& prepared, bool with_tables);
   void tell_description();
-  void resolve_types(WireStatement& prepared) const;
+  void resolve_parameters(WireStatement& prepared) const;
+  void resolve_columns(WireStatement& prepared) const;
   const TableColumn* find_column(const WireStatement& prepared, std::string_view name) const;
   void execute(const std::string& name, std::uint64_t rows_max, bool alone, bool describe);
   void give_rest(WirePortal& portal, std::uint64_t rows_max);
@@ -220,7 +224,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   std::string partial_;
   // A description under way.
   WireStatementRef described_;
-  bool described_portal_ = false;
+  Describing describing_ = Describing::statement;
   std::vector<std::int16_t> described_formats_;
   std::vector<WireStatement::Column> found_columns_;
   std::vector<TableColumn> table_columns_;

@@ -6,6 +6,7 @@
 #include "daemon/postgres/sqlite_tokens.h"
 #include "daemon/postgres/sqlite_types.h"
 #include "daemon/postgres/sqlite_wire.h"
+#include "protocol/check.h"
 #include "protocol/postgres/type_names.h"
 
 namespace based {
@@ -71,8 +72,15 @@ void SqliteWire::take_parse(std::string_view body) {
     const bool known = hint.number == 0 || hint.number > made->types.size();
     if (!known && made->types[hint.number - 1] == 0) made->types[hint.number - 1] = hint.oid;
   }
-  prepared_.insert_or_assign(std::string(request.statement), std::move(made));
-  writer_.parse_complete();
+  prepared_.insert_or_assign(std::string(request.statement), made);
+  // What a value is may depend on the column that it meets: 't' is a text, or true.
+  const bool meets_columns = std::ranges::any_of(made->notes.hints, [&](const ParameterHint& hint) {
+    const bool one = hint.number > 0 && hint.number <= made->types.size();
+    return one && made->types[hint.number - 1] == 0;
+  });
+  if (!meets_columns || made->notes.tables.empty()) return writer_.parse_complete();
+  describing_ = Describing::parse;
+  submit_description(made, true);
 }
 
 Result<ValueList> SqliteWire::read_values(const postgres::BindRequest& bind,
@@ -135,7 +143,7 @@ void SqliteWire::take_describe(std::string_view body) {
     Error error;
     const WireStatementRef prepared = find_statement(request.name, error);
     if (!prepared) return fail(std::move(error));
-    return describe_statement(prepared, false, {});
+    return describe_statement(prepared, Describing::statement, {});
   }
   const auto found = portals_.find(request.name);
   if (found == portals_.end()) return fail(no_portal(request.name));
@@ -143,7 +151,8 @@ void SqliteWire::take_describe(std::string_view body) {
   const bool known = prepared.columns || !prepared.statement || prepared.command ||
                      is_control(prepared.statement->kind) ||
                      found->second->state != WirePortal::State::fresh;
-  if (known) return describe_statement(found->second->prepared, true, found->second->formats);
+  if (known)
+    return describe_statement(found->second->prepared, Describing::portal, found->second->formats);
   // Where an Execute is next, the first row says the types.
   pending_ = Pending{.portal = std::string(request.name), .describe = true};
 }
@@ -187,7 +196,7 @@ bool SqliteWire::settle_pending(bool before_sync) {
     execute(pending.portal, pending.rows_max, before_sync, pending.describe);
   } else {
     const WirePortal& portal = *portals_.find(pending.portal)->second;
-    describe_statement(portal.prepared, true, portal.formats);
+    describe_statement(portal.prepared, Describing::portal, portal.formats);
   }
   return !busy();
 }
@@ -231,23 +240,31 @@ void SqliteWire::give_rest(WirePortal& portal, std::uint64_t rows_max) {
 
 // --- descriptions
 
-void SqliteWire::describe_statement(const WireStatementRef& prepared, bool portal,
+void SqliteWire::describe_statement(const WireStatementRef& prepared, Describing what,
                                     std::vector<std::int16_t> formats) {
-  described_ = prepared;
-  described_portal_ = portal;
+  describing_ = what;
   described_formats_ = std::move(formats);
   const bool here =
       !prepared->statement || prepared->command || is_control(prepared->statement->kind);
-  if (here || prepared->columns) return tell_description();
+  if (here || prepared->columns) {
+    described_ = prepared;
+    return tell_description();
+  }
   if (auto refusal = refusal_of(*prepared)) {
     if (refusal->sqlstate == sqlstate::in_failed_sql_transaction) return fail(std::move(*refusal));
   }
+  submit_description(prepared, prepared->notes.returning && !prepared->notes.tables.empty());
+}
+
+void SqliteWire::submit_description(const WireStatementRef& prepared, bool with_tables) {
+  described_ = prepared;
   found_columns_.clear();
   table_columns_.clear();
   Unit unit;
-  unit.steps.push_back({.statement = prepared->statement, .parameters = {}, .describe = true});
-  const bool unknown = std::ranges::find(prepared->types, 0u) != prepared->types.end();
-  if ((unknown || prepared->notes.returning) && !prepared->notes.tables.empty()) {
+  if (describing_ != Describing::parse) {
+    unit.steps.push_back({.statement = prepared->statement, .parameters = {}, .describe = true});
+  }
+  if (with_tables) {
     std::string text =
         "SELECT m.name, p.name, p.type, p.cid + 1 FROM sqlite_schema AS m, "
         "pragma_table_info(m.name) AS p WHERE m.name COLLATE NOCASE IN (";
@@ -255,7 +272,8 @@ void SqliteWire::describe_statement(const WireStatementRef& prepared, bool porta
       text += (text.back() == '(' ? "" : ", ") + sqlite_literal(table);
     }
     const auto script = database_.intern(text + ")", ParameterStyle::none);
-    if (script) unit.steps.push_back({.statement = (*script)->statements[0], .parameters = {}});
+    INVARIANT(script.ok());
+    unit.steps.push_back({.statement = (*script)->statements[0], .parameters = {}});
   }
   const bool inside = !stack_.empty();
   unit.envelope = inside ? envelopes_.around(stack_, {.reads = true}) : Envelope{};
@@ -276,7 +294,7 @@ const SqliteWire::TableColumn* SqliteWire::find_column(const WireStatement& prep
   return nullptr;
 }
 
-void SqliteWire::resolve_types(WireStatement& prepared) const {
+void SqliteWire::resolve_parameters(WireStatement& prepared) const {
   for (const ParameterHint& hint : prepared.notes.hints) {
     if (hint.number == 0 || hint.number > prepared.types.size()) continue;
     std::uint32_t& type = prepared.types[hint.number - 1];
@@ -288,9 +306,14 @@ void SqliteWire::resolve_types(WireStatement& prepared) const {
       }
     }
     for (const TableColumn& column : table_columns_) {
-      if (hint.ordinal != 0 && column.ordinal == hint.ordinal) type = oid_of_declared(column.type);
+      const bool target = lower_case(column.table) == lower_case(prepared.notes.tables.front());
+      if (hint.ordinal == column.ordinal && target) type = oid_of_declared(column.type);
     }
   }
+}
+
+// Told once, they stay.
+void SqliteWire::resolve_columns(WireStatement& prepared) const {
   for (std::uint32_t& type : prepared.types) {
     if (type == 0) type = postgres::type_oid::text;
   }
@@ -310,7 +333,7 @@ void SqliteWire::resolve_types(WireStatement& prepared) const {
 
 void SqliteWire::tell_description() {
   const WireStatementRef prepared = std::exchange(described_, nullptr);
-  if (!described_portal_) writer_.parameter_description(prepared->types);
+  if (describing_ == Describing::statement) writer_.parameter_description(prepared->types);
   const bool shows = prepared->command && prepared->command->kind == SessionCommand::Kind::show;
   if (!prepared->columns && shows) {
     const bool all = prepared->command->name.empty();

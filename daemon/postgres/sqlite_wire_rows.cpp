@@ -49,7 +49,7 @@ void SqliteWire::give_up(Error error, std::size_t step) {
 
 void SqliteWire::on_columns(std::size_t step, std::span<const Column> columns) {
   if (purpose_ == Purpose::describe) {
-    if (step > 0) return;
+    if (step > 0 || describing_ == Describing::parse) return;
     for (const Column& column : columns) {
       found_columns_.push_back({std::string(column.name), oid_of_declared(column.type)});
     }
@@ -89,7 +89,8 @@ void SqliteWire::on_columns(std::size_t step, std::span<const Column> columns) {
 
 Flow SqliteWire::on_row(std::size_t step, std::span<const ValueView> row) {
   if (purpose_ == Purpose::describe) {
-    if (step == 1 && row.size() == 4) {
+    const std::size_t tables = describing_ == Describing::parse ? 0 : 1;
+    if (step == tables && row.size() == 4 && row[3].kind == ValueKind::int64) {
       table_columns_.push_back({std::string(row[0].data), std::string(row[1].data),
                                 std::string(row[2].data), row[3].int64});
     }

@@ -248,12 +248,20 @@ void SqliteWire::describe_done(UnitOutcome& outcome) {
   if (outcome.error) {
     Error error = std::move(*outcome.error);
     const WireStatementRef of = std::exchange(described_, nullptr);
+    // Its Parse has failed.
+    if (describing_ == Describing::parse) {
+      std::erase_if(prepared_, [&of](const auto& entry) { return entry.second == of; });
+    }
     if (error.position) error.position = of->statement->client_offset(*error.position);
     note_failure(outcome, error);
     return fail(std::move(error), of.get());
   }
   if (!stack_.empty()) stack_.entered();
-  resolve_types(*described_);
+  if (describing_ == Describing::parse) {
+    resolve_parameters(*std::exchange(described_, nullptr));
+    return writer_.parse_complete();
+  }
+  resolve_columns(*described_);
   tell_description();
 }
 

@@ -120,6 +120,31 @@ TEST_CASE_FIXTURE(SqliteWireFixture, "parameters keep to the types that Parse ga
         "1 E:08P01 Z:I");
 }
 
+TEST_CASE_FIXTURE(SqliteWireFixture, "a parameter without a type has that of the column it meets") {
+  SqliteClient& c = client();
+  c.query("CREATE TABLE t(a INTEGER, ok BOOLEAN, b BLOB, s TEXT)");
+  CHECK(c.pipeline(Messages()
+                       .parse("", "INSERT INTO t VALUES ($1, $2, $3, $4)")
+                       .bind("", "", {"7", "true", "\\x00ff", "7"})
+                       .execute("")
+                       .sync()
+                       .bytes()) == "1 2 C:INSERT 0 1 Z:I");
+  CHECK(c.query("SELECT typeof(a), typeof(ok), hex(b), typeof(s) FROM t") ==
+        "T D:integer|integer|00FF|text C:SELECT 1 Z:I");
+  CHECK(c.pipeline(Messages()
+                       .parse("", "SELECT s FROM t WHERE ok = $1 AND a IN ($2)")
+                       .bind("", "", {"t", "7"})
+                       .execute("")
+                       .sync()
+                       .bytes()) == "1 2 D:7 C:SELECT 1 Z:I");
+  CHECK(c.pipeline(Messages()
+                       .parse("", "DELETE FROM t WHERE a = $1")
+                       .bind("", "", {"seven"})
+                       .execute("")
+                       .sync()
+                       .bytes()) == "1 E:22P02 Z:I");
+}
+
 TEST_CASE_FIXTURE(SqliteWireFixture, "transaction control goes through the extended protocol") {
   SqliteClient& c = client();
   c.query("CREATE TABLE t(a INTEGER)");
