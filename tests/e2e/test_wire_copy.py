@@ -87,8 +87,8 @@ class CopyIn(CopyCases):
 
     def test_a_copy_sent_ahead_behind_other_units(self):
         self.client.send(extended("select 1"), sync(), extended("select nothing"), sync(),
-                         query("select 2; copy copied from stdin; copy texts from stdin"), copy_data("1\n"), copy_done(),
-                         copy_data("x\n"), copy_done(), query("select 3"))
+                         query("select 2; copy copied from stdin; copy texts from stdin"), copy_data("1\n"),
+                         copy_done(), copy_data("x\n"), copy_done(), query("select 3"))
         self.assertEqual(self.client.answers(4), "1 2 D:1 C:SELECT 1 Z:I E:42703 Z:I T:?column? D:2 C:SELECT 1 "
                          "G:1 C:COPY 1 G:1 C:COPY 1 Z:I T:?column? D:3 C:SELECT 1 Z:I")
         self.nobody_was_hurt()
