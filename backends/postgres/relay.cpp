@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "backends/postgres/startup_settings.h"
-#include "backends/postgres/wire_error.h"
 #include "protocol/check.h"
+#include "protocol/postgres/backend_writer.h"
 
 namespace based::postgres {
 namespace {
@@ -153,7 +153,7 @@ void Relay::skip(const WireMessage& message) {
   const bool sync = message.type == request::sync;
   if (refusal_ && !sync) {
     std::string bytes;
-    append_error(bytes, "ERROR", *refusal_);
+    BackendWriter(bytes).error("ERROR", *refusal_);
     client_.send(bytes);
     refusal_.reset();
     extended_ = !at_once;

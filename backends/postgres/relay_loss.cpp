@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
-#include "backends/postgres/wire_error.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -138,7 +138,7 @@ void Relay::answer_lost(const Error& error) {
   transition(State::idle);
   std::string bytes;
   for (std::size_t i = 0; i < requests; ++i) {
-    if (i > 0 || !failed_) append_error(bytes, "ERROR", told);
+    if (i > 0 || !failed_) BackendWriter(bytes).error("ERROR", told);
     if (i + 1 == requests && open) break;
     client_.send(std::exchange(bytes, {}));
     send_ready(lost_ ? 'E' : 'I');

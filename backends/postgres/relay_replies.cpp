@@ -7,6 +7,7 @@
 #include "backends/postgres/server_error.h"
 #include "backends/postgres/wire_error.h"
 #include "protocol/check.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -143,7 +144,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   if (made != nullptr && made->kind == ItemKind::refusal && fields.sqlstate != "25P02") {
     bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
-    append_error(bytes, "ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
+    BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
   } else if (fields.fatal() || names_of_ours(fields.message, on_server)) {
     std::string own = "unknown";
     for (const auto& [name, text] : prepared_) {

@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
-#include "backends/postgres/wire_error.h"
 #include "backends/sql/ordinary.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 #include "protocol/check.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -175,7 +175,7 @@ std::uint32_t Relay::add_item(Item added) {
 // The server is made to refuse something here, and the client is told this error of ours.
 void Relay::refuse_here(const Error& error) {
   std::string bytes;
-  append_error(bytes, "ERROR", error);
+  BackendWriter(bytes).error("ERROR", error);
   FrontendWriter(link_->out()).parse("", refused_text, {});
   link_->own_statements().unnamed.reset();
   expect(Expect::parse, Fate::forward,

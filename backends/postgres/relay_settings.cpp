@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "protocol/postgres/backend_writer.h"
 
 namespace based::postgres {
 namespace {
@@ -113,11 +114,7 @@ void Relay::tell_reported() {
   for (const auto& [name, value] : *now) {
     const auto old = told_->find(name);
     if (old != told_->end() && old->second == value) continue;
-    const std::size_t length = 4 + name.size() + 1 + value.size() + 1;
-    bytes += reply::parameter_status;
-    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(length >> shift & 0xFF);
-    bytes.append(name).push_back('\0');
-    bytes.append(value).push_back('\0');
+    BackendWriter(bytes).parameter_status(name, value);
   }
   if (bytes.empty()) {  // equal: from now on they are one object
     link_->adopt_reported(told_);

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
-#include "backends/postgres/wire_error.h"
 #include "backends/sql/ordinary.h"
 #include "protocol/check.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -18,13 +18,6 @@ namespace {
 constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
 constexpr std::string_view closed("3\0\0\0\4", 5);
-
-void append_tag(std::string& out, std::string_view tag) {
-  const std::size_t length = 4 + tag.size() + 1;
-  out += reply::command_complete;
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFF);
-  out.append(tag).push_back('\0');
-}
 
 // The end of a statement in its script's text.
 std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
@@ -139,8 +132,9 @@ void Relay::note_control(Item& made) {
   }
   if (control.plan.tag.empty()) return;
   std::string bytes;
-  if (control.plan.warning) append_notice(bytes, *control.plan.warning);
-  append_tag(bytes, control.plan.tag);
+  BackendWriter writer(bytes);
+  if (control.plan.warning) writer.notice("WARNING", *control.plan.warning);
+  writer.command_complete(control.plan.tag);
   to_client(bytes);
 }
 

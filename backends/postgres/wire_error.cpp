@@ -6,9 +6,9 @@ namespace {
 // Writes one ErrorResponse, field by field; the destructor completes it.
 class ErrorWriter {
  public:
-  explicit ErrorWriter(std::string& out, char type = 'E') : out_(out), begin_(out.size()) {
+  explicit ErrorWriter(std::string& out) : out_(out), begin_(out.size()) {
     out_.append(5, '\0');
-    out_[begin_] = type;
+    out_[begin_] = 'E';
   }
   ErrorWriter(const ErrorWriter&) = delete;
   ErrorWriter& operator=(const ErrorWriter&) = delete;
@@ -42,28 +42,6 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 }
 
 }  // namespace
-
-void append_error(std::string& out, std::string_view severity, const Error& error) {
-  ErrorWriter writer(out);
-  writer.field('S', severity);
-  writer.field('V', severity);
-  writer.field('C', error.sqlstate.text());
-  writer.field('M', error.message);
-  writer.field('D', error.detail);
-  writer.field('H', error.hint);
-  writer.field('s', error.schema);
-  writer.field('t', error.table);
-  writer.field('c', error.column);
-  writer.field('n', error.constraint);
-}
-
-void append_notice(std::string& out, const Error& notice) {
-  ErrorWriter writer(out, 'N');
-  writer.field('S', "WARNING");
-  writer.field('V', "WARNING");
-  writer.field('C', notice.sqlstate.text());
-  writer.field('M', notice.message);
-}
 
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite) {
   ErrorWriter writer(out);

@@ -1,20 +1,11 @@
-// Errors on their way to a PostgreSQL client: our own as ErrorResponse, the server's with what must
-// not be told changed. Pure.
+// The server's errors on their way to a PostgreSQL client, with what must not be told changed.
+// Pure.
 #pragma once
 
 #include <string>
 #include <string_view>
 
-#include "protocol/result.h"
-
 namespace based::postgres {
-
-// Appends an ErrorResponse. Severity is "ERROR" or "FATAL". The error's position is left out: it is
-// of a text that the client did not write.
-void append_error(std::string& out, std::string_view severity, const Error& error);
-
-// A NoticeResponse of severity WARNING.
-void append_notice(std::string& out, const Error& notice);
 
 // The server's ErrorResponse as this client may see it: a FATAL that ended the link and not the
 // client is an ERROR, and each `from` in its message becomes `to` (a statement's name on the server

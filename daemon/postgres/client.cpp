@@ -4,11 +4,10 @@
 
 #include <array>
 
-#include "backends/postgres/wire_error.h"
 #include "daemon/postgres/front_end.h"
 #include "daemon/postgres/sqlite_session.h"
 #include "protocol/check.h"
-#include "protocol/postgres/backend.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/body_reader.h"
 #include "protocol/postgres/requests.h"
 
@@ -21,22 +20,6 @@ constexpr CutterLimits limits_of_strangers{.whole_bytes = 4096, .part_bytes = 40
 constexpr std::uint32_t authentication_sasl = 10;
 constexpr std::uint32_t authentication_sasl_continue = 11;
 constexpr std::uint32_t authentication_sasl_final = 12;
-
-void append32(std::string& out, std::uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 0xFF);
-}
-
-void append_message(std::string& out, char type, std::string_view body) {
-  out += type;
-  append32(out, static_cast<std::uint32_t>(body.size() + 4));
-  out += body;
-}
-
-void append_authentication(std::string& out, std::uint32_t code, std::string_view data) {
-  std::string body;
-  append32(body, code);
-  append_message(out, reply::authentication, body.append(data));
-}
 
 Error going_down() {
   return Error::make(sqlstate::admin_shutdown,
@@ -171,12 +154,8 @@ void PostgresClient::start(const StartupHead& head, std::string_view body) {
 // Tells what of the client's wishes is not known here: exactly once, and only then.
 void PostgresClient::negotiate(const StartupHead& head, const Startup& startup) {
   if (head.minor() <= newest_minor && startup.protocol_options.empty()) return;
-  std::string body;
-  append32(body, 3u << 16 | minor_);
-  append32(body, static_cast<std::uint32_t>(startup.protocol_options.size()));
-  for (const std::string& option : startup.protocol_options) body.append(option).push_back('\0');
   std::string message;
-  append_message(message, 'v', body);
+  BackendWriter(message).negotiate_version(3u << 16 | minor_, startup.protocol_options);
   transport_.send(message);
 }
 
@@ -195,7 +174,8 @@ void PostgresClient::authenticate(Startup startup) {
       Proof{.startup = std::move(startup), .exchange = std::move(exchange)});
   transition(State::proving);
   std::string out;
-  append_authentication(out, authentication_sasl, std::string(scram_mechanism) + '\0' + '\0');
+  BackendWriter(out).authentication(authentication_sasl,
+                                    std::string(scram_mechanism) + '\0' + '\0');
   transport_.send(out);
 }
 
@@ -211,8 +191,8 @@ void PostgresClient::take_proof(const Piece& message) {
     return refuse(wrong ? wrong_password(user_) : answer.error());
   }
   std::string out;
-  append_authentication(out, last ? authentication_sasl_final : authentication_sasl_continue,
-                        *answer);
+  BackendWriter(out).authentication(last ? authentication_sasl_final : authentication_sasl_continue,
+                                    *answer);
   transport_.send(out);
   if (!last) return;
   Startup startup = std::move(proof_->startup);
@@ -270,14 +250,11 @@ void PostgresClient::on_started(std::span<const std::pair<std::string, std::stri
   if (state_ != State::opening) return;
   transition(State::serving);
   std::string out;
-  append_message(out, reply::authentication, std::string_view("\0\0\0\0", 4));
-  for (const auto& [name, value] : parameters) {
-    append_message(out, reply::parameter_status, name + '\0' + value + '\0');
-  }
-  std::string key;
-  append32(key, static_cast<std::uint32_t>(process_id_));
-  append_message(out, reply::backend_key_data, key + secret_);
-  append_message(out, reply::ready, "I");
+  BackendWriter writer(out);
+  writer.authentication(0);
+  for (const auto& [name, value] : parameters) writer.parameter_status(name, value);
+  writer.key_data(static_cast<std::uint32_t>(process_id_), secret_);
+  writer.ready('I');
   transport_.send(out);
   if (front_end_.draining()) return drain();
   if (taking_) transport_.set_reading(true);
@@ -364,7 +341,7 @@ void PostgresClient::end(const Error& error) {
   if (state_ == State::ended) return;
   transition(State::ended);
   std::string bytes;
-  append_error(bytes, "FATAL", error);
+  BackendWriter(bytes).error("FATAL", error);
   transport_.send(bytes);
   transport_.close(error.message);
 }
