@@ -109,6 +109,8 @@ void Relay::take(const WireMessage& message) {
       return take_sync();
     case request::function_call:
       begin_request();
+      sent_.back().extended = sent_.back().extended || extended_;
+      extended_ = false;
       expect(Expect::function_call);
       forward(message);
       return close_request(false);

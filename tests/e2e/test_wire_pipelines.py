@@ -242,6 +242,14 @@ class FunctionCalls:
         client.send(extended(FAILS), function_call(self.INT4ABS, [b"-1"]), sync())
         self.assertEqual(client.answers(), "1 2 E:22012 Z:I")
 
+    def test_one_that_is_skipped_behind_an_error(self):
+        client = self.connect()
+        for _ in range(3):
+            client.send(bind("", "nosuch"), function_call(self.INT4ABS, [b"-1"]), extended("select 1"), query("select 1"),
+                        sync(), extended("select 2"), sync())
+            self.assertEqual(client.answers(2), "E:26000 Z:I 1 2 D:2 C:SELECT 1 Z:I")
+            self.assertTrue(client.quiet(0.05))
+
     def test_large_arguments(self):
         client = self.connect()
         length = 1257  # of a text, in characters
