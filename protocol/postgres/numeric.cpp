@@ -37,12 +37,12 @@ struct Decimal {
 // Moves the point by an exponent.
 bool shift(Decimal& decimal, int exponent) {
   for (; exponent > 0; --exponent) {
-    if (decimal.fraction.empty()) decimal.fraction = "0";
+    if (decimal.fraction.empty()) decimal.fraction.push_back('0');
     decimal.whole += decimal.fraction.front();
     decimal.fraction.erase(0, 1);
   }
   for (; exponent < 0; ++exponent) {
-    if (decimal.whole.empty()) decimal.whole = "0";
+    if (decimal.whole.empty()) decimal.whole.push_back('0');
     decimal.fraction.insert(decimal.fraction.begin(), decimal.whole.back());
     decimal.whole.pop_back();
   }
