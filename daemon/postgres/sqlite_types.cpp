@@ -114,9 +114,10 @@ bool write_float(postgres::BackendWriter& writer, std::uint32_t type, bool binar
   if (value.kind == ValueKind::float64) {
     number = value.float64;
   } else if (value.kind == ValueKind::int64) {
+    // From there on not every integer is a double.
+    constexpr std::int64_t exact_max = std::int64_t{1} << 53;
+    if (value.int64 > exact_max || value.int64 < -exact_max) return false;
     number = static_cast<double>(value.int64);
-    // 2^53: from there on not every integer is a double.
-    if (std::abs(number) > 9007199254740992.0) return false;
   } else {
     return false;
   }

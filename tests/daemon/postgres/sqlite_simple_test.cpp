@@ -129,6 +129,18 @@ TEST_CASE_FIXTURE(SqliteWireFixture, "a value that contradicts its column's type
   CHECK(c.query("SELECT CAST(d AS TEXT) FROM t") == "T D:2024-02-30 C:SELECT 1 Z:I");
 }
 
+TEST_CASE_FIXTURE(SqliteWireFixture, "who rests in a transaction while others wait has lost it") {
+  SqliteClient& slow = client();
+  SqliteClient& other = client();
+  slow.query("CREATE TABLE t(a INTEGER)");
+  CHECK(slow.query("BEGIN; INSERT INTO t VALUES (1)") == "C:BEGIN C:INSERT 0 1 Z:T");
+  CHECK(other.query("INSERT INTO t VALUES (2)") == "C:INSERT 0 1 Z:I");
+  CHECK(slow.query("INSERT INTO t VALUES (3)") == "E:25P02 Z:E");
+  CHECK(slow.query("SELECT 1") == "E:25P02 Z:E");
+  CHECK(slow.query("ROLLBACK") == "C:ROLLBACK Z:I");
+  CHECK(slow.query("SELECT a FROM t") == "T D:2 C:SELECT 1 Z:I");
+}
+
 TEST_CASE_FIXTURE(SqliteWireFixture, "what a pool sends to clean a session succeeds") {
   SqliteClient& c = client();
   CHECK(c.query("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;") ==

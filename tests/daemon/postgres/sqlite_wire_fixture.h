@@ -73,7 +73,8 @@ class SqliteClient {
 class SqliteWireFixture {
  public:
   SqliteWireFixture() {
-    auto opened = open_sqlite({.name = "app"}, loop.reactor, log);
+    auto opened = open_sqlite({.name = "app", .idle_in_transaction = std::chrono::milliseconds(50)},
+                              loop.reactor, log);
     REQUIRE(opened);
     database = std::move(*opened);
   }
