@@ -120,10 +120,11 @@ TEST_CASE("a cancel request has a key of 4 to 256 bytes") {
     CHECK(decode_cancel(packet, key) == (size >= 4 && size <= 256));
   }
   CancelKey key;
-  REQUIRE(decode_cancel(std::string("\xff\xff\xff\xff"
-                                    "key!",
-                                    8),
-                        key));
+  const std::string packet(
+      "\xff\xff\xff\xff"
+      "key!",
+      8);
+  REQUIRE(decode_cancel(packet, key));
   CHECK(key.process_id == -1);
   CHECK(key.secret == "key!");
   CHECK_FALSE(decode_cancel("abc", key));
