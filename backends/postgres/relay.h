@@ -238,6 +238,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void keep_link(std::string_view reason, bool lasts);
   void forget_sequences(const Script& script);
   bool may_copy(const Script& script) const;
+  static bool holds_back(const StatementRef& statement);
   void note_copy(const Reply& reply);
   bool is_skipped() const;
   void run_swallowed(std::string_view text);
@@ -309,7 +310,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   bool run_elsewhere_ = false;  // so are its link's last words
   bool in_part_ = false;        // the client was given a part of a large message
   bool part_open_ = false;      // the client's large message goes to the link in parts
-  // The item of a statement that may answer with COPY, or 0: nothing goes behind it.
+  // The item of a statement behind which nothing goes before its answer, or 0.
   std::uint32_t copy_awaited_ = 0;
   bool copying_in_ = false;
   bool settings_under_way_ = false;  // what the link reports is not yet this session's

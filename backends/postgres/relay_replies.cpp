@@ -198,7 +198,7 @@ void Relay::note_done(const Reply& reply, Item& made) {
   note_statement(statement, tag);
 }
 
-// Of what may go behind a statement that can be a COPY.
+// Of what may go behind a statement that holds it back.
 void Relay::note_copy(const Reply& reply) {
   const Expectation& expectation = *reply.expectation;
   if (reply.type == reply::copy_in) {
@@ -212,8 +212,7 @@ void Relay::note_copy(const Reply& reply) {
   const Item& made = item(expectation.index);
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
   const std::span<const StatementRef> statements(script->statements);
-  const auto copies = [](const StatementRef& statement) { return statement->may_copy; };
-  if (std::ranges::none_of(statements.subspan(std::min(made.at, statements.size())), copies)) {
+  if (std::ranges::none_of(statements.subspan(std::min(made.at, statements.size())), holds_back)) {
     copy_awaited_ = 0;
   }
 }

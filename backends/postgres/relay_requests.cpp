@@ -210,6 +210,13 @@ ScriptRef Relay::look_at(std::string_view text) const {
 // What goes into the open request comes behind its error: the server will not even look at it.
 bool Relay::is_skipped() const { return failed_ && link_->queue().size() == 1; }
 
+// It may begin to COPY, or drops every prepared statement: those that are parsed behind it stay.
+bool Relay::holds_back(const StatementRef& statement) {
+  const bool drops_all = statement->kind == StatementKind::discard ||
+                         (statement->kind == StatementKind::prepare && statement->name.empty());
+  return statement->may_copy || drops_all;
+}
+
 bool Relay::may_copy(const Script& script) const {
   return std::ranges::any_of(script.statements,
                              [](const StatementRef& statement) { return statement->may_copy; });
@@ -226,7 +233,7 @@ void Relay::take_query(const WireMessage& message) {
     if (ScriptRef script = look_at(text)) {
       if (!pin(*script)) return take_sync();  // of what was sent in its place
       // Behind a statement that is put in front of it, an error would skip the next ones too.
-      const bool waits = own_names(*script) || may_copy(*script);
+      const bool waits = own_names(*script) || std::ranges::any_of(script->statements, holds_back);
       number = add_item({.kind = ItemKind::query, .script = std::move(script)});
       if (waits && !is_skipped()) copy_awaited_ = number;
     }
@@ -312,7 +319,7 @@ void Relay::take_execute(const WireMessage& message) {
   extended_ = true;
   ExecuteRequest execute;
   std::uint32_t number = 0;
-  bool copies = false;
+  bool waits = false;
   if (!portals_.empty() && decode_execute(message.body, execute)) {
     const auto found = portals_.find(execute.portal);
     if (found != portals_.end()) {
@@ -320,13 +327,13 @@ void Relay::take_execute(const WireMessage& message) {
       if (text->control) return take_control(text->script->statements.front());
       if (stacked() && refuse_what_cannot(text->script)) return;
       if (!pin(*text->script)) return;
-      copies = may_copy(*text->script);
+      waits = std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
     }
   }
   expect(Expect::execute, Fate::forward, number);
   forward(message);
-  if (!copies || is_skipped()) return;
+  if (!waits || is_skipped()) return;
   copy_awaited_ = number;
   FrontendWriter(link_->out()).flush();
 }
