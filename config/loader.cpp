@@ -1,5 +1,8 @@
 #include "config/loader.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "config/closest.h"
 #include "config/database_url.h"
 #include "config/file_text.h"
@@ -300,6 +303,11 @@ class Loader {
     const std::string place = *written_.find(database.name, key);
     auto text = read_file(path, password_bytes_max);
     if (!text) return problem(place, std::string(key) + ": " + text.error().message);
+    std::error_code unknown;
+    const auto mode = std::filesystem::status(path, unknown).permissions();
+    if (!unknown && (mode & std::filesystem::perms::others_read) != std::filesystem::perms::none)
+      settings_.warnings.push_back(place + ": " + std::string(key) +
+                                   ": every user of this machine can read '" + path + "'");
     std::string line = text->substr(0, text->find('\n'));
     if (line.ends_with('\r')) line.pop_back();
     if (line.empty() || line.find('\0') != std::string::npos)

@@ -131,6 +131,7 @@ struct Settings {
   ServerSettings server;
   std::vector<UserSettings> users;
   bool from_file = false;                   // a file was given
+  std::vector<std::string> warnings;        // what works and is not wise, one line each
   std::vector<DatabaseSettings> databases;  // never empty; the first is a client's default
 };
 

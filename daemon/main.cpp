@@ -60,6 +60,7 @@ ExitCode run_server(const Settings& settings, UvReactor& reactor, Log& log,
 
 int serve(const Settings& settings) {
   StderrLog log(log_level(settings.server.log_level));
+  for (const std::string& warning : settings.warnings) log.write(LogLevel::warning, warning);
   UvReactor reactor;
   ExitCode code = ExitCode::config;
   {

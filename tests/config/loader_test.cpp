@@ -344,6 +344,13 @@ TEST_CASE_FIXTURE(Loading, "a password comes from the file, a file of its own or
   write("secret", "hush\nnot this\n");
   write("crlf", "hush\r\n");
   CHECK(good(file(pg + "password_file = \"secret\"\n")).databases[0].password == "hush");
+  using std::filesystem::perms;
+  std::filesystem::permissions(folder_ + "/secret", perms::owner_read);
+  CHECK(good(file(pg + "password_file = \"secret\"\n")).warnings.empty());
+  std::filesystem::permissions(folder_ + "/secret", perms::owner_read | perms::others_read);
+  const auto warnings = good(file(pg + "password_file = \"secret\"\n")).warnings;
+  REQUIRE(warnings.size() == 1);
+  CHECK(holds(warnings[0], "every user of this machine can read"));
   CHECK(good(file(pg + "password_file = \"crlf\"\n")).databases[0].password == "hush");
   const std::string absolute = "password_file = \"" + folder_ + "/secret\"\n";
   CHECK(good(file(pg + absolute)).databases[0].password == "hush");
