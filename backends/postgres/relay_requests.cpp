@@ -104,6 +104,7 @@ void Relay::take(const WireMessage& message) {
     case request::execute:
       return take_execute(message);
     case request::flush:
+      extended_ = true;  // its request is the client's to end
       return forward(message);
     case request::sync:
       return take_sync();

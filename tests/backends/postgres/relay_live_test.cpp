@@ -168,6 +168,17 @@ TEST_CASE_FIXTURE(RelayFixture, "a pipeline has one ready status per Sync, whate
   CHECK(send(*one, parsed("", "select 1") + query + synced(""), 2) == "1 T D:5 C:SELECT 1 Z:I Z:I");
 }
 
+TEST_CASE_FIXTURE(RelayFixture,
+                  "a Flush behind a unit that fails begins the next one, and no more") {
+  const auto one = probe();
+  std::string flush;
+  FrontendWriter(flush).flush();
+  const std::string bad = synced(parsed("", "set no_such = 1") + executed(""));
+  const std::string good = synced(parsed("", "select 1") + executed(""));
+  CHECK(send(*one, bad + flush) == "1 2 E:42704 Z:I");
+  CHECK(send(*one, good) == "1 2 D:1 C:SELECT 1 Z:I");
+}
+
 TEST_CASE_FIXTURE(RelayFixture, "a portal with a row limit is continued, and ends with its Sync") {
   const auto one = probe();
   std::string more;
