@@ -75,6 +75,12 @@ constexpr std::array rows{
          .max = gib,
          .help = "The longest message that a client may send: a statement with its parameters. "
                  "It is held in memory while it arrives, once for each client."}),
+    bind<&S::max_query>(
+        {.key = "max_query",
+         .min = 64 * kib,
+         .max = gib - 1,
+         .help = "The same through PostgreSQL's protocol; a client that sends more is ended with "
+                 "54000. Parameters (Bind) and COPY's data come in parts and do not count."}),
     bind<&S::max_sessions>(
         {.key = "max_sessions",
          .min = 1,

@@ -65,6 +65,7 @@ struct ServerSettings {
   std::chrono::milliseconds write_timeout = std::chrono::seconds(60);
   // One client
   Bytes max_frame = 16_MiB;
+  Bytes max_query = 64_MiB;  // the same through PostgreSQL's protocol
   std::uint32_t max_sessions = 64;
   std::uint32_t max_inflight = 256;
   std::uint32_t max_depth = 64;

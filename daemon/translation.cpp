@@ -70,6 +70,7 @@ Users users(const Settings& settings) {
 
 postgres::PostgresLimits postgres_limits(const ServerSettings& settings) {
   postgres::PostgresLimits limits;
+  limits.messages.whole_bytes = settings.max_query.count;
   limits.handshake = settings.handshake_timeout;
   limits.idle = settings.idle_timeout;
   return limits;

@@ -152,8 +152,8 @@ TEST_CASE_FIXTURE(Loading, "every key of the schema can be written as its defaul
 TEST_CASE_FIXTURE(Loading, "values reach their settings") {
   const auto settings = good(
       file("[server]\nlisten = [\"[::1]:1\", \"unix:/x\"]\nunix_socket_mode = \"0660\"\n"
-           "max_clients = 7\nshutdown_timeout = \"1min\"\nmax_frame = \"1MiB\"\nlog_level = "
-           "\"warning\"\n"
+           "max_clients = 7\nshutdown_timeout = \"1min\"\nmax_frame = \"1MiB\"\n"
+           "max_query = \"2MiB\"\nlog_level = \"warning\"\n"
            "[databases.\"a.b\"]\nurl = \"postgresql+x://u@h/app\"\nmin_size = 2\nmax_size = 3\n"
            "init_sql = [\"SET a = 1\", \"SET b = 2\"]\ntimeout = \"250ms\"\npassword = \"hush\"\n"
            "[databases.lite]\nurl = \"sqlite:///l.db?mode=ro\"\nsynchronous = \"off\"\n"
@@ -163,6 +163,7 @@ TEST_CASE_FIXTURE(Loading, "values reach their settings") {
   CHECK(settings.server.max_clients == 7);
   CHECK(settings.server.shutdown_timeout == std::chrono::minutes(1));
   CHECK(settings.server.max_frame == 1_MiB);
+  CHECK(settings.server.max_query == 2_MiB);
   CHECK(settings.server.log_level == LogLevelSetting::warning);
   REQUIRE(settings.databases.size() == 2);
   const DatabaseSettings& a = settings.databases[0];
@@ -222,6 +223,8 @@ TEST_CASE_FIXTURE(Loading, "wrong types and ranges of each kind are reported") {
   CHECK(holds(server("handshake_timeout = \"2h\""), "from 100ms to 1h"));
   CHECK(holds(server("max_frame = \"1KiB\""), "from 64KiB to 1GiB"));
   CHECK(holds(server("max_frame = \"1parsec\""), "unknown unit 'parsec'"));
+  CHECK(holds(server("max_query = \"1GiB\""), "from 64KiB to 1073741823B"));
+  CHECK(holds(server("max_query = 0"), "from 64KiB"));
   CHECK(holds(server("unix_socket_mode = \"0799\""), "octal"));
   CHECK(holds(server("unix_socket_mode = \"1777\""), "octal"));
   CHECK(holds(server("unix_socket_mode = 700"), "octal"));

@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from pg_client import (CANCEL_REQUEST, GSSENC_REQUEST, PROTOCOL_3_0, PROTOCOL_3_2, SSL_REQUEST, PgClient, Refused,
-                       message, query, startup, terminate, text, untyped)
+                       extended, message, query, startup, sync, terminate, text, untyped)
 from servers import Daemon, PostgresCluster, wait_until
 
 PARAMETERS = {"user": "postgres", "database": "app"}
@@ -276,6 +276,26 @@ class Startup(unittest.TestCase):
             with self.subTest(length), PgClient(self.address, database="app") as client:
                 client.send(message("Q", b"", length=length))
                 self.assertEqual(client.answers(), "E:08P01 closed")
+
+    def test_max_query_bounds_what_has_to_be_whole_and_not_what_comes_in_parts(self):
+        limit = 64 * 1024
+
+        def of_size(size):  # of the body, with the NUL at its end
+            return "select 7".ljust(size - 1)
+        with self.make_daemon('max_query = "64KiB"') as daemon:
+            address = f"127.0.0.1:{daemon.port}"
+            with PgClient(address, database="app") as client:
+                self.assertEqual(client.query(of_size(limit)), "T:?column? D:7 C:SELECT 1 Z:I")
+                values = extended("select length($1)", ["x" * (3 * limit)])
+                self.assertEqual(client.ask(values, sync()), f"1 2 D:{3 * limit} C:SELECT 1 Z:I")
+                client.send(query(of_size(limit + 1)))
+                self.assertEqual(client.answers(), "E:54000 closed")
+            with PgClient(address, database="app") as client:
+                # Its length is enough: the rest is not waited for.
+                client.send(message("P", b"", length=4 + limit + 1))
+                self.assertEqual(client.answers(), "E:54000 closed")
+        with PgClient(self.address, database="app") as client:
+            self.assertEqual(client.query(of_size(8 * limit)), "T:?column? D:7 C:SELECT 1 Z:I")
 
     def test_a_goodbye_is_answered_by_a_close(self):
         with PgClient(self.address, database="app") as client:
