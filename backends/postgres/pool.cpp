@@ -275,6 +275,12 @@ Error Pool::timeout_error(const Waiter& waiter) const {
   if (last_failure_ && !is_up()) {
     return away_error().with_detail("The request waited for " + waited + ".");
   }
+  if (!is_up() && (attempt_ || !slots_.empty())) {
+    return Error::make(sqlstate::cannot_connect, "no connection to the server of " +
+                                                     settings_.name + ": it has not answered yet")
+        .with_detail("The request waited for " + waited + ".")
+        .as_retryable();
+  }
   Error error = Error::make(sqlstate::too_many_connections,
                             "no connection of " + settings_.name + " became free in " + waited)
                     .with_detail(std::to_string(slots_.size()) + " of " +

@@ -170,6 +170,19 @@ TEST_CASE("a server that cannot be reached is 08001 at the waiter's deadline, wi
   CHECK(probe.outcome->error->retryable);
 }
 
+TEST_CASE("a server that does not answer the first attempt in time is 08001, not a lack of links") {
+  PoolFixture pool(small_pool(1));
+  SessionProbe probe(pool);
+  pool.submit(probe, "SELECT");
+  pool.reactor.advance(31s);  // nobody runs the attempt
+  CHECK(probe.sqlstate() == "08001");
+  CHECK(probe.outcome->error->message.find("has not answered yet") != std::string::npos);
+  CHECK(probe.outcome->error->retryable);
+  pool.cluster.settle_all();
+  pool.run(probe, "SELECT");
+  CHECK(probe.sqlstate() == "");
+}
+
 TEST_CASE("after reconnect_timeout requests fail at once, until the server is back") {
   PoolSettings settings = small_pool(1);
   settings.reconnect_timeout = 60s;
