@@ -53,9 +53,8 @@ void Relay::let_go() {
 
 Error Relay::lost_error(const Error& reason) const {
   Error error = reason;
-  if (error.sqlstate.klass() != "08" && error.sqlstate.klass() != "57") {
-    error.sqlstate = sqlstate::connection_failure;
-  }
+  if (error.sqlstate.klass() == "08") return error;  // it says so itself
+  if (error.sqlstate.klass() != "57") error.sqlstate = sqlstate::connection_failure;
   error.message = "the connection to PostgreSQL was lost: " + reason.message;
   return error;
 }
