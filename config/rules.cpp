@@ -12,6 +12,7 @@ class Rules {
 
   ConfigProblems check() {
     check_listen();
+    check_unix_socket_dir();
     check_auth();
     check_names();
     for (const DatabaseSettings& database : settings_.databases) {
@@ -55,6 +56,26 @@ class Rules {
                            "[server] trust_network = true");
       }
     }
+  }
+
+  void check_unix_socket_dir() {
+    const ServerSettings& server = settings_.server;
+    if (server.unix_socket_dir.empty()) return;
+    const std::string place = server_place("unix_socket_dir");
+    const std::string prefix = "unix:" + server.unix_socket_dir + "/.s.PGSQL.";
+    // Any port has room that way, also one that is not known yet.
+    if (const auto longest = parse_address(prefix + "65535"); !longest)
+      return problem(place, "unix_socket_dir: " + longest.error().message);
+    bool any_port = false;
+    for (const ListenAddress& address : server.listen) {
+      if (!address.path.empty()) continue;
+      any_port = true;
+      const auto beside = parse_address(prefix + std::to_string(address.port));
+      if (std::ranges::find(server.listen, *beside) != server.listen.end())
+        problem(place, "unix_socket_dir: listen has " + format_address(*beside) + ", too");
+    }
+    if (!any_port)
+      problem(place, "unix_socket_dir: its sockets have the ports of listen, which has none");
   }
 
   void check_auth() {

@@ -18,6 +18,11 @@ constexpr std::array rows{
         {.key = "unix_socket_mode",
          .help = "Mode of a unix socket's file, in octal. Who may open it may use every database, "
                  "so only the daemon's own user may by default."}),
+    bind<&S::unix_socket_dir>(
+        {.key = "unix_socket_dir",
+         .help = "A folder in which each TCP port of listen has a unix socket, too, under the name "
+                 "that PostgreSQL's programs look for: .s.PGSQL.6432 for psql -h FOLDER -p 6432. "
+                 "It serves what listen serves, with unix_auth and unix_socket_mode."}),
     bind<&S::auth>(
         {.key = "auth",
          .choices = "auto, trust, scram",

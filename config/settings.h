@@ -54,6 +54,7 @@ struct ServerSettings {
   // Clients
   std::vector<ListenAddress> listen{{"127.0.0.1", 6432, ""}};
   FileMode unix_socket_mode{0700};
+  std::string unix_socket_dir;  // where .s.PGSQL.PORT is made for each port of `listen`
   AuthSetting auth = AuthSetting::automatic;
   UnixAuthSetting unix_auth = UnixAuthSetting::automatic;
   bool trust_network = false;

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -19,6 +20,12 @@ constexpr int backlog = 4096;
 Error cannot_listen(const std::string& where, int status) {
   return Error::make(sqlstate::cannot_connect,
                      "cannot listen on " + where + ": " + uv_strerror(status));
+}
+
+std::uint16_t port_of(const sockaddr_storage& address) {
+  // The field is at the same place in both families.
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
 }
 
 }  // namespace
@@ -90,6 +97,7 @@ Result<std::unique_ptr<Listener>> Listener::open_tcp(const sockaddr* address, Uv
   int length = sizeof actual;
   uv_tcp_getsockname(tcp, reinterpret_cast<sockaddr*>(&actual), &length);
   self->address_ = format_address(reinterpret_cast<const sockaddr*>(&actual));
+  self->port_ = port_of(actual);
   return self;
 }
 

@@ -41,6 +41,8 @@ class Listener {
 
   // As a client would write it: "127.0.0.1:6432", "[::1]:6432", "unix:/run/based/based.sock".
   const std::string& address() const { return address_; }
+  // The TCP port that was really taken; 0 of a unix socket.
+  std::uint16_t port() const { return port_; }
 
  private:
   explicit Listener(OnAccept on_accept) : on_accept_(std::move(on_accept)) {}
@@ -52,6 +54,7 @@ class Listener {
 
   OnAccept on_accept_;
   std::string address_;
+  std::uint16_t port_ = 0;
   std::optional<UnixSocketPath> path_;
   UvOwned<UvClient> cell_;
 };

@@ -6,6 +6,7 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <set>
 #include <utility>
 
 namespace based {
@@ -55,17 +56,39 @@ Server::Server(ServerOptions options, UvReactor& reactor, Log& log, DatabaseDire
 
 Server::~Server() { INVARIANT(clients_->size() == 0); }
 
-Result<void> Server::listen() {
+Result<void> Server::listen_at(const ListenPlace& place) {
+  auto opened = Listener::open(place, reactor_,
+                               [this](uv_stream_t* server, bool is_unix, const std::string& where) {
+                                 clients_->accept(server, is_unix, where);
+                               });
+  if (!opened) return std::move(opened).error();
+  for (auto& listener : *opened) listeners_.push_back(std::move(listener));
+  return {};
+}
+
+Result<void> Server::listen_everywhere() {
   for (const ListenPlace& place : options_.listen) {
-    auto opened = Listener::open(
-        place, reactor_, [this](uv_stream_t* server, bool is_unix, const std::string& where) {
-          clients_->accept(server, is_unix, where);
-        });
-    if (!opened) {
-      listeners_.clear();
-      return std::move(opened).error();
-    }
-    for (auto& listener : *opened) listeners_.push_back(std::move(listener));
+    if (auto opened = listen_at(place); !opened) return opened;
+  }
+  if (options_.unix_socket_dir.empty()) return {};
+  std::set<std::uint16_t> ports;  // one may be that of several addresses
+  for (const auto& listener : listeners_) {
+    if (listener->port() != 0) ports.insert(listener->port());
+  }
+  for (const std::uint16_t port : ports) {
+    auto opened = listen_at({.host = {},
+                             .port = 0,
+                             .path = fmt::format("{}/.s.PGSQL.{}", options_.unix_socket_dir, port),
+                             .mode = options_.unix_socket_mode});
+    if (!opened) return opened;
+  }
+  return {};
+}
+
+Result<void> Server::listen() {
+  if (auto opened = listen_everywhere(); !opened) {
+    listeners_.clear();
+    return opened;
   }
   for (const auto& listener : listeners_) {
     std::fprintf(stderr, "listening on %s\n", listener->address().c_str());

@@ -23,6 +23,8 @@ namespace based {
 
 struct ServerOptions {
   std::vector<ListenPlace> listen;
+  std::string unix_socket_dir;  // not empty: each TCP port of `listen` has a .s.PGSQL.PORT there
+  unsigned unix_socket_mode = 0700;  // of these
   ClientLimits clients;
   Duration first_byte_max;
   Duration shutdown_timeout;  // how long a drain lets open transactions finish
@@ -59,6 +61,8 @@ class Server {
     ended,
   };
 
+  Result<void> listen_at(const ListenPlace& place);
+  Result<void> listen_everywhere();
   void transition(State to, std::string_view reason);
   void on_stop_signal(std::string_view name);
   void begin_drain(std::string_view reason);

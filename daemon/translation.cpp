@@ -27,6 +27,8 @@ ServerOptions server_options(const ServerSettings& settings) {
     options.listen.push_back(
         {address.host, address.port, address.path, settings.unix_socket_mode.bits});
   }
+  options.unix_socket_dir = settings.unix_socket_dir;
+  options.unix_socket_mode = settings.unix_socket_mode.bits;
   options.clients.clients_max = settings.max_clients;
   options.clients.write_stall_max = settings.write_timeout;
   options.first_byte_max = settings.handshake_timeout;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -23,6 +24,19 @@ bool still_named(int fd, const std::string& path) {
   struct stat named {};
   return fstat(fd, &open_file) == 0 && stat(path.c_str(), &named) == 0 &&
          open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
+}
+
+// A full queue is a sign of life, too.
+bool is_listened_on(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int status = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const bool lives = status == 0 || errno == EAGAIN;
+  close(fd);
+  return lives;
 }
 
 constexpr int lock_attempts_max = 10;
@@ -59,6 +73,10 @@ Result<UnixSocketPath> UnixSocketPath::claim(std::string path) {
     if (!S_ISSOCK(info.st_mode)) {
       close(*lock);
       return Error::make(sqlstate::invalid_parameter_value, path + ": it is there and no socket");
+    }
+    if (is_listened_on(path)) {
+      close(*lock);
+      return Error::make(sqlstate::lock_not_available, path + ": another program listens there");
     }
     unlink(path.c_str());
   }

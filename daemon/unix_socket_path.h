@@ -1,7 +1,8 @@
 // UnixSocketPath: the right to a path for a listening unix socket, held by a lock file beside it.
 //
 // A socket file outlives its daemon. The lock does not: whoever has it may remove a stale socket,
-// and a path whose lock is taken belongs to a living daemon.
+// and a path whose lock is taken belongs to a living daemon. A socket that somebody else listens on
+// (a PostgreSQL, whose lock is of another kind) is left to them.
 #pragma once
 
 #include <string>
@@ -12,9 +13,9 @@ namespace based {
 
 class UnixSocketPath {
  public:
-  // Takes "PATH.lock" (kept open, mode 0600) and removes a stale socket at PATH. 55P03 when a
-  // daemon lives there; 58030 when the folder cannot be used; 22023 when the path is longer than a
-  // socket address or is another kind of file.
+  // Takes "PATH.lock" (kept open, mode 0600) and removes a stale socket at PATH. 55P03 when
+  // somebody listens there; 58030 when the folder cannot be used; 22023 when the path is longer
+  // than a socket address or is another kind of file.
   static Result<UnixSocketPath> claim(std::string path);
 
   UnixSocketPath(UnixSocketPath&& other) noexcept;

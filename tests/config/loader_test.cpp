@@ -139,12 +139,14 @@ TEST_CASE_FIXTURE(Loading, "every key of the schema can be written as its defaul
     const std::string printed = print_settings(first);
     const Settings second = good(file(printed));
     CHECK(print_settings(second) == printed);
-    for (const SettingRow& row : server_rows())
-      CHECK_MESSAGE(holds(printed, "\n" + std::string(row.key) + " = "), std::string(row.key));
+    // An empty text is shown as an absent key.
+    const auto shown = [&](std::string_view key) {
+      return holds(printed, "\n" + std::string(key) + " = ") ||
+             holds(printed, "\n# " + std::string(key) + " = ");
+    };
+    for (const SettingRow& row : server_rows()) CHECK_MESSAGE(shown(row.key), std::string(row.key));
     for (const SettingRow& row : database_rows()) {
-      const bool shown = holds(printed, "\n" + std::string(row.key) + " = ") ||
-                         holds(printed, "\n# " + std::string(row.key) + " = ");
-      CHECK_MESSAGE(shown == applies(row, first.databases[0].kind), std::string(row.key));
+      CHECK_MESSAGE(shown(row.key) == applies(row, first.databases[0].kind), std::string(row.key));
     }
   }
 }
@@ -296,6 +298,20 @@ TEST_CASE_FIXTURE(Loading, "a listener that others can reach needs trust_network
 TEST_CASE_FIXTURE(Loading, "an address may not be given twice, but several free ports may") {
   CHECK(holds(complaint("[server]\nlisten = [\":1\", \"127.0.0.1:1\"]\n" + app), "given twice"));
   CHECK(good(file("[server]\nlisten = [\":0\", \":0\"]\n" + app)).server.listen.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Loading, "unix_socket_dir is a folder whose sockets nobody else has") {
+  const auto dir = [&](const std::string& rest) { return "[server]\nunix_socket_dir = " + rest; };
+  CHECK(good(file(dir("\"/run/x\"\n") + app)).server.unix_socket_dir == "/run/x");
+  CHECK(good(file(app)).server.unix_socket_dir.empty());
+  CHECK(holds(complaint(dir("\"run\"\n") + app), "2:19: unix_socket_dir: the path of a unix"));
+  CHECK(holds(complaint(dir("\"/" + std::string(92, 'x') + "\"\n") + app), "at most 107 bytes"));
+  good(file(dir("\"/" + std::string(91, 'x') + "\"\n") + app));
+  CHECK(holds(complaint(dir("\"/run\"\nlisten = [\"unix:/a\"]\n") + app),
+              "unix_socket_dir: its sockets have the ports of listen, which has none"));
+  CHECK(holds(complaint(dir("\"/run\"\nlisten = [\":1\", \"unix:/run/.s.PGSQL.1\"]\n") + app),
+              "unix_socket_dir: listen has unix:/run/.s.PGSQL.1, too"));
+  good(file(dir("\"/run\"\nlisten = [\":1\", \"unix:/run/.s.PGSQL.2\"]\n") + app));
 }
 
 TEST_CASE_FIXTURE(Loading, "the command line wins over the file") {

@@ -1,8 +1,10 @@
 """How a client of PostgreSQL's protocol begins, byte by byte: every legal shape is taken, every other one is refused."""
 
 import pathlib
+import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -13,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from pg_client import (CANCEL_REQUEST, GSSENC_REQUEST, PROTOCOL_3_0, PROTOCOL_3_2, SSL_REQUEST, PgClient, Refused,
                        extended, message, query, startup, sync, terminate, text, untyped)
-from servers import Daemon, PostgresCluster, wait_until
+from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
 PARAMETERS = {"user": "postgres", "database": "app"}
 SSL = untyped(struct.pack("!I", SSL_REQUEST))
@@ -336,6 +338,71 @@ class Startup(unittest.TestCase):
             done = subprocess.run(["psql", "-XAtqw", "-h", folder, "-p", "6432", "-U", "postgres", "-d", "app_of_psql",
                                    "-c", "select current_database()"], capture_output=True, text=True, timeout=60)
             self.assertEqual((done.stdout, done.stderr), ("app_of_psql\n", ""))
+
+    def psql(self, folder, port, database="app"):
+        done = subprocess.run(["psql", "-XAtqw", "-h", folder, "-p", str(port), "-U", "postgres", "-d", database,
+                               "-c", "select 40 + 2"], capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.stdout, done.stderr), ("42\n", ""))
+
+    def in_dir(self, folder, *lines):
+        return self.make_daemon(f'unix_socket_dir = "{folder}"', *lines)
+
+    def folder(self):
+        path = temporary_folder()
+        self.addCleanup(shutil.rmtree, path)
+        return path
+
+    def test_each_tcp_port_has_a_socket_in_unix_socket_dir_that_psql_finds(self):
+        folder = self.folder()
+        with self.in_dir(folder, 'unix_socket_mode = "0770"') as daemon:
+            path = folder / f".s.PGSQL.{daemon.port}"
+            self.psql(folder, daemon.port)
+            # The daemon's own socket is listened on beside it, and has no port of its own.
+            self.assertEqual(sorted(entry.name for entry in folder.iterdir()), [path.name, f"{path.name}.lock"])
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o770)
+            self.assertIn(f"unix:{path}", daemon.addresses)
+            self.assertEqual(daemon.terminate(), 0)
+        self.assertEqual(list(folder.iterdir()), [])
+
+    def test_ports_of_several_addresses_have_one_socket_each(self):
+        folder = self.folder()
+        url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/postgres"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        listen = f'listen = ["127.0.0.1:{port}", "127.0.0.2:{port}", "127.0.0.1:0"]'
+        config = f'[server]\nunix_socket_dir = "{folder}"\n{listen}\n[databases.app]\nurl = "{url}"\n'
+        with Daemon(config=config, listen=False) as daemon:
+            wait_until(lambda: len(daemon.addresses) == 5, "five listeners")
+            ports = sorted({int(address.rsplit(":", 1)[1]) for address in daemon.addresses[:3]})
+            self.assertEqual(len(ports), 2)
+            self.assertEqual(sorted(daemon.addresses[3:]), sorted(f"unix:{folder}/.s.PGSQL.{n}" for n in ports))
+            for each in ports:
+                self.psql(folder, each)
+
+    def test_a_dead_daemons_socket_in_unix_socket_dir_is_replaced_and_a_living_servers_is_not(self):
+        folder = self.folder()
+        with self.in_dir(folder) as dead:
+            port, path = dead.port, folder / f".s.PGSQL.{dead.port}"
+            dead.kill()
+        self.assertTrue(path.exists())
+        url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/postgres"
+        config = f'[server]\nunix_socket_dir = "{folder}"\nlisten = ["127.0.0.%d:{port}"]\n[databases.app]\nurl = "{url}"\n'
+        with Daemon(config=config % 1, listen=False) as daemon:
+            wait_until(lambda: len(daemon.addresses) == 2, "the socket")
+            self.psql(folder, port)
+            # The same port of another address is free, its socket is not.
+            with self.assertRaisesRegex(RuntimeError, "ended at once with 69(?s:.*)another daemon is listening there"):
+                Daemon(config=config % 2, listen=False)
+            self.psql(folder, port)
+        # A server whose lock is of another kind: a PostgreSQL.
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+            other.listen()
+            with self.assertRaisesRegex(RuntimeError, "ended at once with 69(?s:.*)another program listens there"):
+                Daemon(config=config % 1, listen=False)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
 
 
 if __name__ == "__main__":
