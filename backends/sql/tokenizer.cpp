@@ -1,19 +1,40 @@
 #include "backends/sql/tokenizer.h"
 
+#include <array>
+
 namespace based::sql {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+// What a byte may be, as bits: every byte of every statement is looked up here.
+constexpr std::uint8_t space = 1;
+constexpr std::uint8_t digit = 2;
+constexpr std::uint8_t name_start = 4;
+constexpr std::uint8_t name_byte = 8;
+constexpr std::uint8_t postgres_operator = 16;
+
+constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+constexpr std::array<std::uint8_t, 256> make_bytes() {
+  std::array<std::uint8_t, 256> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const bool letter = i < 0x80 && is_letter(static_cast<char>(i));
+    if (letter || i == '_' || i >= 0x80) bytes[i] = name_start | name_byte;
+    if (i >= '0' && i <= '9') bytes[i] = digit | name_byte;
+  }
+  bytes['$'] = name_byte;
+  for (const char c : std::string_view(" \t\n\r\f\v")) bytes[static_cast<std::size_t>(c)] = space;
+  for (const char c : std::string_view("~!@#^&|`?+-*/%<>=")) {
+    bytes[static_cast<std::size_t>(c)] = postgres_operator;
+  }
+  return bytes;
 }
+constexpr std::array<std::uint8_t, 256> bytes = make_bytes();
+
+bool is(std::uint8_t what, char c) { return (bytes[static_cast<unsigned char>(c)] & what) != 0; }
+bool is_digit(char c) { return is(digit, c); }
+bool is_space(char c) { return is(space, c); }
 bool is_newline(char c) { return c == '\n' || c == '\r'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool is_postgres_operator(char c) {
-  return std::string_view("~!@#^&|`?+-*/%<>=").find(c) != std::string_view::npos;
-}
 
 // A byte order mark is white space to SQLite wherever a token may start; inside a word it is a part
 // of it, as all bytes above 0x7F are.
@@ -21,10 +42,8 @@ constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 }  // namespace
 
-bool is_name_start(char c) noexcept {
-  return is_letter(c) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
-}
-bool is_name_byte(char c) noexcept { return is_name_start(c) || is_digit(c) || c == '$'; }
+bool is_name_start(char c) noexcept { return is(name_start, c); }
+bool is_name_byte(char c) noexcept { return is(name_byte, c); }
 
 Token Tokenizer::finish(TokenKind kind, std::uint32_t begin, std::uint32_t end) {
   position_ = end;
@@ -120,7 +139,7 @@ Token Tokenizer::next() {
       break;
   }
   if (is_digit(c)) return number(begin);
-  if (is_name_start(c)) return word(begin);
+  if (is(name_start, c)) return word(begin);
   return sqlite ? sqlite_operation(begin) : operation(begin);
 }
 
@@ -266,14 +285,14 @@ Token Tokenizer::word(std::uint32_t begin) {
     if (peek(2) == '"') return quoted(begin, begin + 2, '"', TokenKind::quoted);
   }
   std::uint32_t position = begin;
-  while (position < text_.size() && is_name_byte(text_[position])) ++position;
+  while (position < text_.size() && is(name_byte, text_[position])) ++position;
   return finish(TokenKind::word, begin, position);
 }
 
 // The longest run of operator characters, which ends before a comment.
 Token Tokenizer::operation(std::uint32_t begin) {
   std::uint32_t position = begin;
-  while (position < text_.size() && is_postgres_operator(text_[position])) {
+  while (position < text_.size() && is(postgres_operator, text_[position])) {
     const bool comment = (at(position, '-') && at(position + 1, '-')) ||
                          (at(position, '/') && at(position + 1, '*'));
     if (comment) break;

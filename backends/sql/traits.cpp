@@ -42,6 +42,8 @@ constexpr std::array<std::string_view, 17> impure_functions{
     "PG_PROMOTE",
     "PG_LOGICAL_EMIT_MESSAGE",
 };
+constexpr WordSet pinning(pinning_functions);
+constexpr WordSet impure(impure_functions);
 constexpr std::array<std::string_view, 6> impure_prefixes{
     "PG_ADVISORY_", "PG_TRY_ADVISORY_", "LO_", "DBLINK", "PG_REPLICATION_", "PG_STAT_RESET",
 };
@@ -51,6 +53,13 @@ constexpr std::array<std::string_view, 4> impure_sqlite_functions{
     "TOTAL_CHANGES",
     "LOAD_EXTENSION",
 };
+
+// Every word that observe_word() looks for.
+constexpr std::array<std::string_view, 13> telling_words{
+    "INSERT", "DELETE", "MERGE", "UPDATE",    "SHARE",        "NO",   "KEY",
+    "INTO",   "TEMP",   "HOLD",  "TEMPORARY", "CONCURRENTLY", "COPY",
+};
+constexpr WordSet telling(telling_words);
 
 bool starts_with_one_of(std::string_view word, Names prefixes) {
   for (const std::string_view prefix : prefixes) {
@@ -91,6 +100,7 @@ void TraitCollector::observe_word(std::string_view word) {
   static constexpr std::array<std::string_view, 4> locking{"UPDATE", "SHARE", "NO", "KEY"};
   static constexpr std::array<std::string_view, 5> before_target{"INSERT", "MERGE", "REPLACE",
                                                                  "IGNORE", "ABORT"};
+  if (!telling.may_have(word)) return;
   if (previous_is("FOR") && is_one_of(word, locking)) traits_.locks_rows = true;
   const bool row_lock = previous_is("FOR") || previous_is("KEY");
   if (is_one_of(word, modifying) || (is_word(word, "UPDATE") && !row_lock)) traits_.modifies = true;
@@ -115,8 +125,8 @@ void TraitCollector::observe_call() {
     if (is_one_of(name, impure_sqlite_functions)) traits_.impure = true;
     return;
   }
-  if (is_one_of(name, pinning_functions)) traits_.pins = traits_.impure = true;
-  if (is_one_of(name, impure_functions) || starts_with_one_of(name, impure_prefixes)) {
+  if (pinning.has(name)) traits_.pins = traits_.impure = true;
+  if (impure.has(name) || starts_with_one_of(name, impure_prefixes)) {
     traits_.impure = true;
   }
   if (is_word(name, "SET_CONFIG")) {

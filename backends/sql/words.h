@@ -1,6 +1,9 @@
 // Words: comparing and folding keywords and names as the two dialects do. Pure, any thread.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +16,37 @@ namespace based::sql {
 // Equal but for ASCII case? `upper` is written in capitals.
 bool is_word(std::string_view word, std::string_view upper) noexcept;
 bool is_one_of(std::string_view word, std::span<const std::string_view> uppers) noexcept;
+
+// Words in capitals that every word of a statement is compared with: first letter and length tell
+// most words from all of them.
+class WordSet {
+ public:
+  // The words outlive the set; each begins with a letter.
+  constexpr explicit WordSet(std::span<const std::string_view> uppers) : uppers_(uppers) {
+    for (const std::string_view upper : uppers) {
+      lengths_[static_cast<std::size_t>(upper[0] - 'A')] |= bit(upper.size());
+    }
+  }
+
+  // False: it is none of them.
+  bool may_have(std::string_view word) const noexcept {
+    if (word.empty()) return false;
+    const auto letter =
+        static_cast<std::size_t>((static_cast<unsigned char>(word[0]) | 0x20) - 'a');
+    return letter < lengths_.size() && (lengths_[letter] & bit(word.size())) != 0;
+  }
+  bool has(std::string_view word) const noexcept {
+    return may_have(word) && is_one_of(word, uppers_);
+  }
+
+ private:
+  static constexpr std::uint32_t bit(std::size_t length) {
+    return std::uint32_t{1} << std::min<std::size_t>(length, 31);
+  }
+
+  std::span<const std::string_view> uppers_;
+  std::array<std::uint32_t, 26> lengths_{};  // by first letter
+};
 
 std::string lower_ascii(std::string_view text);
 

@@ -1,0 +1,48 @@
+#include "backends/sql/words.h"
+
+#include <doctest/doctest.h>
+
+#include "backends/sql/ordinary.h"
+
+namespace based::sql {
+namespace {
+
+TEST_CASE("a set of words has its words in any case, and no others") {
+  static constexpr std::array<std::string_view, 4> uppers{"INTO", "ZONE", "UPDATE",
+                                                          "PG_CREATE_LOGICAL_REPLICATION_SLOT"};
+  constexpr WordSet set(uppers);
+  for (const char* word :
+       {"INTO", "into", "iNtO", "zone", "update", "pg_create_logical_replication_slot"}) {
+    CHECK(set.has(word));
+  }
+  for (const char* word :
+       {"", "i", "int", "intos", "jnto", "upda_e", "_nto", "{nto", "@one", "\xE9nto", "1nto",
+        "update_", "pg_create_logical_replication_slots", "pg_create_logical_replication_slo"}) {
+    CHECK_FALSE(set.has(word));
+  }
+  CHECK(set.may_have("Into"));
+  CHECK(set.may_have("IDLE"));  // letter and length are those of INTO
+  CHECK_FALSE(set.may_have("into_"));
+}
+
+TEST_CASE("what leaves state on the connection is not ordinary, wherever it stands") {
+  for (const char* text :
+       {"select pg_advisory_lock(1)", "select a, PG_TRY_ADVISORY_LOCK_SHARED (1) from t",
+        "select s.currval('q')", "select \"lastval\"()", "select setseed(0.5)",
+        "select dblink_connect_u('x')", "with a as (select 1) select * into temp b from a",
+        "select pg_create_logical_replication_slot('a', 'b')", "select 1 into local temporary b",
+        "select set_config('a', 'b', false)"}) {
+    CAPTURE(text);
+    CHECK_FALSE(is_ordinary(text));
+  }
+  for (const char* text :
+       {"select 1", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;",
+        "select pg_advisory_xact_lock(1)", "select curvval('q')", "select lastval from t",
+        "select set_config('a', 'b', true)", "insert into t values (1)"}) {
+    CAPTURE(text);
+    CHECK(is_ordinary(text));
+  }
+}
+
+}  // namespace
+}  // namespace based::sql
