@@ -70,7 +70,7 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
     finish_closing();
   });
   cancel_again_ = reactor_.make_timer([this] {
-    if (cancel_ == CancelState::striking && !queue_.empty() && !close_reason_) send_cancel();
+    if (cancel_ == CancelState::striking && cancel_due() && !close_reason_) send_cancel();
   });
   soon_ = reactor_.make_timer([this] { on_soon(); });
 }
@@ -157,7 +157,7 @@ void Link::release(Leaving leaving) {
   transition(LinkState::cleaning, "released");
   if (close_reason_) return soon();
   if (!queue_.empty()) {
-    cancel();
+    if (queue_.size() > chores_.size()) cancel();  // Based's own statements are short
     update_interest();
     return soon();  // bytes may wait in the scanner since a pause
   }
@@ -215,11 +215,18 @@ void Link::finish_chore(ChoreRun* run, const std::optional<Error>& error) {
 
 // --- cancelling
 
+// Is what it was asked for still running? Once the holder is gone, that is everything.
+bool Link::cancel_due() const {
+  return !queue_.empty() && (state_ == LinkState::cleaning || !cancel_answered());
+}
+
 void Link::cancel() {
-  if (cancel_ != CancelState::none || close_reason_) return;
+  const bool striking = cancel_ == CancelState::striking;
+  if (cancel_ == CancelState::proving || (striking && !cancel_answered()) || close_reason_) return;
   cancel_deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
   cancel_pause_ = cancel_pause_first;
-  send_cancel();
+  cancel_for_ = requests_done_;
+  if (cancel_ != CancelState::in_flight) send_cancel();
 }
 
 void Link::send_cancel() {
@@ -233,15 +240,20 @@ void Link::on_cancelled(bool sent) {
   cancel_ = CancelState::striking;
   advance_cancel();
   // The server forgets a cancel that comes before it has read the statement.
-  if (cancel_ == CancelState::striking) {
+  if (cancel_ == CancelState::striking && cancel_due()) {
     cancel_again_->arm(reactor_.now() + cancel_pause_);
     cancel_pause_ *= 2;
   }
 }
 
 void Link::advance_cancel() {
-  if (cancel_ != CancelState::striking || !queue_.empty() || close_reason_) return;
-  cancel_again_->disarm();
+  if (cancel_ == CancelState::none || cancel_ == CancelState::proving || close_reason_) return;
+  if (!cancel_due()) {  // what was sent behind it may take as long as it likes
+    cancel_again_->disarm();
+    cancel_deadline_->disarm();
+  }
+  if (cancel_ != CancelState::striking || !queue_.empty()) return;
+  cancel_deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
   cancel_ = CancelState::proving;
   run_chore({});
 }

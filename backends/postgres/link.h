@@ -14,7 +14,8 @@
 // a call into the link; except that release() may call on_link_idle, where the link is clean.
 //
 // A cancel request is not over when it was sent: it may strike a moment later. So the link waits
-// until its queue is empty, then asks for one more ready status; only then it is quiet again.
+// until its queue is empty, then asks for one more ready status; only then it is quiet again. It is
+// sent again, as the server forgets one that comes too early, until its request is answered.
 #pragma once
 
 #include <cstdint>
@@ -128,7 +129,7 @@ class Link final {
   void stream_rows() { scanner_.stream_over(streamed_over); }
   bool is_congested() const { return out_.size() - out_sent_ > out_bytes_high; }
   void run_chore(Chore chore);
-  // Asks for the running statement to be cancelled. No effect while one is in flight.
+  // Asks for the running request to be cancelled, and for none that was sent behind it.
   void cancel();
   void set_paused(bool paused);
   // Sends CopyFail and a Sync for it: the answer to CopyInResponse, which had swallowed ours.
@@ -193,6 +194,8 @@ class Link final {
   void transition(LinkState to, std::string_view why);
   void finish_chore(ChoreRun* run, const std::optional<Error>& error);
   void continue_pending();
+  bool cancel_answered() const { return requests_done_ != cancel_for_; }
+  bool cancel_due() const;
   void advance_cancel();
   void send_cancel();
 
@@ -226,6 +229,8 @@ class Link final {
   std::unique_ptr<Reactor::Timer> cancel_deadline_;
   std::unique_ptr<Reactor::Timer> cancel_again_;
   Duration cancel_pause_{};
+  std::uint64_t requests_done_ = 0;
+  std::uint64_t cancel_for_ = 0;  // so many were done when the cancel was asked for
   std::unique_ptr<Reactor::Timer> soon_;
 
   LinkState state_ = LinkState::starting;

@@ -153,6 +153,7 @@ void Link::take_reply(const Piece& piece) {
           return break_off("the server sent a bad ReadyForQuery");
         }
         ready_at_ = reactor_.now();
+        ++requests_done_;
         if (match.requester != nullptr) match.requester->on_ready(status_);
         advance_cancel();
         return continue_pending();

@@ -102,12 +102,13 @@ void Relay::cancel(std::string_view reason) {
       context_.leases.withdraw(*this);
       return refuse_unit(Error::make(sqlstate::query_canceled, std::string(reason)));
     case State::preparing:
-      cancel_reason_ = reason;
+      if (!held_.empty()) cancel_reason_ = reason;  // else nothing of the client's is there
       return;
     case State::flowing:
       if (!link_->queue().awaits_reply() || !cancel_reason_.empty()) return;
       cancel_reason_ = reason;
       link_->set_paused(false);
+      fail_copy();
       return link_->cancel();
     case State::idle:
     case State::settling:
@@ -127,6 +128,7 @@ void Relay::end(const Error& error) {
 // The unit that waits, or has begun, is answered with `error`.
 void Relay::refuse_unit(Error error) {
   refusal_ = std::move(error);
+  cancel_reason_.clear();
   transition(State::skipping);
   finish_skipping();
 }

@@ -177,6 +177,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void enter_failed_transaction();
   void on_settings_tried(const std::optional<Error>& error);
   void on_prepared();
+  bool refuse_cancelled();
   void welcome(const ReportedRef& reported);
   void welcome_from_memory(const Error& reason);
   void tell_reported();
@@ -216,6 +217,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void take_execute(const WireMessage& message);
   void take_sync();
   void take_copy(const WireMessage& message);
+  void fail_copy();
   void forward(const WireMessage& message);
   void begin_request();
   void close_request(bool by_sync);

@@ -127,12 +127,17 @@ void Relay::prepare() {
                     .of_holder = true});
 }
 
+// The unit that waits was cancelled before the server has heard of it.
+bool Relay::refuse_cancelled() {
+  if (cancel_reason_.empty()) return false;
+  const std::string reason = cancel_reason_;
+  if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
+  refuse_unit(Error::make(sqlstate::query_canceled, reason));
+  return true;
+}
+
 void Relay::on_prepared() {
-  if (!cancel_reason_.empty()) {
-    const std::string reason = std::exchange(cancel_reason_, {});
-    if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
-    return refuse_unit(Error::make(sqlstate::query_canceled, reason));
-  }
+  if (refuse_cancelled()) return;
   if (!settings_under_way_) context_.known = link_->reported();
   if (!welcomed_) {
     if (context_.accepted.size() >= accepted_max) context_.accepted.clear();

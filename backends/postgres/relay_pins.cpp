@@ -89,6 +89,7 @@ void Relay::check_pin() {
            [this, found](const std::optional<Error>& error) {
              transition(State::flowing);
              if (!error && !*found) unpin();
+             if (refuse_cancelled()) return;
              if (held_.empty() && !pinned_) return release();
              pump();
            },

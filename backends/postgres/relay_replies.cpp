@@ -204,6 +204,7 @@ void Relay::note_copy(const Reply& reply) {
   if (reply.type == reply::copy_in) {
     copying_in_ = true;
     if (expectation.what == Expect::execute) extended_ = true;  // its Sync was for nothing
+    fail_copy();
   }
   const bool ends = reply.type == reply::command_complete || reply.type == reply::empty_query ||
                     reply.type == reply::portal_suspended;
@@ -318,6 +319,7 @@ void Relay::on_ready(char status) {
   journal_.ready(status, failed);
   answered_ = false;
   if (sent_.empty()) return end_unit(status);
+  cancel_reason_.clear();  // it was for what is answered now
   send_ready(status);
   pump();
 }

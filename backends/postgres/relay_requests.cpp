@@ -131,6 +131,7 @@ void Relay::take_part(const WireMessage& message) {
   if (!part_open_) return;
   link_->out().append(message.body);
   part_open_ = !message.last;
+  fail_copy();
 }
 
 void Relay::forward(const WireMessage& message) {
@@ -364,6 +365,14 @@ void Relay::take_copy(const WireMessage& message) {
   copying_in_ = false;
   // Anything but these two ends the COPY too, with the server's error.
   forward(message);
+}
+
+// The server does not look up from a COPY while it waits for data, even if it is told to cancel.
+void Relay::fail_copy() {
+  if (!copying_in_ || part_open_ || cancel_reason_.empty()) return;
+  copying_in_ = false;
+  FrontendWriter(link_->out()).copy_fail(cancel_reason_);
+  link_->flush();
 }
 
 }  // namespace based::postgres
