@@ -8,6 +8,25 @@
 #include "protocol/check.h"
 
 namespace based {
+namespace {
+
+constexpr std::size_t buffers_kept_max = 32;
+constexpr std::size_t buffer_bytes_kept_max = 16 * 1024;
+
+}  // namespace
+
+std::string OutputBuffers::take() {
+  if (kept_.empty()) return {};
+  std::string buffer = std::move(kept_.back());
+  kept_.pop_back();
+  return buffer;
+}
+
+void OutputBuffers::give_back(std::string&& buffer) {
+  if (kept_.size() >= buffers_kept_max || buffer.capacity() > buffer_bytes_kept_max) return;
+  kept_.push_back(std::move(buffer));
+  kept_.back().clear();
+}
 
 // A write under way owns its bytes and points at the cell, never at the stream.
 struct Stream::Write {
@@ -88,6 +107,7 @@ void Stream::set_reading(bool on) {
 void Stream::send(std::string_view bytes) {
   if (state_ != State::open || bytes.empty()) return;
   if (unsent() == 0) progressed();
+  if (output_.empty()) output_ = context_.output_buffers.take();
   output_.append(bytes);
   want_flush();
 }
@@ -117,7 +137,7 @@ void Stream::flush() {
     if (taken < output_.size()) {
       write_rest(std::string_view(output_).substr(taken));
     }
-    output_ = std::string();
+    context_.output_buffers.give_back(std::exchange(output_, {}));
   }
   if (in_flight_ == 0 && state_ == State::closing) return finish(reason_);
   if (tell_drained_ && unsent() <= drained_low_) {

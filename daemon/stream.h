@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backends/reactor.h"
 #include "daemon/transport.h"
@@ -25,6 +26,16 @@ union UvClient {
   uv_stream_t stream;
 };
 
+// Buffers for output, so that not every answer makes its own. A few small ones are kept.
+class OutputBuffers {
+ public:
+  std::string take();
+  void give_back(std::string&& buffer);
+
+ private:
+  std::vector<std::string> kept_;
+};
+
 // What all streams share. Outlives them.
 struct StreamContext {
   UvReactor& reactor;
@@ -34,6 +45,7 @@ struct StreamContext {
   Duration write_stall_max;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_sent = 0;
+  OutputBuffers output_buffers{};
 };
 
 class Stream final : public Transport {

@@ -134,9 +134,9 @@ void UvReactor::at_end_of_turn(std::function<void()> task) {
 
 void UvReactor::run_end_of_turn() {
   while (!end_of_turn_.empty()) {
-    std::vector<std::function<void()>> tasks;
-    tasks.swap(end_of_turn_);
-    for (const auto& task : tasks) task();
+    std::swap(end_of_turn_, ending_);  // both keep their room from turn to turn
+    for (const auto& task : ending_) task();
+    ending_.clear();
   }
 }
 

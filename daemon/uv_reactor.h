@@ -45,6 +45,7 @@ class UvReactor final : public Reactor {
   UvOwned<uv_prepare_t> before_sleep_;
   UvOwned<uv_check_t> after_events_;
   std::vector<std::function<void()>> end_of_turn_;
+  std::vector<std::function<void()>> ending_;  // those that are being run
   std::size_t jobs_under_way_ = 0;
   bool closed_ = false;
 

@@ -53,6 +53,10 @@ struct RelayContext {
   WireStackRules stack;            // are transactions the server's own?
 
   std::size_t pinned = 0;
+  // What needs_own_link() has looked at last, and what came of it: mostly all links report the
+  // same.
+  ReportedRef judged;
+  bool judged_to_need = false;
   ReportedRef known;  // what a link has reported last: for those who come while the server is away
   // Start-up settings that the server has accepted, by their fingerprint, with what it then
   // reported. Bounded.
@@ -173,6 +177,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void apply_unawaited(const std::vector<std::string>& texts);
   void note_accepted();
   bool needs_own_link() const;
+  static bool needs_own_link(const Reported& reported);
   void verify();
   void enter_failed_transaction();
   void on_settings_tried(const std::optional<Error>& error);

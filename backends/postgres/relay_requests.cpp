@@ -24,18 +24,29 @@ constexpr std::string_view refused_text = "SELECT refused_by_the_pooler";
 
 void append_head(std::string& out, char type, std::size_t body_bytes) {
   const std::size_t length = body_bytes + 4;
-  out += type;
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFF);
-}
-
-bool is_unit_message(char type) {
-  static constexpr std::string_view types("PBDECHSQF");
-  return types.find(type) != std::string_view::npos;
+  const char head[message_header_bytes] = {
+      type, static_cast<char>(length >> 24 & 0xFF), static_cast<char>(length >> 16 & 0xFF),
+      static_cast<char>(length >> 8 & 0xFF), static_cast<char>(length & 0xFF)};
+  out.append(head, sizeof head);
 }
 
 bool begins_extended(char type) {
-  static constexpr std::string_view types("PBDECH");
-  return types.find(type) != std::string_view::npos;
+  switch (type) {
+    case request::parse:
+    case request::bind:
+    case request::describe:
+    case request::execute:
+    case request::close:
+    case request::flush:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_unit_message(char type) {
+  return begins_extended(type) || type == request::sync || type == request::query ||
+         type == request::function_call;
 }
 
 }  // namespace

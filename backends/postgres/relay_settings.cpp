@@ -75,9 +75,14 @@ void Relay::note_accepted() {
 
 // Where strings end is then not what Based's own reader thinks.
 bool Relay::needs_own_link() const {
+  if (context_.judged == link_->reported()) return context_.judged_to_need;
+  context_.judged = link_->reported();
+  return context_.judged_to_need = needs_own_link(*context_.judged);
+}
+
+bool Relay::needs_own_link(const Reported& reported) {
   static constexpr std::array<std::string_view, 8> encodings{
       "SJIS", "BIG5", "GBK", "GB18030", "UHC", "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
-  const Reported& reported = *link_->reported();
   const auto strings = reported.find("standard_conforming_strings");
   if (strings != reported.end() && strings->second == "off") return true;
   const auto encoding = reported.find("client_encoding");

@@ -15,6 +15,11 @@ bool begins_with_select(std::string_view text) {
   return sql::is_word(tokens.next().of(text), "SELECT");
 }
 
+bool names_statement(char type) {
+  return type == request::parse || type == request::bind || type == request::describe ||
+         type == request::close;
+}
+
 }  // namespace
 
 void Relay::take_parse(const WireMessage& message) {
@@ -81,7 +86,7 @@ bool Relay::awaits_unnamed(std::size_t earlier) const {
 // What the name stands for depends on requests that are not answered: they parse or close it, or
 // have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
 bool Relay::awaits_name(const WireMessage& message) const {
-  if (!message.first) return false;
+  if (!message.first || !names_statement(message.type)) return false;
   const bool open = link_->queue().is_open();
   if (link_->queue().size() <= (open ? 1U : 0U)) return false;
   const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();

@@ -5,6 +5,11 @@
 #include "protocol/postgres/backend.h"
 
 namespace based::postgres {
+namespace {
+
+constexpr std::size_t expectations_kept_max = 64;
+
+}  // namespace
 
 // Rows, COPY data and the end of one result: of an Execute, and of each statement of a Query.
 bool RequestQueue::answers_result(Waiting& waiting, char type) {
@@ -83,6 +88,20 @@ bool RequestQueue::take_synthesised(Match& match) {
   return true;
 }
 
+void RequestQueue::push(Request request) {
+  if (request.expected.empty()) std::swap(request.expected, spare_);
+  requests_.push_back({std::move(request), 0, false, false});
+}
+
+void RequestQueue::pop_head() {
+  std::vector<Expectation>& expected = requests_.front().request.expected;
+  if (expected.capacity() <= expectations_kept_max) {
+    spare_ = std::move(expected);
+    spare_.clear();
+  }
+  requests_.pop_front();
+}
+
 RequestQueue::Verdict RequestQueue::accept_ready(Match& match) {
   const Waiting& head = requests_.front();
   const std::size_t left = head.request.expected.size() - head.answered;
@@ -90,7 +109,7 @@ RequestQueue::Verdict RequestQueue::accept_ready(Match& match) {
       left == 0 || (left == 1 && head.request.expected.back().what == Expect::query);
   if (head.request.open || (!answered && !head.failed)) return Verdict::mismatch;
   match.requester = head.request.requester;
-  requests_.pop_front();
+  pop_head();
   return Verdict::finished;
 }
 
@@ -109,7 +128,7 @@ void RequestQueue::fail_head() {
       return;
     }
     if (head.request.requester != nullptr) head.request.requester->on_skipped();
-    requests_.pop_front();
+    pop_head();
     requests_.front().failed = true;
   }
 }

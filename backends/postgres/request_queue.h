@@ -92,7 +92,7 @@ class RequestQueue {
     const Expectation* expectation = nullptr;
   };
 
-  void push(Request request) { requests_.push_back({std::move(request), 0, false, false}); }
+  void push(Request request);
   // Is the newest request still open? The following two REQUIRE it.
   bool is_open() const { return !requests_.empty() && requests_.back().request.open; }
   void append(Expectation expectation) { requests_.back().request.expected.push_back(expectation); }
@@ -133,8 +133,10 @@ class RequestQueue {
   static bool answers_result(Waiting& waiting, char type);
   Verdict accept_ready(Match& match);
   void fail_head();
+  void pop_head();
 
   std::deque<Waiting> requests_;
+  std::vector<Expectation> spare_;  // of a request that is answered: room for the next one's
   Expectation matched_;
 };
 

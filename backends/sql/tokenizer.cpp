@@ -11,6 +11,7 @@ constexpr std::uint8_t digit = 2;
 constexpr std::uint8_t name_start = 4;
 constexpr std::uint8_t name_byte = 8;
 constexpr std::uint8_t postgres_operator = 16;
+constexpr std::uint8_t skippable = 32;  // white space, or perhaps a comment or byte order mark
 
 constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -25,6 +26,9 @@ constexpr std::array<std::uint8_t, 256> make_bytes() {
   for (const char c : std::string_view(" \t\n\r\f\v")) bytes[static_cast<std::size_t>(c)] = space;
   for (const char c : std::string_view("~!@#^&|`?+-*/%<>=")) {
     bytes[static_cast<std::size_t>(c)] = postgres_operator;
+  }
+  for (const char c : std::string_view(" \t\n\r\f\v-/\xEF")) {
+    bytes[static_cast<unsigned char>(c)] |= skippable;
   }
   return bytes;
 }
@@ -55,6 +59,15 @@ Token Tokenizer::fail(TokenError error, std::uint32_t begin) {
   return {.kind = TokenKind::invalid, .error = error, .begin = begin, .end = position_};
 }
 
+// The end of the name whose bytes begin at `position`.
+std::uint32_t Tokenizer::behind_name(std::uint32_t position) const {
+  const char* const begin = text_.data();
+  const char* const end = begin + text_.size();
+  const char* at = begin + position;
+  while (at != end && is(name_byte, *at)) ++at;
+  return static_cast<std::uint32_t>(at - begin);
+}
+
 // `position` is at the slash. PostgreSQL's comments nest and must end; SQLite's do neither.
 bool Tokenizer::skip_block_comment(std::uint32_t& position) const {
   std::uint32_t depth = 1;
@@ -74,7 +87,7 @@ bool Tokenizer::skip_block_comment(std::uint32_t& position) const {
 }
 
 bool Tokenizer::skip_space_and_comments(Token& failure) {
-  while (position_ < text_.size()) {
+  while (position_ < text_.size() && is(skippable, text_[position_])) {
     const char c = text_[position_];
     // SQLite's white space has no vertical tab; there it stays an unexpected character.
     if (is_space(c) && !(c == '\v' && dialect_ == Dialect::sqlite)) {
@@ -109,6 +122,7 @@ Token Tokenizer::next() {
   if (begin >= text_.size()) return {.kind = TokenKind::end, .begin = begin, .end = begin};
   const bool sqlite = dialect_ == Dialect::sqlite;
   const char c = text_[begin];
+  if (is(name_start, c)) return word(begin);
   switch (c) {
     case '(':
       return finish(TokenKind::open_paren, begin, begin + 1);
@@ -139,7 +153,6 @@ Token Tokenizer::next() {
       break;
   }
   if (is_digit(c)) return number(begin);
-  if (is(name_start, c)) return word(begin);
   return sqlite ? sqlite_operation(begin) : operation(begin);
 }
 
@@ -273,6 +286,13 @@ Token Tokenizer::number(std::uint32_t begin) {
 }
 
 Token Tokenizer::word(std::uint32_t begin) {
+  const char second = peek(1);
+  if (second == '\'' || second == '&') return word_or_string(begin);
+  return finish(TokenKind::word, begin, behind_name(begin));
+}
+
+// A word, or a string or quoted name with a prefix: E'a', U&"a".
+Token Tokenizer::word_or_string(std::uint32_t begin) {
   const char first = lower(text_[begin]);
   const char second = peek(1);
   if (second == '\'') {
@@ -284,9 +304,7 @@ Token Tokenizer::word(std::uint32_t begin) {
     if (peek(2) == '\'') return quoted(begin, begin + 2, '\'', TokenKind::string);
     if (peek(2) == '"') return quoted(begin, begin + 2, '"', TokenKind::quoted);
   }
-  std::uint32_t position = begin;
-  while (position < text_.size() && is(name_byte, text_[position])) ++position;
-  return finish(TokenKind::word, begin, position);
+  return finish(TokenKind::word, begin, behind_name(begin));
 }
 
 // The longest run of operator characters, which ends before a comment.

@@ -68,6 +68,7 @@ class Tokenizer {
   char peek(std::uint32_t ahead) const {
     return ahead < text_.size() - position_ ? text_[position_ + ahead] : '\0';
   }
+  std::uint32_t behind_name(std::uint32_t position) const;
   bool skip_space_and_comments(Token& failure);
   bool skip_block_comment(std::uint32_t& position) const;
 
@@ -82,6 +83,7 @@ class Tokenizer {
   Token colon(std::uint32_t begin);
   Token number(std::uint32_t begin);
   Token word(std::uint32_t begin);
+  Token word_or_string(std::uint32_t begin);
   Token operation(std::uint32_t begin);
   Token sqlite_operation(std::uint32_t begin);
 

@@ -1,6 +1,7 @@
 #include "protocol/postgres/cutter.h"
 
 #include <algorithm>
+#include <array>
 
 #include "protocol/postgres/requests.h"
 
@@ -8,13 +9,20 @@ namespace based::postgres {
 namespace {
 
 std::uint32_t read_length(std::string_view bytes) {
-  std::uint32_t length = 0;
-  for (std::size_t i = 1; i <= 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
-  return length;
+  const auto* byte = reinterpret_cast<const unsigned char*>(bytes.data());
+  return static_cast<std::uint32_t>(byte[1]) << 24 | static_cast<std::uint32_t>(byte[2]) << 16 |
+         static_cast<std::uint32_t>(byte[3]) << 8 | byte[4];
 }
 
 constexpr std::string_view types{"BCDEFHPQSXcdfp"};
 static_assert(types.find(request::bind) == 0 && types.find(request::password) == 13);
+
+constexpr std::array<bool, 256> make_known() {
+  std::array<bool, 256> known{};
+  for (const char type : types) known[static_cast<unsigned char>(type)] = true;
+  return known;
+}
+constexpr std::array<bool, 256> known = make_known();
 
 }  // namespace
 
@@ -30,7 +38,7 @@ void MessageCutter::feed(std::string_view bytes) {
 MessageCutter::Cut MessageCutter::next(Piece& piece) {
   if (left_ > 0) return next_part(piece);
   if (view_.empty()) return Cut::need_more;
-  if (types.find(view_[0]) == std::string_view::npos) {
+  if (!known[static_cast<unsigned char>(view_[0])]) {
     piece = {.type = view_[0], .bytes = {}, .body_bytes = 0, .first = true, .last = true};
     return Cut::bad_type;
   }
