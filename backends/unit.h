@@ -16,8 +16,8 @@ struct Step {
   StatementRef statement;
   ValueList parameters;        // exactly statement->parameter_count of them
   std::uint64_t max_rows = 0;  // 0: all
-  // SQLite only: compile it, tell its columns with their declared types ("NULL" for those without
-  // one) and run nothing. No parameters are given.
+  // Compile it and run nothing: its columns (SQLite's have their declared types, "NULL" for those
+  // without one), its tag, and 0 rows affected where it would count them. No parameters are given.
   bool describe = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include "backends/postgres/parameters.h"
 #include "backends/postgres/server_error.h"
+#include "backends/sql/command_tag.h"
 
 namespace based::postgres {
 namespace {
@@ -19,17 +20,6 @@ std::uint32_t row_limit(std::uint64_t max_rows) {
 // Worth a name on the server: what is planned, and what Based itself says again and again.
 bool is_preparable(UnitPhase phase, StatementKind kind) {
   return phase != UnitPhase::step || kind == StatementKind::read || kind == StatementKind::write;
-}
-
-// The first word, for a statement that stopped at its row limit and so has no tag.
-std::string first_word(std::string_view text) {
-  std::string word;
-  for (const char c : text) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!letter && !word.empty()) break;
-    if (letter) word.push_back(c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c);
-  }
-  return word;
 }
 
 bool counts_changes(std::string_view command) {
@@ -63,7 +53,8 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
                       .statement = step.statement.get(),
                       .parameters = step.parameters.views(),
                       .types = parameter_types(step.parameters.views()),
-                      .max_rows = step.max_rows});
+                      .max_rows = step.max_rows,
+                      .describe = step.describe});
   }
   add(UnitPhase::epilogue, unit_.envelope.epilogue);
   send(link, settings);
@@ -97,6 +88,7 @@ void UnitRun::send(Link& link, std::string_view settings) {
 void UnitRun::choose_name(Item& item, StatementCache& cache, std::string_view settings,
                           std::vector<std::string>& closes) {
   const std::string& text = item.statement->text;
+  if (item.describe) return;  // its parameters' types are not known: others would be, when it runs
   if (cache.entries_max() == 0 || !is_preparable(item.phase, item.statement->kind)) return;
   if (StatementCache::Entry* entry = cache.find(text, item.types, settings)) {
     item.name = entry->name;
@@ -121,14 +113,19 @@ void UnitRun::write(const Item& item, std::uint32_t number, FrontendWriter& writ
     writer.parse(item.name, item.statement->text, item.types);
     expect(Expect::parse, item.name.empty() ? Fate::swallow : Fate::forward);
   }
-  write_bind(writer, item.name, item.parameters);
-  expect(Expect::bind, Fate::swallow);
-  if (item.phase == UnitPhase::step) {
-    writer.describe_portal("");
-    expect(Expect::describe_portal, Fate::forward);
+  if (item.describe) {
+    writer.describe_statement(item.name);
+    expect(Expect::describe_statement, Fate::forward);
+  } else {
+    write_bind(writer, item.name, item.parameters);
+    expect(Expect::bind, Fate::swallow);
+    if (item.phase == UnitPhase::step) {
+      writer.describe_portal("");
+      expect(Expect::describe_portal, Fate::forward);
+    }
+    writer.execute("", row_limit(item.max_rows));
+    expect(Expect::execute, Fate::forward);
   }
-  writer.execute("", row_limit(item.max_rows));
-  expect(Expect::execute, Fate::forward);
   // Otherwise the server keeps the answer until the group ends, and no step's start is known.
   const bool timed = unit_.statement_timeout > Duration::zero() && unit_.steps.size() > 1;
   if (timed && item.phase == UnitPhase::step) writer.flush();
@@ -173,11 +170,12 @@ Flow UnitRun::on_reply(const Reply& reply) {
   return Flow::more;
 }
 
-bool UnitRun::on_description(const Reply& reply, const Item& item) {
+bool UnitRun::on_description(const Reply& reply, Item& item) {
   rows_ = 0;
   truncated_ = false;
   if (reply.type == reply::no_data) {
     reader_.describe_nothing();
+    if (item.describe) on_described(item);
     return true;
   }
   const auto name_of = [this](std::uint32_t oid) {
@@ -188,7 +186,17 @@ bool UnitRun::on_description(const Reply& reply, const Item& item) {
   if (!reply.whole || !reader_.describe(reply.body, name_of)) return false;
   told_ = true;
   unit_.sink->on_columns(item.index, reader_.columns());
+  if (item.describe) on_described(item);
   return true;
+}
+
+// All that is asked of it: the server does not say what its tag would be.
+void UnitRun::on_described(Item& item) {
+  const std::string tag = sql::command_tag(item.statement->text);
+  StepResult result;
+  result.tag = tag;
+  if (counts_changes(tag)) result.affected = 0;
+  complete(item, result);
 }
 
 Flow UnitRun::on_row(const Reply& reply, const Item& item) {
@@ -213,8 +221,6 @@ Flow UnitRun::on_row(const Reply& reply, const Item& item) {
 }
 
 bool UnitRun::on_complete(const Reply& reply, Item& item) {
-  ++answered_;
-  item.done = true;
   StepResult result;
   CommandTag tag;
   std::string word;
@@ -225,11 +231,18 @@ bool UnitRun::on_complete(const Reply& reply, Item& item) {
     const bool into = tag.command == "SELECT" && !reader_.has_columns();  // CREATE TABLE AS
     if (counts_changes(tag.command) || into) result.affected = tag.count;
   } else if (reply.type == reply::portal_suspended) {
-    word = first_word(item.statement->text);
+    word = sql::command_tag(item.statement->text);
     result.tag = word;
   }
   result.truncated = std::exchange(truncated_, false);
-  if (item.phase != UnitPhase::step) return true;
+  complete(item, result);
+  return true;
+}
+
+void UnitRun::complete(Item& item, StepResult result) {
+  ++answered_;
+  item.done = true;
+  if (item.phase != UnitPhase::step) return;
   if (!local_error_) {
     result.rows = rows_;
     told_ = true;
@@ -237,7 +250,6 @@ bool UnitRun::on_complete(const Reply& reply, Item& item) {
   }
   reader_.describe_nothing();
   owner_.on_step_over();
-  return true;
 }
 
 void UnitRun::on_tag(std::string_view command) {
@@ -312,6 +324,7 @@ void UnitRun::settle_settings(char status) {
   LinkSettings& settings = link_->settings();
   for (const Item& item : items_) {
     if (!item.done) break;
+    if (item.describe) continue;
     const StatementKind kind = item.statement->kind;
     if (kind == StatementKind::setting || kind == StatementKind::set_transaction) {
       settings.executed(*item.statement, true);

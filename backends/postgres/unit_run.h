@@ -71,6 +71,7 @@ class UnitRun final : public Requester {
     std::uint64_t max_rows = 0;
     std::string name;  // of the prepared statement; empty: unnamed
     bool parse = true;
+    bool describe = false;  // nothing is run
     bool done = false;
   };
 
@@ -81,8 +82,10 @@ class UnitRun final : public Requester {
   void write(const Item& item, std::uint32_t number, FrontendWriter& writer, Request& request);
 
   Flow on_row(const Reply& reply, const Item& item);
-  bool on_description(const Reply& reply, const Item& item);
+  bool on_description(const Reply& reply, Item& item);
   bool on_complete(const Reply& reply, Item& item);
+  void on_described(Item& item);
+  void complete(Item& item, StepResult result);
   bool on_error(const Reply& reply);
   bool on_notice(const Reply& reply);
   void on_tag(std::string_view command);

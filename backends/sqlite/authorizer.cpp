@@ -75,6 +75,10 @@ constexpr std::array pragma_rows = {
     PragmaRow{"secure_delete", PragmaUse::format},
 };
 
+// These act while they are compiled.
+constexpr std::array<std::string_view, 4> hasty_pragmas = {"auto_vacuum", "defer_foreign_keys",
+                                                           "encoding", "page_size"};
+
 bool same_word(std::string_view a, std::string_view b) {
   return std::ranges::equal(
       a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
@@ -193,6 +197,9 @@ int Authorizer::decide_pragma(std::string_view name, bool with_value, std::strin
     // A pragma as a table of a SELECT: it would write behind the back of a read-only session.
     return refused();
   }
+  const bool acts =
+      author_ == Author::client_asks && with_value &&
+      std::ranges::any_of(hasty_pragmas, [row](auto hasty) { return hasty == row->name; });
   switch (row->use) {
     case PragmaUse::read:
       return with_value ? refused() : SQLITE_OK;
@@ -206,11 +213,11 @@ int Authorizer::decide_pragma(std::string_view name, bool with_value, std::strin
       return SQLITE_OK;
     case PragmaUse::transaction:
       facts_.needs_transaction |= with_value;
-      return SQLITE_OK;
+      return acts ? SQLITE_IGNORE : SQLITE_OK;
     case PragmaUse::format:
       if (with_value && !sandboxed_) return refused();
       facts_.writes_pragma |= with_value;
-      return SQLITE_OK;
+      return acts ? SQLITE_IGNORE : SQLITE_OK;
   }
   return refused();
 }

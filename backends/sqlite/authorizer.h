@@ -17,9 +17,10 @@ namespace based::sqlite {
 
 // Whose statement is being compiled.
 enum class Author : std::uint8_t {
-  based,     // our own: settings, transaction control, init SQL
-  client,    // a client's text
-  internal,  // SQLite's own, compiled while a client's statement runs: VACUUM, FTS, ALTER TABLE
+  based,        // our own: settings, transaction control, init SQL
+  client,       // a client's text
+  client_asks,  // the same, compiled to be described and not to run
+  internal,     // SQLite's own, compiled while a client's statement runs: VACUUM, FTS, ALTER TABLE
 };
 
 // What the compiled statement does, as far as the session's rules need it.

@@ -41,7 +41,8 @@ std::optional<Error> Executor::run_step(Job& job, std::size_t index) {
   const auto timeout = job.unit().statement_timeout;
   vigil_.begin(&job, timeout > Duration{} ? Clock::now() + timeout : TimePoint{}, busy_until(&job));
   if (auto stop = vigil_.reason_to_stop()) return stop;
-  auto compiled = compile(client_statements_, step.statement->text, Author::client);
+  const Author author = step.describe ? Author::client_asks : Author::client;
+  auto compiled = compile(client_statements_, step.statement->text, author);
   if (!compiled) {
     auto error = std::move(compiled).error();
     note_failure(error, handle_.in_transaction(), false);
@@ -60,6 +61,7 @@ std::optional<Error> Executor::run_step(Job& job, std::size_t index) {
     add_columns(run, false);
     StepResult result;
     result.tag = run.compiled->tag;
+    if (run.compiled->counts_rows) result.affected = 0;
     parcel_->add_result(index, result);
     client_statements_.release(run.compiled);
     return parcel_->full() ? hand_over(job) : std::nullopt;

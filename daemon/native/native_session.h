@@ -51,10 +51,11 @@ class Session final : public NativeSession, private Sink, private SessionListene
   // session_run.cpp
   void start_exec();
   void start_batch();
-  Result<void> plan_item(std::string_view sql, const BatchItem& item);
+  Result<void> plan_item(const BatchItem& item);
   void advance();
   void fail_step(Error error);
-  std::optional<Error> refusal_of(const Statement& statement) const;
+  Result<ScriptRef> intern_item(const BatchItem& item);
+  std::optional<Error> refusal_of(const PlannedStep& step) const;
   std::size_t group_end_of(bool in_transaction) const;
   void submit_steps();
   GroupPart part_of_group(bool inside) const;
@@ -81,6 +82,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
   void begin_level(const Tx& tx);
   void report_levels();
   void run_control(const PlannedStep& step);
+  void skip_control(const PlannedStep& step);
   void run_ending(Result<LevelsEnd> planned);
   void end_levels(const LevelsEnd& ending);
   Result<TransactionStack::Begun> push_level(const BeginOptions& options, LevelKind kind);

@@ -18,11 +18,13 @@
 
 namespace based::native {
 
-// One statement to be run once. With execute-many several runs make one item.
+// One statement to be run once. With execute-many several runs make one item, or, without a set of
+// parameters, none: then it is only described.
 struct PlannedStep {
   StatementRef statement;
   ParametersView parameters;  // into the request's payload
   std::uint32_t item = 0;     // the step's number in COLS, ROWS and results
+  bool describe = false;
 };
 
 // What one item has come to. `reached` once anything is known of it.

@@ -112,7 +112,8 @@ void Session::on_step_done(std::size_t step, const StepResult& result) {
   if (result.affected) item.affected = item.affected.value_or(0) + *result.affected;
   if (result.last_insert_id) item.last_insert_id = result.last_insert_id;
   item.truncated = item.truncated || result.truncated;
-  apply_effects(*run_->steps[run_->group_begin + step].statement);
+  const PlannedStep& planned = run_->steps[run_->group_begin + step];
+  if (!planned.describe) apply_effects(*planned.statement);
   if (run_->held.empty()) flush_rows();
 }
 

@@ -129,19 +129,28 @@ void Session::start_batch() {
   for (BatchItem item; cursor.next(item);) {
     const auto number = static_cast<std::uint32_t>(run_->items.size());
     run_->items.emplace_back();
-    auto planned = plan_item(item.sql, item);
+    auto planned = plan_item(item);
     if (planned) continue;
     if (run_->stop) return finish_error(planned.error(), number);
     run_->items.back().error = std::make_unique<Error>(std::move(planned).error());
   }
 }
 
-Result<void> Session::plan_item(std::string_view sql, const BatchItem& item) {
-  const auto number = static_cast<std::uint32_t>(run_->items.size() - 1);
-  ParameterStyle style = style_of(item.parameters);
+// Without a set of parameters nothing says how they would be given: then every `?` is one.
+Result<ScriptRef> Session::intern_item(const BatchItem& item) {
+  if (!item.sets) return database_.intern(item.sql, style_of(item.parameters));
   ParametersView first;
-  if (item.sets && ParameterSetCursor(*item.sets).next(first)) style = style_of(first);
-  const Result<ScriptRef> script = database_.intern(sql, style);
+  if (ParameterSetCursor(*item.sets).next(first))
+    return database_.intern(item.sql, style_of(first));
+  Result<ScriptRef> script = database_.intern(item.sql, ParameterStyle::positional);
+  if (script) return script;
+  Result<ScriptRef> named = database_.intern(item.sql, ParameterStyle::named);
+  return named ? named : script;
+}
+
+Result<void> Session::plan_item(const BatchItem& item) {
+  const auto number = static_cast<std::uint32_t>(run_->items.size() - 1);
+  const Result<ScriptRef> script = intern_item(item);
   if (!script) return script.error();
   if ((*script)->statements.size() != 1) {
     return Error::make(sqlstate::syntax_error,
@@ -149,20 +158,24 @@ Result<void> Session::plan_item(std::string_view sql, const BatchItem& item) {
                                    (*script)->statements.size()));
   }
   const StatementRef& statement = (*script)->statements.front();
-  const auto plan = [&](const ParametersView& parameters) -> Result<void> {
-    Binding binding(parameters);
-    if (auto checked = binding.check(*statement); !checked) return checked;
-    if (auto used = binding.check_all_used(); !used) return used;
+  const auto add = [&](const PlannedStep& step) -> Result<void> {
     if (run_->steps.size() >= executions_max) {
       return Error::make(sqlstate::program_limit_exceeded,
                          fmt::format("a request of more than {} executions", executions_max));
     }
-    run_->steps.push_back({statement, parameters, number});
+    run_->steps.push_back(step);
     return {};
+  };
+  const auto plan = [&](const ParametersView& parameters) -> Result<void> {
+    Binding binding(parameters);
+    if (auto checked = binding.check(*statement); !checked) return checked;
+    if (auto used = binding.check_all_used(); !used) return used;
+    return add({statement, parameters, number});
   };
   if (!item.sets) return plan(item.parameters);
   const std::size_t before = run_->steps.size();
   ParameterSetCursor sets(*item.sets);
+  if (item.sets->count() == 0) return add({statement, {}, number, true});
   for (ParametersView parameters; sets.next(parameters);) {
     auto planned = plan(parameters);
     if (planned) continue;
@@ -182,13 +195,13 @@ void Session::advance() {
       return finish_error(Error::make(sqlstate::query_canceled, "cancelled by the client"),
                           step.item);
     }
-    if (auto refusal = refusal_of(*step.statement)) {
+    if (auto refusal = refusal_of(step)) {
       // PostgreSQL's server refuses this one itself, and the level has failed then.
       const bool write_refused = refusal->sqlstate == sqlstate::read_only_sql_transaction;
       if (write_refused && !stack_.empty() && run_->stop && !run_->options.atomic) stack_.fail();
       fail_step(std::move(*refusal));
     } else if (is_control(step.statement->kind)) {
-      run_control(step);
+      step.describe ? skip_control(step) : run_control(step);
     } else {
       submit_steps();
     }
@@ -204,7 +217,8 @@ void Session::fail_step(Error error) {
 }
 
 // What this session does not take now, whatever the database would say.
-std::optional<Error> Session::refusal_of(const Statement& statement) const {
+std::optional<Error> Session::refusal_of(const PlannedStep& step) const {
+  const Statement& statement = *step.statement;
   const bool control = is_control(statement.kind);
   if (control && run_->options.atomic) {
     return refused("transaction control inside an atomic request",
@@ -246,7 +260,7 @@ std::optional<Error> Session::refusal_of(const Statement& statement) const {
   if (read_only_ && gives_leave_to_write(statement)) {
     return Error::make(sqlstate::read_only_sql_transaction, "the session is read only");
   }
-  if (database_.dialect() == Dialect::sqlite && in_read_only_level() &&
+  if (database_.dialect() == Dialect::sqlite && in_read_only_level() && !step.describe &&
       statement.kind != StatementKind::read) {
     return Error::make(sqlstate::read_only_sql_transaction, "the transaction is read only");
   }
@@ -265,8 +279,8 @@ std::size_t Session::group_end_of(bool in_transaction) const {
   std::size_t end = run_->next + 1;
   if (!is_plain(*steps[run_->next].statement)) return end;
   const bool all = run_->options.atomic || (run_->stop && in_transaction);
-  while (end < steps.size() && is_plain(*steps[end].statement) &&
-         !refusal_of(*steps[end].statement) && (all || steps[end].item == steps[run_->next].item)) {
+  while (end < steps.size() && is_plain(*steps[end].statement) && !refusal_of(steps[end]) &&
+         (all || steps[end].item == steps[run_->next].item)) {
     ++end;
   }
   return end;
@@ -280,6 +294,7 @@ bool Session::begin_implicit() {
 }
 
 ValueList Session::bind(const PlannedStep& step) const {
+  if (step.describe) return {};
   if (run_->binding) return run_->binding->bind(*step.statement);
   return Binding(step.parameters).bind(*step.statement);
 }
@@ -301,8 +316,8 @@ void Session::submit_steps() {
   unit.pin = pinned_;
   for (std::size_t i = run.group_begin; i < run.group_end; ++i) {
     const PlannedStep& step = run.steps[i];
-    unit.pin = unit.pin || step.statement->kind == StatementKind::pinning;
-    unit.steps.push_back({step.statement, bind(step), run.options.max_rows});
+    unit.pin = unit.pin || (step.statement->kind == StatementKind::pinning && !step.describe);
+    unit.steps.push_back({step.statement, bind(step), run.options.max_rows, step.describe});
   }
   unit.keep_lease = inside;
   unit.statement_timeout = timeout_of(run.options);

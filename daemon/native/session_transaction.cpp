@@ -112,6 +112,17 @@ void Session::run_control(const PlannedStep& step) {
   }
 }
 
+// An execute-many that has nothing to run.
+void Session::skip_control(const PlannedStep& step) {
+  const StatementKind kind = step.statement->kind;
+  run_->items[step.item].tag = kind == StatementKind::begin       ? "BEGIN"
+                               : kind == StatementKind::commit    ? "COMMIT"
+                               : kind == StatementKind::savepoint ? "SAVEPOINT"
+                               : kind == StatementKind::release   ? "RELEASE"
+                                                                  : "ROLLBACK";
+  ++run_->next;
+}
+
 void Session::run_ending(Result<LevelsEnd> planned) {
   if (!planned) {
     if (!run_->steps.empty()) return fail_step(std::move(planned).error());

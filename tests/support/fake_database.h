@@ -11,6 +11,7 @@
 //   lose              the link is lost                              gone
 //   slow              rests until run_on() or cancel warn           a notice, then as `other`
 //   hidden begin      leaves a transaction open      big N          one row of N bytes
+// A step that is only described does nothing, and is logged with a question mark.
 #pragma once
 
 #include <algorithm>
@@ -213,7 +214,7 @@ class FakeDatabase final : public Database {
           continue;
         }
         const Statement& statement = statement_here();
-        database_.log.push_back(statement.text);
+        database_.log.push_back((describes() ? "? " : "") + statement.text);
         if (auto error = fault_at(outcome_.phase, statement.text)) return fail(std::move(*error));
         if (outcome_.phase == UnitPhase::step) {
           if (auto error = run_step(statement)) return fail(std::move(*error));
@@ -239,12 +240,21 @@ class FakeDatabase final : public Database {
       return digit == std::string_view::npos ? 0 : std::stoul(std::string(text.substr(digit)));
     }
 
+    bool describes() const { return phase() == UnitPhase::step && unit_.steps[step()].describe; }
+
     // Does its part and moves on, or leaves rows, or rests.
     std::optional<Error> run_step(const Statement& statement) {
       const std::string& text = statement.text;
       if (tx_.failed) {
         violation("a statement in a failed transaction: " + text);
         return Error::make(sqlstate::in_failed_sql_transaction, "the transaction is failed");
+      }
+      if (describes()) {
+        if (starts(text, "fail")) return Error::make(sqlstate::undefined_table, "there is none");
+        StepResult described;
+        if (starts(text, "insert")) described.affected = 0;
+        finish_step(starts(text, "insert") ? "INSERT" : "OTHER", described);
+        return std::nullopt;
       }
       if (starts(text, "select") || starts(text, "big")) return begin_rows(text), std::nullopt;
       if (starts(text, "slow")) return state_ = State::slow, std::nullopt;

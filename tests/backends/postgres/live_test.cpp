@@ -24,6 +24,48 @@ TEST_CASE("a session holds no link before its first unit and none after an autoc
   CHECK(live.pool().pool_available == 1);
 }
 
+TEST_CASE("a step that is described is checked, shows its columns and its tag, and does not run") {
+  LiveFixture live;
+  SessionProbe probe(*live.database);
+  const auto described = [&](std::string_view text) {
+    Unit unit = probe.unit(text);
+    for (Step& step : unit.steps) step.describe = true;
+    live.run(probe, std::move(unit));
+    return probe.sqlstate() + probe.columns + probe.tags;
+  };
+  live.run(probe, "CREATE TABLE described (n int)");
+  CHECK(described("INSERT INTO described VALUES ($1) RETURNING n, $2::text AS t") ==
+        "n int4;t text;INSERT 0;");
+  CHECK(described("WITH a AS (SELECT 1) DELETE FROM described") == "DELETE 0;");
+  CHECK(described("SELECT $1 + n AS sum FROM described") == "sum int4;SELECT;");
+  CHECK(described("TRUNCATE described; SET work_mem = '99MB'; CREATE TEMP TABLE u (n int)") ==
+        "TRUNCATE TABLE;SET;CREATE TABLE;");
+  CHECK(described("INSERT INTO missing VALUES ($1)") == "42P01");
+  CHECK(probe.outcome->phase == UnitPhase::step);
+  CHECK(probe.outcome->error->position == 12);
+  CHECK(described("INSERT INTO INTO described") == "42601");
+  live.run(probe, "SELECT count(*) FROM described; SELECT current_setting('work_mem') = '99MB'");
+  CHECK(probe.rows == "0,;1:false,;");
+  CHECK(described("SET work_mem = '98MB'") == "SET;");
+  auto profile = std::make_shared<Profile>();
+  profile->settings["work_mem"] = "'98MB'";
+  Unit with_setting = probe.unit("SHOW work_mem");
+  with_setting.profile = profile;
+  live.run(probe, std::move(with_setting));
+  CHECK(probe.rows == "'98MB',;");
+  CHECK_FALSE(probe.outcome->lease_held);
+  live.run(probe, "DROP TABLE described");
+}
+
+TEST_CASE("the tag of a statement that stops at its row limit is the one that it would have") {
+  LiveFixture live;
+  SessionProbe probe(*live.database);
+  Unit unit = probe.unit("/* rows */ WITH a AS (SELECT generate_series(1, 3) n) SELECT n FROM a");
+  unit.steps[0].max_rows = 1;
+  live.run(probe, std::move(unit));
+  CHECK(probe.tags == "SELECT truncated;");
+}
+
 TEST_CASE("the six kinds of value cross exactly, in both directions, with their types declared") {
   LiveFixture live;
   SessionProbe probe(*live.database);

@@ -55,6 +55,33 @@ TEST_CASE_FIXTURE(Memory, "every kind of value comes back as it was given") {
   }
 }
 
+TEST_CASE_FIXTURE(Memory, "a step that is described is checked, and changes nothing") {
+  REQUIRE(one->sql("CREATE TABLE t(v INTEGER)").ok());
+  const auto described = [&](const std::string& sql) -> Reply& {
+    auto unit = Client::unit_of(sql);
+    unit.steps[0].describe = true;
+    unit.keep_lease = one->in_transaction;
+    return one->run(std::move(unit));
+  };
+  auto& insert = described("INSERT INTO t VALUES(?1) RETURNING v");
+  CHECK(insert.ok());
+  CHECK(insert.steps.at(0).names == std::vector<std::string>{"v"});
+  CHECK(insert.steps[0].tag == "INSERT");
+  CHECK(insert.steps[0].affected == 0);
+  CHECK(described("SELECT v FROM t").steps.at(0).affected == std::nullopt);
+  CHECK(described("INSERT INTO missing VALUES(?1)").code() == "42P01");
+  CHECK(described("INSERT INTO INTO t").code() == "42601");
+  CHECK(one->sql("SELECT count(*) FROM t").value() == "0");
+
+  one->control("BEGIN");
+  CHECK(described("PRAGMA defer_foreign_keys = on").ok());
+  CHECK(one->sql("PRAGMA defer_foreign_keys").value() == "0");
+  CHECK(one->sql("PRAGMA defer_foreign_keys = on").ok());
+  CHECK(one->sql("PRAGMA defer_foreign_keys").value() == "1");
+  one->control("ROLLBACK");
+  CHECK(described("PRAGMA foreign_keys = off").code() == "42501");
+}
+
 TEST_CASE_FIXTURE(Memory, "NaN and text that is not UTF-8 are refused before anything runs") {
   REQUIRE(one->sql("CREATE TABLE t(v)").ok());
   auto& nan = one->sql("INSERT INTO t VALUES(?1)", {ValueView::of(std::nan(""))});

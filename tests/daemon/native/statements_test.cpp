@@ -172,8 +172,8 @@ TEST_CASE("a batch runs its items and reports each") {
   Fixture f;
   const std::vector<std::vector<std::int64_t>> none;
   f.c.batch(1, {{"insert a"}, {"select 2"}, {"insert $1", {{{1}, {2}, {3}}}}, {"insert $1", none}});
-  CHECK(f.c.run() ==
-        Lines{"#3 COLS.1 n", "#3 ROWS.1 1 2", "#3 END idle [INSERT +1, SELECT 2, INSERT +3, ]"});
+  CHECK(f.c.run() == Lines{"#3 COLS.1 n", "#3 ROWS.1 1 2",
+                           "#3 END idle [INSERT +1, SELECT 2, INSERT +3, INSERT +0]"});
   CHECK(f.db().committed == Lines{"a", "$1 1", "$1 2", "$1 3"});
 }
 
@@ -210,6 +210,33 @@ TEST_CASE("an execute-many is one step: all of its runs stay or none") {
     CHECK(f.c.run().at(0).substr(0, 21) == "#3 ERROR 23505 idle s");
     CHECK(f.db().committed == Lines{"x"});
   }
+}
+
+TEST_CASE("an execute-many without a set is described, and nothing of it runs") {
+  const std::vector<std::vector<std::int64_t>> none;
+  Fixture f;
+  f.c.batch(1, {{"insert $1", none}, {"insert ?", none}, {"insert :n", none}, {"begin", none}});
+  CHECK(f.c.run() == Lines{"#3 END idle [INSERT +0, INSERT +0, INSERT +0, BEGIN]"});
+  CHECK(f.db().take_log() == Lines{"? insert $1", "? insert $1", "? insert $1"});
+  f.c.batch(1, {{"insert a"}, {"fail $1", none}, {"insert b"}});
+  CHECK(f.c.run() == Lines{"#4 ERROR 42P01 idle step=1 [INSERT +1]"});
+  f.c.batch(1, {{"select $1 from (", none}, {"set a = 1", none}, {"select 1"}}, false);
+  CHECK(f.c.run().back() == "#5 END idle [OTHER, OTHER, SELECT 1]");
+  CHECK(f.db().last_unit()->profile == nullptr);
+  CHECK(f.db().committed == Lines{"a"});
+}
+
+TEST_CASE("an execute-many without a set pins nothing, and fails the level that it is in") {
+  const std::vector<std::vector<std::int64_t>> none;
+  Fixture f;
+  f.c.batch(1, {{"create temp table t (n int)", none}});
+  CHECK(f.c.run() == Lines{"#3 END idle [OTHER]"});
+  CHECK_FALSE(f.db().last_unit()->pin);
+  f.c.tx(1, TxOp::begin);
+  f.c.batch(1, {{"begin", none}, {"rollback", none}, {"insert $1", none}});
+  f.c.batch(1, {{"fail", none}});
+  CHECK(f.c.run() == Lines{"#4 END open/1 level=1", "#5 END open/1 [BEGIN, ROLLBACK, INSERT +0]",
+                           "#6 ERROR 42P01 failed/1 step=0"});
 }
 
 TEST_CASE("more runs than the limit are refused before the first") {
