@@ -56,6 +56,9 @@ class WireClient {
   virtual void on_at_rest() = 0;
 };
 
+// When a session gives its link back: after each transaction, or at its end.
+enum class PoolMode : std::uint8_t { of_database, transaction, session };
+
 struct WireOptions {
   std::uint64_t session_id = 0;  // for logs, STATUS and errors that name the holder
   std::string client;            // the client's address
@@ -66,8 +69,9 @@ struct WireOptions {
   std::vector<std::pair<std::string, std::string>> settings;
   // What BackendKeyData says: the client knows itself under this number.
   std::int32_t process_id = 0;
-  Duration statement_timeout{};    // zero: none
-  Duration idle_in_transaction{};  // zero: the database's setting
+  Duration statement_timeout{};                // zero: none
+  Duration idle_in_transaction{};              // zero: the database's setting
+  PoolMode pool_mode = PoolMode::of_database;  // where there is a pool
 };
 
 // Destroying it abandons the session, as it does for BackendSession: what runs is cancelled, its

@@ -11,12 +11,10 @@
 #include "config/secrets.h"
 #include "config/setting_reader.h"
 #include "config/toml_file.h"
-#include "protocol/scram.h"
+#include "config/users.h"
 
 namespace based {
 namespace {
-
-constexpr std::size_t user_name_max = 63;  // PostgreSQL's
 
 constexpr std::size_t config_bytes_max = std::size_t{1} << 20;
 constexpr std::size_t password_bytes_max = 4096;
@@ -179,28 +177,9 @@ class Loader {
     }
   }
 
-  // NAME = "SCRAM-SHA-256$...", as PostgreSQL keeps it.
   void load_users(const TomlNode& users) {
     written_.note("", "users", users.key_place);
-    if (!is_table(users)) return;
-    for (const TomlNode& entry : users.children) {
-      if (entry.kind != TomlNode::Kind::text) {
-        problem(entry.place, "user '" + entry.key + "': a verifier is a text");
-        continue;
-      }
-      const auto text = expand_(entry.text);
-      if (!text) {
-        problem(entry.place, text.error().message);
-      } else if (!parse_scram_verifier(*text)) {
-        problem(entry.place, "user '" + entry.key +
-                                 "': this is no SCRAM-SHA-256 verifier; based hash-password makes "
-                                 "one of a password");
-      } else if (entry.key.empty() || entry.key.size() > user_name_max) {
-        problem(entry.key_place, "a user's name has 1 to 63 bytes");
-      } else {
-        settings_.users.push_back({entry.key, *text, entry.key_place});
-      }
-    }
+    if (is_table(users)) settings_.users = read_users(users, expand_, written_, problems_);
   }
 
   void load_databases(const TomlNode& databases) {

@@ -25,8 +25,14 @@ std::string print_settings(const Settings& settings) {
   std::string out = "# The settings in force, defaults included. *** stands for a password.\n";
   out += "[server]\n";
   for (const SettingRow& row : server_rows()) print_row(out, row, row.read_server(settings.server));
-  if (!settings.users.empty()) out += "\n# [users], whose verifiers are not shown:\n";
-  for (const UserSettings& user : settings.users) out += "# " + quote_toml(user.name) + "\n";
+  // Comments, as without the verifiers they cannot be read again.
+  for (const UserSettings& user : settings.users) {
+    out += "\n# [users." + quote_toml(user.name) + "]\n";
+    for (const SettingRow& row : user_rows()) {
+      out += "# ";
+      print_row(out, row, row.read_user(user));
+    }
+  }
   for (const DatabaseSettings& database : settings.databases) {
     out += "\n[databases." + table_key(database.name) + "]\n";
     const bool elsewhere = !database.password_file.empty() || !database.password_credential.empty();

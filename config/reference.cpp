@@ -87,7 +87,9 @@ std::string reference_page() {
   page +=
       ".SH [users]\n.TP\n.B NAME = \"SCRAM\\-SHA\\-256$...\"\n"
       "A user's password, as a verifier in PostgreSQL's own format: what pg_authid has, or what\n"
-      ".B based hash\\-password\nprints. A verifier does not tell the password.\n";
+      ".B based hash\\-password\nprints. A verifier does not tell the password.\n"
+      ".SH [users.NAME]\nA table instead of the text, where there is more to say of the user.\n";
+  for (const SettingRow& row : user_rows()) add_row(page, row, row.read_user({}));
   page += ".SH [databases.NAME]\n";
   for (const SettingRow& row : database_rows()) add_row(page, row, row.read_database({}));
   page += ".SH SEE ALSO\n.BR based (8)\n";

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "config/closest.h"
+
 namespace based {
 namespace {
 
@@ -14,6 +16,7 @@ class Rules {
     check_listen();
     check_unix_socket_dir();
     check_auth();
+    check_users();
     check_names();
     for (const DatabaseSettings& database : settings_.databases) {
       check_rollback(database);
@@ -94,6 +97,18 @@ class Rules {
       problem(server_place("auth"),
               "auth: clients are not authenticated; give them passwords in [users], or say "
               "[server] auth = \"trust\"");
+    }
+  }
+
+  void check_users() {
+    std::vector<std::string_view> names;
+    for (const DatabaseSettings& database : settings_.databases) names.push_back(database.name);
+    for (const UserSettings& user : settings_.users) {
+      for (const std::string& name : user.databases) {
+        if (std::ranges::find(names, name) != names.end()) continue;
+        problem(*written_.find(table_of_user(user.name), "databases"),
+                "databases: there is no database '" + name + "'" + did_you_mean(name, names));
+      }
     }
   }
 

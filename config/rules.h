@@ -11,10 +11,13 @@
 
 namespace based {
 
+// A user's table for Written: no database has such a name.
+inline std::string table_of_user(std::string_view name) { return "[users]" + std::string(name); }
+
 // Which settings were written, and where: "based.toml:3:7", "--pool-size".
 class Written {
  public:
-  // `table` is "" for [server], else the database's name.
+  // `table` is "" for [server], table_of_user(), or the database's name.
   void note(std::string_view table, std::string_view key, std::string place) {
     places_[{std::string(table), std::string(key)}] = std::move(place);
   }

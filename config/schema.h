@@ -45,15 +45,19 @@ struct SettingRow {
   bool secret = false;  // shown as *** only
   std::string_view help;
 
-  // One of each pair, for the table that the row is in. `assign` REQUIRES a value that was checked.
+  // One pair of these, for the table that the row is in. `assign` REQUIRES a value that was
+  // checked.
   void (*assign_server)(ServerSettings&, const SettingValue&) = nullptr;
   SettingValue (*read_server)(const ServerSettings&) = nullptr;
   void (*assign_database)(DatabaseSettings&, const SettingValue&) = nullptr;
   SettingValue (*read_database)(const DatabaseSettings&) = nullptr;
+  void (*assign_user)(UserSettings&, const SettingValue&) = nullptr;
+  SettingValue (*read_user)(const UserSettings&) = nullptr;
 };
 
-// [server] and [databases.NAME], in the order in which they are shown.
+// [server], [users.NAME] and [databases.NAME], in the order in which they are shown.
 std::span<const SettingRow> server_rows();
+std::span<const SettingRow> user_rows();
 std::span<const SettingRow> database_rows();
 
 inline bool applies(const SettingRow& row, DatabaseKind kind) {

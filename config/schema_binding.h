@@ -86,6 +86,11 @@ consteval SettingRow bind(SettingRow row) {
       assign(to.*Member, value);
     };
     row.read_server = [](const ServerSettings& from) { return read(from.*Member); };
+  } else if constexpr (std::is_same_v<Owner, UserSettings>) {
+    row.assign_user = [](UserSettings& to, const SettingValue& value) {
+      assign(to.*Member, value);
+    };
+    row.read_user = [](const UserSettings& from) { return read(from.*Member); };
   } else {
     row.assign_database = [](DatabaseSettings& to, const SettingValue& value) {
       assign(to.*Member, value);

@@ -38,9 +38,14 @@ enum class PoolModeSetting : std::uint8_t { transaction, session };
 enum class AuthSetting : std::uint8_t { automatic, trust, scram };
 enum class UnixAuthSetting : std::uint8_t { automatic, trust, peer, scram };
 
+// The same for the clients of one user: as the database says, or in spite of it.
+enum class UserPoolModeSetting : std::uint8_t { database, transaction, session };
+
 struct UserSettings {
   std::string name;
-  std::string verifier;  // protocol/scram.h; checked
+  std::string verifier;                // protocol/scram.h; checked
+  std::vector<std::string> databases;  // that the user may use; empty: every one
+  UserPoolModeSetting pool_mode = UserPoolModeSetting::database;
   std::string place;
 };
 

@@ -9,6 +9,8 @@ static_assert(static_cast<int>(JournalModeSetting::wal) ==
               static_cast<int>(SqliteJournalMode::wal));
 static_assert(static_cast<int>(JournalModeSetting::persist) ==
               static_cast<int>(SqliteJournalMode::persist));
+static_assert(static_cast<int>(UserPoolModeSetting::session) ==
+              static_cast<int>(PoolMode::session));
 static_assert(static_cast<int>(SynchronousSetting::extra) ==
               static_cast<int>(SqliteSynchronous::extra));
 
@@ -65,7 +67,8 @@ Users users(const Settings& settings) {
   if (settings.server.unix_auth == UnixAuthSetting::scram) over_unix = AuthMethod::scram;
   Users users(over_tcp, over_unix);
   for (const UserSettings& user : settings.users) {
-    users.add(user.name, parse_scram_verifier(user.verifier).value());
+    users.add(user.name, parse_scram_verifier(user.verifier).value(),
+              {.databases = user.databases, .pool_mode = static_cast<PoolMode>(user.pool_mode)});
   }
   return users;
 }

@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -26,8 +27,8 @@ Error refused(std::string text) {
 Users::Users(AuthMethod over_tcp, AuthMethod over_unix)
     : over_tcp_(over_tcp), over_unix_(over_unix), mock_secret_(random_bytes(32)) {}
 
-void Users::add(std::string name, const ScramVerifier& verifier) {
-  verifiers_[std::move(name)] = verifier;
+void Users::add(std::string name, const ScramVerifier& verifier, UserRights rights) {
+  users_[std::move(name)] = {verifier, std::move(rights)};
 }
 
 AuthMethod Users::method(std::string_view peer) const {
@@ -36,7 +37,7 @@ AuthMethod Users::method(std::string_view peer) const {
 
 Result<void> Users::check(AuthMethod method, std::string_view user,
                           std::optional<std::uint32_t> peer_uid) const {
-  if (!verifiers_.empty() && !verifiers_.contains(user)) {
+  if (!users_.empty() && !users_.contains(user)) {
     return refused("role \"" + std::string(user) + "\" does not exist");
   }
   if (method != AuthMethod::peer) return {};
@@ -51,8 +52,20 @@ Result<void> Users::check(AuthMethod method, std::string_view user,
 }
 
 ScramVerifier Users::verifier(std::string_view user) const {
-  const auto found = verifiers_.find(user);
-  return found != verifiers_.end() ? found->second : mock_scram_verifier(user, mock_secret_);
+  const auto found = users_.find(user);
+  return found != users_.end() ? found->second.verifier : mock_scram_verifier(user, mock_secret_);
+}
+
+bool Users::may_use(std::string_view user, std::string_view database) const {
+  const auto found = users_.find(user);
+  if (found == users_.end() || found->second.rights.databases.empty()) return true;
+  return std::ranges::find(found->second.rights.databases, database) !=
+         found->second.rights.databases.end();
+}
+
+PoolMode Users::pool_mode(std::string_view user) const {
+  const auto found = users_.find(user);
+  return found == users_.end() ? PoolMode::of_database : found->second.rights.pool_mode;
 }
 
 std::string Users::make_nonce() {
@@ -61,6 +74,11 @@ std::string Users::make_nonce() {
   std::string nonce = random_bytes(24);
   for (char& c : nonce) c = letters[static_cast<unsigned char>(c) % letters.size()];
   return nonce;
+}
+
+Error not_permitted(std::string_view user, std::string_view database) {
+  return refused("user \"" + std::string(user) + "\" may not use database \"" +
+                 std::string(database) + "\"");
 }
 
 Error wrong_password(std::string_view user) {

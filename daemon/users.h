@@ -6,7 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "backends/wire.h"
 #include "protocol/result.h"
 #include "protocol/scram.h"
 
@@ -19,11 +21,17 @@ enum class AuthMethod : std::uint8_t {
   scram,  // by a password: SCRAM-SHA-256
 };
 
+// What a user may do beside logging in.
+struct UserRights {
+  std::vector<std::string> databases;  // empty: every one
+  PoolMode pool_mode = PoolMode::of_database;
+};
+
 class Users {
  public:
   Users(AuthMethod over_tcp, AuthMethod over_unix);
 
-  void add(std::string name, const ScramVerifier& verifier);
+  void add(std::string name, const ScramVerifier& verifier, UserRights rights = {});
 
   // `peer` is a Transport's.
   AuthMethod method(std::string_view peer) const;
@@ -33,15 +41,25 @@ class Users {
                      std::optional<std::uint32_t> peer_uid) const;
   // scram: of an unknown user one that nobody can pass, always the same for the same name.
   ScramVerifier verifier(std::string_view user) const;
+  // Of a user who is known by now; whoever is none of the users may do everything.
+  bool may_use(std::string_view user, std::string_view database) const;
+  PoolMode pool_mode(std::string_view user) const;
   // Random and printable, of 24 characters.
   static std::string make_nonce();
 
  private:
   AuthMethod over_tcp_;
   AuthMethod over_unix_;
-  std::map<std::string, ScramVerifier, std::less<>> verifiers_;
+  struct User {
+    ScramVerifier verifier;
+    UserRights rights;
+  };
+  std::map<std::string, User, std::less<>> users_;
   std::string mock_secret_;
 };
+
+// 28000: what a client is told that may_use() denies a database.
+Error not_permitted(std::string_view user, std::string_view database);
 
 // What a refused client is told, for a wrong password as for a name that does not exist.
 Error wrong_password(std::string_view user);

@@ -19,12 +19,18 @@ Settings settings_at_start(const RelayContext& context, const WireOptions& optio
   return settings;
 }
 
+bool keeps_link(const RelayContext& context, PoolMode wanted) {
+  if (wanted == PoolMode::of_database || context.stack.rooted) return context.session_mode;
+  return wanted == PoolMode::session;
+}
+
 }  // namespace
 
 Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
     : context_(context),
       options_(std::move(options)),
       client_(client),
+      session_mode_(keeps_link(context, options_.pool_mode)),
       journal_(settings_at_start(context, options_), context.profiles),
       stack_(context.stack),
       reached_(context.stack),

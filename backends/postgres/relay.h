@@ -48,7 +48,8 @@ struct RelayContext {
   std::size_t max_pinned = 0;      // sessions that keep their link; 0: no limit
   bool verify_release = false;     // ask the server for unseen settings before each release
   Duration transaction_timeout{};  // zero: none
-  bool session_mode = false;       // each keeps its link from its first statement to its end
+  bool session_mode = false;       // each keeps its link from its first statement to its end,
+                                   // unless its own pool_mode says otherwise
   Settings base_settings;          // what every link is given when it is opened
   WireStackRules stack;            // are transactions the server's own?
 
@@ -292,6 +293,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   RelayContext& context_;
   const WireOptions options_;
   WireClient& client_;
+  const bool session_mode_;
   State state_ = State::idle;
   Link* link_ = nullptr;
   std::unique_ptr<Reactor::Timer> timer_;  // of the state

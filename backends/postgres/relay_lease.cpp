@@ -131,7 +131,7 @@ void Relay::prepare() {
 bool Relay::refuse_cancelled() {
   if (cancel_reason_.empty()) return false;
   const std::string reason = cancel_reason_;
-  if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
+  if (status_ == 'I' && !pinned_ && !session_mode_) let_go();
   refuse_unit(Error::make(sqlstate::query_canceled, reason));
   return true;
 }
@@ -167,7 +167,7 @@ void Relay::welcome(const ReportedRef& reported) {
 
 // Nothing is in flight and no transaction is open: the link is the pool's again, or rests here.
 void Relay::release() {
-  if (pinned_ || context_.session_mode) return;
+  if (pinned_ || session_mode_) return;
   if (context_.verify_release && !context_.stack.rooted) return verify();
   give_back();
 }

@@ -44,7 +44,7 @@ void Relay::let_go() {
   link.flush();
   if (pinned_) --context_.pinned;
   pinned_ = false;
-  if (context_.session_mode) context_.leases.pin(link);
+  if (session_mode_) context_.leases.pin(link);
   const bool clean = link.quiet() && status_ == 'I';
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
@@ -63,7 +63,7 @@ void Relay::on_link_lost(const Error& reason) {
   link_ = nullptr;
   settings_under_way_ = false;
   if (context_.stack.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of it now
-  const bool state_lost = pinned_ || context_.session_mode;
+  const bool state_lost = pinned_ || session_mode_;
   if (pinned_) --context_.pinned;
   pinned_ = false;
   if (state_ == State::ended) return;

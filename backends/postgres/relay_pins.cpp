@@ -31,7 +31,7 @@ bool Relay::pin(const Script& script) {
   const auto pinning = std::ranges::find_if(script.statements, [](const StatementRef& statement) {
     return statement->kind == StatementKind::pinning || statement->kind == StatementKind::listen;
   });
-  const bool keeps = context_.session_mode || context_.stack.rooted;  // its state is the sandbox's
+  const bool keeps = session_mode_ || context_.stack.rooted;  // its state is the sandbox's
   if (pinning == script.statements.end() || keeps) return true;
   pin_lasts_ = pin_lasts_ || lasts(**pinning);
   if (pinned_) return true;

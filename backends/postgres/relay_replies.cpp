@@ -86,7 +86,7 @@ void Relay::on_synthesised(const Reply& reply) {
 
 // Only of a pinned session's own link: others do not listen.
 void Relay::on_notification(std::string_view raw) {
-  if (pinned_ || context_.session_mode) client_.send(raw);
+  if (pinned_ || session_mode_) client_.send(raw);
 }
 
 // --- errors
@@ -128,7 +128,7 @@ void Relay::on_error(const Reply& reply) {
   // The link was about to end when the unit was sent: the server has not looked at it.
   const bool soon = context_.reactor.now() - sent_at_ < dying_link_max;
   if (fields.fatal() && fields.sqlstate.starts_with("57P") && repeatable_ && !answered_ && soon &&
-      sent_.size() == 1 && !pinned_ && !context_.session_mode) {
+      sent_.size() == 1 && !pinned_ && !session_mode_) {
     run_elsewhere_ = true;
     return;
   }

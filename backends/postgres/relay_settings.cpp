@@ -61,7 +61,7 @@ void Relay::on_settings_tried(const std::optional<Error>& error) {
     return end(reason);
   }
   if (reason.detail.empty()) reason.detail = "The session's settings could not be applied again.";
-  if (status_ == 'I' && !pinned_ && !context_.session_mode) let_go();
+  if (status_ == 'I' && !pinned_ && !session_mode_) let_go();
   refuse_unit(std::move(reason));
 }
 

@@ -244,17 +244,36 @@ void NativeConnection::welcome(std::uint32_t request, std::string_view auth,
                     .statement_timeout_ms = ours.statement_timeout_ms,
                     .queue_timeout_ms = ours.queue_timeout_ms,
                     .idle_in_transaction_ms = ours.idle_in_transaction_ms};
-  for (const auto& entry : front_end_.databases().all()) {
-    if (state_ != State::ready) break;
-    const Database* database = entry.database.get();
+  if (state_ == State::ready) add_databases(welcome);
+  std::string payload;
+  encode(welcome, payload);
+  send(MessageType::welcome, 0, request, payload);
+}
+
+void NativeConnection::add_databases(Welcome& welcome) const {
+  const auto usable = databases();
+  for (const auto* entry : usable) {
+    const Database* database = entry->database.get();
     welcome.databases.push_back(
         {.name = database->name(),
          .backend = database->dialect() == Dialect::postgres ? "postgresql" : "sqlite",
          .force_rollback = database->force_rollback()});
   }
-  std::string payload;
-  encode(welcome, payload);
-  send(MessageType::welcome, 0, request, payload);
+  // The timeouts that are announced are the default's.
+  if (usable.empty() || usable.front() == &front_end_.databases().all().front()) return;
+  const DatabaseTimeouts& timeouts = usable.front()->timeouts;
+  welcome.limits.statement_timeout_ms = milliseconds(timeouts.statement);
+  welcome.limits.queue_timeout_ms = milliseconds(timeouts.queue);
+  welcome.limits.idle_in_transaction_ms = milliseconds(timeouts.idle_in_transaction);
+}
+
+// Those that the client may use, its default first.
+std::vector<const DatabaseDirectory::Entry*> NativeConnection::databases() const {
+  std::vector<const DatabaseDirectory::Entry*> usable;
+  for (const auto& entry : front_end_.databases().all()) {
+    if (front_end_.users().may_use(user_, entry.database->name())) usable.push_back(&entry);
+  }
+  return usable;
 }
 
 TransactionReport NativeConnection::transaction_of(std::uint32_t session) const {

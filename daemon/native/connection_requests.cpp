@@ -84,6 +84,23 @@ void NativeConnection::take_queued(const Frame& frame) {
   session->second->take(header, frame.payload);
 }
 
+// The client's default, or the one of that name.
+Result<const DatabaseDirectory::Entry*> NativeConnection::find_database(
+    std::string_view name) const {
+  if (name.empty()) {
+    const auto usable = databases();
+    if (!usable.empty()) return usable.front();
+  }
+  Error refused =
+      Error::make(sqlstate::invalid_catalog_name, fmt::format("there is no database \"{}\"", name));
+  if (!front_end_.users().may_use(user_, name)) {
+    refused = not_permitted(user_, name);
+  } else if (const auto* entry = front_end_.databases().find(name); entry != nullptr) {
+    return entry;
+  }
+  return std::move(refused).with_scope(ErrorScope::session);
+}
+
 void NativeConnection::open_session(const Frame& frame) {
   const FrameHeader& header = frame.header;
   const Result<Open> open = decode_open(frame.payload);
@@ -100,13 +117,9 @@ void NativeConnection::open_session(const Frame& frame) {
                           .with_scope(ErrorScope::session)
                           .as_retryable());
   }
-  const DatabaseDirectory::Entry* entry = front_end_.databases().find(open->database);
-  if (entry == nullptr) {
-    return send_error(header,
-                      Error::make(sqlstate::invalid_catalog_name,
-                                  fmt::format("there is no database \"{}\"", open->database))
-                          .with_scope(ErrorScope::session));
-  }
+  const Result<const DatabaseDirectory::Entry*> found = find_database(open->database);
+  if (!found) return send_error(header, found.error());
+  const DatabaseDirectory::Entry* entry = *found;
   auto session = make_session(*this, *entry, *open, header.session, front_end_.next_session_id());
   const Database* database = entry->database.get();
   sessions_.emplace(header.session, std::move(session));

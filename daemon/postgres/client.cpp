@@ -218,6 +218,9 @@ Result<std::string> PostgresClient::answer_proof(std::string_view message) {
 }
 
 void PostgresClient::open_session(Startup startup) {
+  if (!front_end_.users().may_use(user_, database_)) {
+    return refuse(not_permitted(user_, database_));
+  }
   const DatabaseDirectory::Entry* entry = front_end_.databases().find(database_);
   if (entry == nullptr) {
     return refuse(Error::make(sqlstate::invalid_catalog_name,
@@ -232,7 +235,8 @@ void PostgresClient::open_session(Startup startup) {
                       .settings = std::move(startup.settings),
                       .process_id = process_id_,
                       .statement_timeout = entry->timeouts.statement,
-                      .idle_in_transaction = entry->timeouts.idle_in_transaction};
+                      .idle_in_transaction = entry->timeouts.idle_in_transaction,
+                      .pool_mode = front_end_.users().pool_mode(user_)};
   if (entry->database->dialect() == Dialect::sqlite) {
     session_ = open_sqlite_wire_session(
         *entry->database, std::move(options), *this, front_end_.reactor(),

@@ -140,13 +140,16 @@ TEST_CASE_FIXTURE(Loading, "every key of the schema can be written as its defaul
     const Settings second = good(file(printed));
     CHECK(print_settings(second) == printed);
     // An empty text is shown as an absent key.
-    const auto shown = [&](std::string_view key) {
-      return holds(printed, "\n" + std::string(key) + " = ") ||
-             holds(printed, "\n# " + std::string(key) + " = ");
+    const auto shown_in = [](const std::string& part, std::string_view key) {
+      return holds(part, "\n" + std::string(key) + " = ") ||
+             holds(part, "\n# " + std::string(key) + " = ");
     };
-    for (const SettingRow& row : server_rows()) CHECK_MESSAGE(shown(row.key), std::string(row.key));
+    const std::string database = printed.substr(printed.find("\n[databases."));
+    for (const SettingRow& row : server_rows())
+      CHECK_MESSAGE(shown_in(printed, row.key), std::string(row.key));
     for (const SettingRow& row : database_rows()) {
-      CHECK_MESSAGE(shown(row.key) == applies(row, first.databases[0].kind), std::string(row.key));
+      CHECK_MESSAGE(shown_in(database, row.key) == applies(row, first.databases[0].kind),
+                    std::string(row.key));
     }
   }
 }
@@ -298,6 +301,41 @@ TEST_CASE_FIXTURE(Loading, "a listener that others can reach needs trust_network
 TEST_CASE_FIXTURE(Loading, "an address may not be given twice, but several free ports may") {
   CHECK(holds(complaint("[server]\nlisten = [\":1\", \"127.0.0.1:1\"]\n" + app), "given twice"));
   CHECK(good(file("[server]\nlisten = [\":0\", \":0\"]\n" + app)).server.listen.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Loading, "a user is a verifier, or a table with what it may do") {
+  const std::string table = "\n[users.bob]\npassword = \"" + verifier + "\"\n";
+  const std::string start = app + "[users]\nann = \"" + verifier + "\"\n";
+  const Settings settings =
+      good(file(start + table + "databases = [\"app\"]\npool_mode = \"session\"\n"));
+  REQUIRE(settings.users.size() == 2);
+  const UserSettings& ann = settings.users[0];
+  CHECK(ann.name == "ann");
+  CHECK(ann.databases.empty());
+  CHECK(ann.pool_mode == UserPoolModeSetting::database);
+  const UserSettings& bob = settings.users[1];
+  CHECK(bob.name == "bob");
+  CHECK(bob.verifier == verifier);
+  CHECK(bob.databases == std::vector<std::string>{"app"});
+  CHECK(bob.pool_mode == UserPoolModeSetting::session);
+  const std::string printed = print_settings(settings);
+  CHECK(holds(printed,
+              "# [users.\"bob\"]\n# password = \"***\"\n# databases = [\"app\"]\n"
+              "# pool_mode = \"session\"\n"));
+  CHECK_FALSE(holds(printed, "SCRAM"));
+
+  CHECK(complaint(start + table + "pool_mod = \"session\"\n") ==
+        "8:1: unknown key 'pool_mod' in [users.bob]; did you mean pool_mode?");
+  CHECK(holds(complaint(start + table + "pool_mode = \"statement\"\n"), "8:13: pool_mode: 'st"));
+  CHECK(complaint(start + table + "databases = [\"ap\"]\n") ==
+        "8:13: databases: there is no database 'ap'; did you mean app?");
+  CHECK(holds(complaint(start + table + "databases = []\n"), "8:13: databases: without one"));
+  CHECK(holds(complaint(start + table + "databases = \"app\"\n"), "a list of texts is expected"));
+  CHECK(complaint(start + "[users.bob]\n") == "5:8: [users.bob] has no password");
+  CHECK(holds(complaint(start + "[users.bob]\npassword = \"hush\"\n"),
+              "6:12: user 'bob': this is no SCRAM-SHA-256 verifier"));
+  CHECK(holds(complaint(start + "[users.\"\"]\npassword = \"" + verifier + "\"\n"),
+              "a user's name has 1 to 63 bytes"));
 }
 
 TEST_CASE_FIXTURE(Loading, "unix_socket_dir is a folder whose sockets nobody else has") {

@@ -33,6 +33,7 @@ TEST_CASE("the reference page has every key, with its default and whom it is for
     const std::string text = entry(page, "[server]", row.key);
     if (row.type == SettingType::boolean) CHECK(holds(text, "; default false"));
   }
+  for (const SettingRow& row : user_rows()) entry(page, "[users.NAME]", row.key);
   for (const SettingRow& row : database_rows()) {
     const std::string text = entry(page, "[databases.NAME]", row.key);
     CHECK(holds(text, "; postgresql only") == (row.applies == AppliesTo::postgresql));

@@ -157,6 +157,69 @@ class Authentication(unittest.TestCase):
             with self.assertRaises(based_client.Error):
                 Login(f"127.0.0.1:{daemon.port}", me, "wrong")
 
+    # --- what each user may do
+
+    def test_a_user_may_use_the_databases_that_its_table_names_and_no_others(self):
+        url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/postgres"
+        config = "\n".join(("[users]", f'alice = "{self.verifier}"', "[users.bob]", f'password = "{self.verifier}"',
+                            'databases = ["other", "third"]', "[databases.app]", f'url = "{url}"', "[databases.other]",
+                            f'url = "{url}"', 'statement_timeout = "7s"', "[databases.third]", f'url = "{url}"', ""))
+        for method, password in (("scram", PASSWORD), ("trust", None)):
+            with self.subTest(method), Daemon(config=f'[server]\nauth = "{method}"\n{config}') as daemon:
+                address = f"127.0.0.1:{daemon.port}"
+                for user, databases in (("alice", ("app", "other", "third")), ("bob", ("other", "third"))):
+                    for database in databases:
+                        with PgClient(address, user, database, password) as client:
+                            self.assertEqual(client.value("select 1"), "1")
+                for database in ("app", "nowhere"):
+                    with self.assertRaises(Refused) as refused:
+                        PgClient(address, "bob", database, password)
+                    self.assertEqual((refused.exception.fields["S"], refused.exception.code), ("FATAL", "28000"))
+                    self.assertEqual(refused.exception.fields["M"],
+                                     f'user "bob" may not use database "{database}"')
+
+                def login(user):
+                    return Login(address, user, password) if password else based_client.connect(address, user=user)
+                with login("bob") as client:
+                    self.assertEqual([database["name"] for database in client.welcome["databases"]], ["other", "third"])
+                    self.assertEqual(client.welcome["limits"]["statement_timeout_ms"], 7000)
+                    for database in ("app", "nowhere"):
+                        with self.assertRaises(based_client.Error) as refused:
+                            client.session(database=database).opened.wait()
+                        self.assertEqual((refused.exception.code, refused.exception.scope), ("28000", "session"))
+                    for database in (None, "third"):
+                        with client.session(**({"database": database} if database else {})) as session:
+                            self.assertEqual(list(session.exec("select 1")), [[1]])
+                            self.assertEqual(session.opened.end["session"]["database"], database or "other")
+                with login("alice") as client:
+                    self.assertEqual(len(client.welcome["databases"]), 3)
+                    self.assertEqual(client.welcome["limits"]["statement_timeout_ms"], 0)
+
+    def test_a_wrong_password_is_told_before_what_a_user_may_use(self):
+        config = self.config().replace("[databases.app]", f'[users.bob]\npassword = "{self.verifier}"\n'
+                                       'databases = ["app"]\n[databases.app]')
+        with Daemon(config=config) as daemon:
+            with self.assertRaises(Refused) as refused:
+                PgClient(f"127.0.0.1:{daemon.port}", "bob", "nowhere", "wrong")
+            self.assertEqual(refused.exception.code, "28P01")
+
+    def test_a_users_pool_mode_is_before_the_databases(self):
+        url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/postgres"
+        config = "[users]\n" + "".join(f'[users.{name}]\npassword = "{self.verifier}"\npool_mode = "{mode}"\n'
+                                        for name, mode in (("s", "session"), ("t", "transaction"), ("d", "database")))
+        config += "".join(f'[databases.{mode}]\nurl = "{url}"\nmax_size = 1\ntimeout = "300ms"\npool_mode = "{mode}"\n'
+                          for mode in ("session", "transaction"))
+        expected = {("s", "session"): True, ("s", "transaction"): True, ("t", "session"): False,
+                    ("t", "transaction"): False, ("d", "session"): True, ("d", "transaction"): False}
+        with Daemon(config=config) as daemon:
+            address = f"127.0.0.1:{daemon.port}"
+            for (user, database), keeps in expected.items():
+                with self.subTest(user=user, database=database), PgClient(address, user, database, PASSWORD) as client:
+                    client.query("select 1")
+                    with PgClient(address, "t", database, PASSWORD) as other:
+                        self.assertEqual(other.query("select 1"),
+                                         "E:53300 Z:I" if keeps else "T:?column? D:1 C:SELECT 1 Z:I")
+
     # --- the settings
 
     def test_hash_password_makes_verifiers_that_postgresql_takes(self):
