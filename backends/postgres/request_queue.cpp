@@ -32,6 +32,15 @@ bool RequestQueue::answers_result(Waiting& waiting, char type) {
   }
 }
 
+// A rule may add a description and rows to those of its statement.
+bool RequestQueue::answers_query(Waiting& waiting, char type) {
+  waiting.complete = type == reply::command_complete || type == reply::empty_query;
+  if (type == reply::row_description) return waiting.described = !waiting.copying;
+  if (type == reply::data_row && !waiting.described) return false;
+  if (waiting.complete) waiting.described = false;
+  return type != reply::portal_suspended && answers_result(waiting, type);
+}
+
 // Does a reply of this type answer the request's next expectation, and is that over with it?
 bool RequestQueue::answers(Waiting& waiting, char type, bool& ends) {
   ends = true;
@@ -51,8 +60,7 @@ bool RequestQueue::answers(Waiting& waiting, char type, bool& ends) {
       return type == reply::function_call_response;
     case Expect::query:
       ends = false;
-      if (type == reply::portal_suspended) return false;
-      return (type == reply::row_description && !waiting.copying) || answers_result(waiting, type);
+      return answers_query(waiting, type);
     case Expect::execute:
       break;
   }
@@ -105,8 +113,7 @@ void RequestQueue::pop_head() {
 RequestQueue::Verdict RequestQueue::accept_ready(Match& match) {
   const Waiting& head = requests_.front();
   const std::size_t left = head.request.expected.size() - head.answered;
-  const bool answered =
-      left == 0 || (left == 1 && head.request.expected.back().what == Expect::query);
+  const bool answered = left == 0 || (left == 1 && head.complete);
   if (head.request.open || (!answered && !head.failed)) return Verdict::mismatch;
   match.requester = head.request.requester;
   pop_head();

@@ -29,7 +29,7 @@ enum class Expect : std::uint8_t {
   describe_portal,     // RowDescription or NoData
   execute,        // rows or COPY data, then CommandComplete, EmptyQueryResponse, PortalSuspended
   close,          // CloseComplete
-  query,          // any number of results, each like execute's with its RowDescription; then ready
+  query,          // some results, each like execute's, rows behind a RowDescription; then ready
   function_call,  // FunctionCallResponse; then ready
 };
 
@@ -127,10 +127,13 @@ class RequestQueue {
     std::size_t answered = 0;  // expectations
     bool failed = false;       // an error came: only ReadyForQuery can follow
     bool copying = false;      // in COPY, until its CommandComplete
+    bool described = false;    // a query's result: rows may come
+    bool complete = false;     // a query's newest result has come to its end
   };
   static bool answers(Waiting& waiting, char type, bool& ends);
   static bool ends_with_query(const Waiting& waiting);
   static bool answers_result(Waiting& waiting, char type);
+  static bool answers_query(Waiting& waiting, char type);
   Verdict accept_ready(Match& match);
   void fail_head();
   void pop_head();

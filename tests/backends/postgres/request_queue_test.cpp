@@ -151,14 +151,25 @@ TEST_CASE("an open request grows while it is answered, and is over behind its Sy
   CHECK(verdicts(queue, "2Z") == "df");
 }
 
-TEST_CASE("a simple query has any number of results, and fails as a whole") {
+TEST_CASE("a query has some results, each with an end, rows behind a description; or an error") {
   Nobody one;
-  for (const auto& pair : std::vector<std::pair<std::string, std::string>>{{"TDDCCIZ", "ddddddf"},
-                                                                           {"CEZ", "ddf"},
-                                                                           {"Z", "f"},
-                                                                           {"TCs", "ddX"},
-                                                                           {"GCZ", "ddf"},
-                                                                           {"1", "X"}}) {
+  for (const auto& pair : std::vector<std::pair<std::string, std::string>>{
+           {"TDDCCIZ", "ddddddf"},
+           {"TDTDCZ", "dddddf"},  // a rule: DO ALSO SELECT
+           {"HdcCZ", "ddddf"},
+           {"GCZ", "ddf"},
+           {"CEZ", "ddf"},
+           {"TDEZ", "dddf"},
+           {"Z", "X"},
+           {"TZ", "dX"},
+           {"TDZ", "ddX"},
+           {"CTZ", "ddX"},
+           {"HdZ", "ddX"},
+           {"D", "X"},
+           {"TDCD", "dddX"},
+           {"GT", "dX"},
+           {"TCs", "ddX"},
+           {"1", "X"}}) {
     RequestQueue queue;
     queue.push(request_of(one, {Expect::query}));
     CAPTURE(pair.first);
