@@ -44,7 +44,7 @@ bool Link::ChoreRun::take(const Reply& reply) {
     return decode_row_description(reply.body, fields_);
   } else if (reply.type == reply::data_row) {
     if (!decode_data_row(reply.body, fields_.size(), cells_)) return false;
-    if (chore_.on_row) chore_.on_row(cells_);
+    if (chore_.on_row && !cells_.empty()) chore_.on_row(cells_);
   }
   return true;
 }

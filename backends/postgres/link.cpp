@@ -116,6 +116,11 @@ void Link::start(std::vector<Chore> chores) {
 
 bool Link::lease(LinkHolder& holder) {
   INVARIANT(state_ == LinkState::idle && quiet());
+  // What came behind the last answer must not be taken for the next one.
+  if (!scanner_.empty()) {
+    deliver();
+    if (!scanner_.empty()) break_off("the server sent half a message that nobody waits for");
+  }
   // It may have died since the loop last looked; one that was used a moment ago is not asked.
   if (reactor_.now() - idle_since_ >= looked_at_lately) {
     while (!close_reason_ && !ended_ && read_once()) deliver();

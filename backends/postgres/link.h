@@ -62,7 +62,8 @@ class LinkHolder {
   virtual void on_delivered() {}
 };
 
-// A few statements of Based's own, in one Sync group. Their rows are given to `on_row`.
+// A few statements of Based's own, in one Sync group. Their rows of at least one value are given to
+// `on_row`.
 struct Chore {
   std::vector<std::string> texts;
   std::function<void(const std::vector<Cell>& row)> on_row;     // may be empty

@@ -17,6 +17,12 @@ std::string_view raw_of(const Piece& piece) {
   return {piece.bytes.data() - message_header_bytes, piece.bytes.size() + message_header_bytes};
 }
 
+// A message's type for a text: 'D', or "type 255" where it is no character.
+std::string shown(char type) {
+  if (type > ' ' && type <= '~') return "'" + std::string(1, type) + "'";
+  return "type " + std::to_string(static_cast<unsigned char>(type));
+}
+
 }  // namespace
 
 void Link::on_descriptor(Reactor::Ready ready) {
@@ -142,8 +148,7 @@ void Link::take_reply(const Piece& piece) {
     RequestQueue::Match match;
     switch (queue_.accept(piece.type, match)) {
       case RequestQueue::Verdict::mismatch:
-        return break_off("the server sent '" + std::string(1, piece.type) +
-                         "' where it should not have");
+        return break_off("the server sent " + shown(piece.type) + " where it should not have");
       case RequestQueue::Verdict::synthesised:
         if (match.requester != nullptr)
           match.requester->on_reply({.expectation = match.expectation});
