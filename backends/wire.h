@@ -49,8 +49,9 @@ class WireClient {
   // The session can, or cannot, take more messages for now. While it cannot, on_message is not
   // called; what was already read waits in the front end, and the socket is not read.
   virtual void set_taking(bool on) = 0;
-  // The conversation is over: the front end sends `error` as a FATAL ErrorResponse and closes. The
-  // session is destroyed afterwards, never inside this call.
+  // The conversation is over: the front end sends `error` as a FATAL ErrorResponse, unless the
+  // session is in mid-message, and closes. The session is destroyed afterwards, never inside this
+  // call.
   virtual void end(const Error& error) = 0;
   // The session has become at rest (see WireSession::at_rest). Only told after tell_when_at_rest().
   virtual void on_at_rest() = 0;
@@ -96,6 +97,9 @@ class WireSession {
   // Nothing is in flight or begun, and no transaction is open: the client may be told to go.
   virtual bool at_rest() const = 0;
   virtual void tell_when_at_rest() = 0;
+  // The last bytes that it sent are a part of a message, and the rest of it has not come: nothing
+  // else can be sent to this client.
+  virtual bool in_mid_message() const { return false; }
 };
 
 }  // namespace based

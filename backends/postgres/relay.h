@@ -110,6 +110,7 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void on_drained() override;
   bool at_rest() const override;
   void tell_when_at_rest() override { tell_rest_ = true; }
+  bool in_mid_message() const override { return in_part_; }
 
  private:
   // Something that a reply will decide; the expectation's index is its number.

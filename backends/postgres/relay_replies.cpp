@@ -92,14 +92,15 @@ void Relay::on_notification(std::string_view raw) {
 // --- errors
 
 void Relay::on_error(const Reply& reply) {
+  ErrorFields fields;
+  if (!decode_error(reply.body, fields)) {
+    return link_->close(Error::make(sqlstate::connection_failure,
+                                    "the connection to PostgreSQL was lost: the server sent an "
+                                    "error that cannot be read"));
+  }
   failed_ = true;
   copying_in_ = false;
   if (link_->queue().size() == 1) copy_awaited_ = 0;  // it was skipped, or has failed
-  ErrorFields fields;
-  if (!decode_error(reply.body, fields)) {
-    return link_->close(
-        Error::make(sqlstate::connection_failure, "the server sent an error that cannot be read"));
-  }
   note_unnamed_lost(reply);
   // It has skipped a Query, and waits for a Sync: the client's, where it had begun in the extended
   // protocol; ours, where only what was put in front of the Query has failed.

@@ -345,7 +345,9 @@ void PostgresClient::end(const Error& error) {
   if (state_ == State::ended) return;
   transition(State::ended);
   std::string bytes;
-  BackendWriter(bytes).error("FATAL", error);
+  // Inside of a row it would be taken for what is missing of the row.
+  const bool speaks = session_ == nullptr || !session_->in_mid_message();
+  if (speaks) BackendWriter(bytes).error("FATAL", error);
   transport_.send(bytes);
   transport_.close(error.message);
 }
