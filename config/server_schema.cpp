@@ -46,9 +46,10 @@ constexpr std::array rows{
         {.key = "max_clients",
          .min = 1,
          .max = 1'000'000,
-         .help = "Clients connected at once; more are closed at once. A resting client is a small "
-                 "record: this guards against one that opens connections in a loop. Each needs a "
-                 "descriptor (LimitNOFILE)."}),
+         .help = "Clients connected at once; more are told so (53300) and closed. A resting client "
+                 "is a small record: this guards against one that opens connections in a loop. "
+                 "Each needs a descriptor (LimitNOFILE), and so do those that are being told: an "
+                 "eighth more, and 16."}),
     bind<&S::handshake_timeout>(
         {.key = "handshake_timeout",
          .min = 100,

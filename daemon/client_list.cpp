@@ -9,7 +9,7 @@
 namespace based {
 namespace {
 
-constexpr std::chrono::seconds stall_look_interval{1};
+constexpr std::chrono::seconds look_interval{1};
 
 std::string peer_of(uv_stream_t* client, bool is_unix, const std::string& place) {
   if (is_unix) return place;
@@ -23,35 +23,37 @@ std::string peer_of(uv_stream_t* client, bool is_unix, const std::string& place)
 }  // namespace
 
 ClientList::ClientList(UvReactor& reactor, Log& log, const ClientLimits& limits,
-                       const GreeterOptions& greeter)
+                       const ClientGreeters& greeters)
     : reactor_(reactor),
       log_(log),
       limits_(limits),
-      greeter_(greeter),
+      greeters_(greeters),
       context_{.reactor = reactor,
                .read_buffer = std::make_unique<char[]>(limits.read_buffer_bytes),
                .read_buffer_bytes = limits.read_buffer_bytes,
                .write_stall_max = limits.write_stall_max},
-      stall_timer_(reactor.make_timer([this] { look_for_stalls(); })) {
-  stall_timer_->arm(reactor_.now() + stall_look_interval);
+      clock_timer_(reactor.make_timer([this] { look_at_clock(); })) {
+  clock_timer_->arm(reactor_.now() + look_interval);
 }
 
 void ClientList::accept(uv_stream_t* server, bool is_unix, const std::string& place) {
   auto stream = std::make_unique<Stream>(context_, [this](Stream& s) { gone(s); });
   uv_stream_t* handle = is_unix ? stream->accept_unix() : stream->accept_tcp();
   if (uv_accept(server, handle) != 0) return;
-  if (clients_.size() >= limits_.clients_max) {
+  std::optional<TimePoint> until;
+  if (connected() < limits_.clients_max) {
+    ++accepted_;
+  } else {
     ++refused_;
-    log_.write(
-        LogLevel::warning,
-        fmt::format("listener {}: client turned away, {} are connected and max_clients is {}",
-                    place, clients_.size(), limits_.clients_max));
-    return;
+    log_refusals();
+    if (turning_away_ >= turned_away_at_once(limits_.clients_max)) return;
+    ++turning_away_;
+    until = reactor_.now() + limits_.turning_away_max;
   }
-  ++accepted_;
   Stream& taken = *stream;
-  auto greeter = std::make_unique<Greeter>(taken, greeter_, reactor_);
-  clients_.emplace(&taken, Client{std::move(stream), greeter.get()});
+  auto greeter =
+      std::make_unique<Greeter>(taken, until ? greeters_.turn_away : greeters_.welcome, reactor_);
+  clients_.emplace(&taken, Client{std::move(stream), greeter.get(), until});
   std::string peer = peer_of(handle, is_unix, place);
   if (log_.enabled(LogLevel::debug)) {
     log_.write(LogLevel::debug, fmt::format("client {}: connected to {}", peer, place));
@@ -60,7 +62,9 @@ void ClientList::accept(uv_stream_t* server, bool is_unix, const std::string& pl
 }
 
 void ClientList::gone(Stream& stream) {
-  clients_.erase(&stream);
+  const auto found = clients_.find(&stream);
+  if (found->second.until) --turning_away_;
+  clients_.erase(found);
   if (clients_.empty() && on_empty_) on_empty_();
 }
 
@@ -74,9 +78,28 @@ void ClientList::abort_all(std::string_view reason) {
   for (auto& [stream, client] : clients_) stream->abort(reason);
 }
 
-void ClientList::look_for_stalls() {
-  for (auto& [stream, client] : clients_) stream->check_stall();
-  stall_timer_->arm(reactor_.now() + stall_look_interval);
+void ClientList::look_at_clock() {
+  for (auto& [stream, client] : clients_) {
+    stream->check_stall();
+    if (client.until && reactor_.now() >= *client.until) stream->abort("turned away");
+  }
+  log_refusals();
+  clock_timer_->arm(reactor_.now() + look_interval);
+}
+
+// Whoever floods the listener does not flood the log: a line a second says how many they were.
+void ClientList::log_refusals() {
+  const TimePoint now = reactor_.now();
+  if (refused_logged_ == refused_) return;
+  if (refusals_logged_at_ && now - *refusals_logged_at_ < look_interval) return;
+  log_.write(LogLevel::warning,
+             fmt::format("server: {} turned away, {} are connected and max_clients is {}",
+                         refused_ - refused_logged_ == 1
+                             ? "a client"
+                             : fmt::format("{} clients", refused_ - refused_logged_),
+                         connected(), limits_.clients_max));
+  refused_logged_ = refused_;
+  refusals_logged_at_ = now;
 }
 
 }  // namespace based

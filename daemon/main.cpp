@@ -1,6 +1,7 @@
 // The daemon's beginning: settings, then everything in the order in which it depends on each other,
 // then the loop.
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -20,7 +21,8 @@
 namespace based {
 namespace {
 
-// Descriptors that are not clients': links, files, libuv's own. What is left may be clients.
+// Descriptors that are not clients': links, files, libuv's own. What is left may be clients, and
+// those that are told that there are too many.
 constexpr std::size_t descriptors_reserved = 256;
 
 std::optional<std::string> environment_variable(const std::string& name) {
@@ -29,12 +31,16 @@ std::optional<std::string> environment_variable(const std::string& name) {
 }
 
 // More clients than descriptors would be turned away by the kernel, without a word.
-ServerOptions server_options_within(const ServerSettings& settings, std::size_t descriptors) {
+ServerOptions server_options_within(const ServerSettings& settings, std::size_t descriptors,
+                                    Log& log) {
   ServerOptions options = server_options(settings);
-  if (descriptors > 2 * descriptors_reserved) {
-    options.clients.clients_max =
-        std::min(options.clients.clients_max, descriptors - descriptors_reserved);
-  }
+  if (descriptors <= 2 * descriptors_reserved) return options;
+  const std::size_t clients_max = clients_within(descriptors - descriptors_reserved);
+  if (clients_max >= options.clients.clients_max) return options;
+  log.write(LogLevel::warning,
+            fmt::format("server: max_clients is {} and not {}: {} files may be open at once",
+                        clients_max, options.clients.clients_max, descriptors));
+  options.clients.clients_max = clients_max;
   return options;
 }
 
@@ -45,7 +51,7 @@ ExitCode run_server(const Settings& settings, UvReactor& reactor, Log& log,
                                 databases, known, reactor, log);
   postgres::PostgresFrontEnd postgres(postgres_limits(settings.server), databases, known, reactor,
                                       log);
-  Server server(server_options_within(settings.server, raise_descriptor_limit()), reactor, log,
+  Server server(server_options_within(settings.server, raise_descriptor_limit(), log), reactor, log,
                 databases, {.native = native, .postgres = postgres});
   native.set_status_source([&server] { return server.status(); });
   if (auto listening = server.listen(); !listening) {

@@ -23,6 +23,12 @@ constexpr std::array<std::string_view, 5> state_names{"serving", "draining", "cl
 // more.
 constexpr int exit_forced = 1;
 
+Error no_place(std::size_t clients_max) {
+  return Error::make(sqlstate::too_many_connections, "sorry, too many clients already")
+      .with_hint(fmt::format("max_clients is {}.", clients_max))
+      .as_retryable();
+}
+
 }  // namespace
 
 Server::Server(ServerOptions options, UvReactor& reactor, Log& log, DatabaseDirectory& databases,
@@ -32,13 +38,18 @@ Server::Server(ServerOptions options, UvReactor& reactor, Log& log, DatabaseDire
       log_(log),
       databases_(databases),
       front_ends_(front_ends),
+      no_place_(no_place(options_.clients.clients_max)),
       started_(reactor.now()) {
-  greeter_.first_byte_max = options_.first_byte_max;
-  greeter_.native = [this](Transport& transport) { return front_ends_.native.accept(transport); };
-  greeter_.postgres = [this](Transport& transport) {
-    return front_ends_.postgres.accept(transport);
-  };
-  clients_ = std::make_unique<ClientList>(reactor_, log_, options_.clients, greeter_);
+  greeters_ = {
+      .welcome = {.first_byte_max = options_.first_byte_max,
+                  .native = [this](Transport& t) { return front_ends_.native.accept(t); },
+                  .postgres = [this](Transport& t) { return front_ends_.postgres.accept(t); }},
+      .turn_away = {
+          .first_byte_max = options_.first_byte_max,
+          .native = [this](Transport& t) { return front_ends_.native.turn_away(t, no_place_); },
+          .postgres =
+              [this](Transport& t) { return front_ends_.postgres.turn_away(t, no_place_); }}};
+  clients_ = std::make_unique<ClientList>(reactor_, log_, options_.clients, greeters_);
   clients_->on_empty([this] {
     if (state_ == State::draining) close_clients("every client is gone");
     if (state_ == State::closing) end_databases();
@@ -198,7 +209,8 @@ StatusTree Server::status() const {
       {"listeners", std::move(listeners)},
       {"clients",
        StatusTree::Map{
-           {"connected", StatusTree::number(clients_->size())},
+           {"connected", StatusTree::number(clients_->connected())},
+           {"turning_away", StatusTree::number(clients_->turning_away())},
            {"accepted_total", StatusTree::number(clients_->accepted())},
            {"refused_total", StatusTree::number(clients_->refused())},
            {"received_bytes_total", StatusTree::number(clients_->bytes_received())},
@@ -215,7 +227,7 @@ void Server::log_status() {
 }
 
 void Server::tell_status() {
-  service_manager_.status(fmt::format("{} clients, {} databases, {}", clients_->size(),
+  service_manager_.status(fmt::format("{} clients, {} databases, {}", clients_->connected(),
                                       databases_.all().size(),
                                       state_names[static_cast<std::size_t>(state_)]));
   status_timer_->arm(reactor_.now() + status_line_interval);

@@ -78,7 +78,8 @@ class Server {
   DatabaseDirectory& databases_;
   FrontEnds front_ends_;
   ServiceManager service_manager_;
-  GreeterOptions greeter_;
+  const Error no_place_;  // what a client above max_clients is told
+  ClientGreeters greeters_;
   std::unique_ptr<ClientList> clients_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<Signals> signals_;

@@ -32,10 +32,11 @@ Error NativeConnection::ending_error() {
 }
 
 NativeConnection::NativeConnection(NativeFrontEnd& front_end, Transport& transport,
-                                   std::uint64_t id)
+                                   std::uint64_t id, const Error* turned_away)
     : front_end_(front_end),
       transport_(transport),
       id_(id),
+      turned_away_(turned_away),
       wait_owner_(front_end.waits(), transport.peer()),
       frames_(hello_payload_max),
       accepted_(front_end.reactor().now()),
@@ -159,6 +160,7 @@ bool NativeConnection::is_in_place(const FrameHeader& header) {
 void NativeConnection::take_hello(const Frame& frame) {
   const Result<Hello> hello = decode_hello(frame.payload);
   if (!hello) return fail_connection(frame.header, hello.error());
+  if (turned_away_ != nullptr) return end_with(frame.header, *turned_away_);
   if (hello->frame_bytes_max != 0) client_frame_bytes_max_ = hello->frame_bytes_max;
   if (log().enabled(LogLevel::debug)) {
     log().write(LogLevel::debug,
@@ -297,10 +299,14 @@ void NativeConnection::send_error(const FrameHeader& to, const Error& error) {
   send(MessageType::error, to.session, to.request, payload);
 }
 
-void NativeConnection::fail_connection(const FrameHeader& at, Error error) {
-  error.scope = ErrorScope::connection;
+void NativeConnection::fail_connection(const FrameHeader& at, const Error& error) {
   log().write(LogLevel::warning,
               fmt::format("client {}: connection {} refused: {}", peer(), id_, error.message));
+  end_with(at, error);
+}
+
+void NativeConnection::end_with(const FrameHeader& at, Error error) {
+  error.scope = ErrorScope::connection;
   send_error({.type = at.type, .session = at.session, .request = at.request}, error);
   transition(State::closing);
   sessions_.clear();

@@ -22,7 +22,9 @@ namespace based::native {
 
 class NativeConnection final : public TransportHandler, private SessionHost {
  public:
-  NativeConnection(NativeFrontEnd& front_end, Transport& transport, std::uint64_t id);
+  // `turned_away`: what HELLO is answered with, if there is no place; outlives the connection.
+  NativeConnection(NativeFrontEnd& front_end, Transport& transport, std::uint64_t id,
+                   const Error* turned_away);
   ~NativeConnection() override;
 
   void on_bytes(std::string_view bytes) override;
@@ -72,7 +74,8 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   bool cancel_here(std::uint32_t session, std::uint32_t request);
   void send_end(const FrameHeader& to, const End& end);
   void send_error(const FrameHeader& to, const Error& error);
-  void fail_connection(const FrameHeader& at, Error error);
+  void fail_connection(const FrameHeader& at, const Error& error);
+  void end_with(const FrameHeader& at, Error error);
   bool close_when_idle();  // was it?
   void reap();
   TransactionReport transaction_of(std::uint32_t session) const;
@@ -95,6 +98,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   NativeFrontEnd& front_end_;
   Transport& transport_;
   const std::uint64_t id_;
+  const Error* const turned_away_;
   WaitOwner wait_owner_;
   std::string user_;  // as it says; known when ready
   // One login: the exchange, and whether the client's first step was taken.

@@ -31,8 +31,18 @@ NativeFrontEnd::NativeFrontEnd(const NativeLimits& limits, DatabaseDirectory& da
 NativeFrontEnd::~NativeFrontEnd() { INVARIANT(connections_.empty()); }
 
 std::unique_ptr<TransportHandler> NativeFrontEnd::accept(Transport& transport) {
+  return enter(transport, nullptr);
+}
+
+std::unique_ptr<TransportHandler> NativeFrontEnd::turn_away(Transport& transport,
+                                                            const Error& why) {
+  return enter(transport, &why);
+}
+
+std::unique_ptr<TransportHandler> NativeFrontEnd::enter(Transport& transport,
+                                                        const Error* turned_away) {
   const std::uint64_t id = ++last_connection_id_;
-  auto connection = std::make_unique<NativeConnection>(*this, transport, id);
+  auto connection = std::make_unique<NativeConnection>(*this, transport, id, turned_away);
   connections_.emplace(id, connection.get());
   return connection;
 }

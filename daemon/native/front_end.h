@@ -30,6 +30,7 @@ class NativeFrontEnd final : public FrontEnd {
   void set_status_source(std::function<StatusTree()> source) { status_source_ = std::move(source); }
 
   std::unique_ptr<TransportHandler> accept(Transport& transport) override;
+  std::unique_ptr<TransportHandler> turn_away(Transport& transport, const Error& why) override;
   void drain(TimePoint deadline) override;
   FrontEndStatus status() const override;
 
@@ -56,6 +57,7 @@ class NativeFrontEnd final : public FrontEnd {
   void forget(std::uint64_t connection) { connections_.erase(connection); }
 
  private:
+  std::unique_ptr<TransportHandler> enter(Transport& transport, const Error* turned_away);
   void sweep();
   void end_all();
 

@@ -37,9 +37,11 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport)
+PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport,
+                               const Error* turned_away)
     : front_end_(front_end),
       transport_(transport),
+      turned_away_(turned_away),
       process_id_(front_end.enter(*this)),
       since_(front_end.reactor().now()),
       cutter_(limits_of_strangers) {}
@@ -140,6 +142,7 @@ void PostgresClient::start(const StartupHead& head, std::string_view body) {
   database_ = startup->database.empty() ? startup->user : startup->database;
   minor_ = std::min(head.minor(), newest_minor);
   if (front_end_.draining()) return refuse(going_down());
+  if (turned_away_ != nullptr) return end(*turned_away_);
   if (!startup->replication.empty() && startup->replication != "false" &&
       startup->replication != "off" && startup->replication != "0" &&
       startup->replication != "no") {

@@ -26,7 +26,8 @@ class PostgresFrontEnd;
 
 class PostgresClient final : public TransportHandler, public WireClient {
  public:
-  PostgresClient(PostgresFrontEnd& front_end, Transport& transport);
+  // `turned_away`: what its start-up packet is answered with, if there is no place; outlives it.
+  PostgresClient(PostgresFrontEnd& front_end, Transport& transport, const Error* turned_away);
   ~PostgresClient() override;
 
   // For the front end.
@@ -76,6 +77,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
 
   PostgresFrontEnd& front_end_;
   Transport& transport_;
+  const Error* const turned_away_;
   State state_ = State::starting;
   std::int32_t process_id_;
   std::uint16_t minor_ = 0;

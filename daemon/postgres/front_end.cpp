@@ -33,7 +33,12 @@ PostgresFrontEnd::~PostgresFrontEnd() { INVARIANT(clients_.empty()); }
 
 std::unique_ptr<TransportHandler> PostgresFrontEnd::accept(Transport& transport) {
   ++clients_total_;
-  return std::make_unique<PostgresClient>(*this, transport);
+  return std::make_unique<PostgresClient>(*this, transport, nullptr);
+}
+
+std::unique_ptr<TransportHandler> PostgresFrontEnd::turn_away(Transport& transport,
+                                                              const Error& why) {
+  return std::make_unique<PostgresClient>(*this, transport, &why);
 }
 
 std::int32_t PostgresFrontEnd::enter(PostgresClient& client) {

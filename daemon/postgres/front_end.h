@@ -34,6 +34,7 @@ class PostgresFrontEnd final : public FrontEnd {
   ~PostgresFrontEnd() override;
 
   std::unique_ptr<TransportHandler> accept(Transport& transport) override;
+  std::unique_ptr<TransportHandler> turn_away(Transport& transport, const Error& why) override;
   void drain(TimePoint deadline) override;
   FrontEndStatus status() const override;
 

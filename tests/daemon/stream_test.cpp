@@ -10,8 +10,8 @@
 
 #include "daemon/client_list.h"
 #include "daemon/listener.h"
-#include "daemon/stderr_log.h"
 #include "tests/support/loop_fixture.h"
+#include "tests/support/memory_log.h"
 
 using namespace based;
 using namespace std::chrono_literals;
@@ -60,12 +60,17 @@ class ScriptedHandler final : public TransportHandler {
 // A listening unix socket with a client list behind it.
 class StreamFixture : public LoopFixture {
  public:
-  explicit StreamFixture(Duration stall = 5s, std::size_t clients_max = 4) {
+  explicit StreamFixture(const ClientLimits& limits = {.clients_max = 4, .write_stall_max = 5s}) {
     folder_ = temporary_folder();
-    greeter_.first_byte_max = 5s;
-    greeter_.native = [this](Transport& t) { return std::make_unique<ScriptedHandler>(t, script); };
-    clients = std::make_unique<ClientList>(
-        reactor, log, ClientLimits{.clients_max = clients_max, .write_stall_max = stall}, greeter_);
+    greeters_.welcome.first_byte_max = 5s;
+    greeters_.welcome.native = [this](Transport& t) {
+      return std::make_unique<ScriptedHandler>(t, script);
+    };
+    greeters_.turn_away.first_byte_max = 5s;
+    greeters_.turn_away.native = [this](Transport& t) {
+      return std::make_unique<ScriptedHandler>(t, refusal);
+    };
+    clients = std::make_unique<ClientList>(reactor, log, limits, greeters_);
     auto opened =
         Listener::open({.path = folder_ + "/s"}, reactor,
                        [this](uv_stream_t* server, bool is_unix, const std::string& place) {
@@ -85,24 +90,56 @@ class StreamFixture : public LoopFixture {
 
   int connect_client() { return connect_to(folder_ + "/s"); }
 
-  StderrLog log{LogLevel::error};
-  Script script;
+  MemoryLog log;
+  Script script;   // of clients that have a place
+  Script refusal;  // of those that are turned away
   std::unique_ptr<ClientList> clients;
   std::vector<std::unique_ptr<Listener>> listeners;
 
  private:
   std::string folder_;
-  GreeterOptions greeter_;
+  ClientGreeters greeters_;
 };
 
 class StallFixture : public StreamFixture {
  public:
-  StallFixture() : StreamFixture(10ms) {}
+  StallFixture() : StreamFixture({.clients_max = 4, .write_stall_max = 10ms}) {}
 };
 
+// One place, and a client in it.
 class NarrowFixture : public StreamFixture {
  public:
-  NarrowFixture() : StreamFixture(5s, 1) {}
+  explicit NarrowFixture(Duration turning_away_max = 5s)
+      : StreamFixture(
+            {.clients_max = 1, .write_stall_max = 5s, .turning_away_max = turning_away_max}) {
+    script.on_bytes = [](Transport& t, std::string_view) { t.send("x"); };
+    first = connect_client();
+    REQUIRE(write(first, "\x1f", 1) == 1);
+    run_until([this] { return script.transport != nullptr; });
+  }
+  ~NarrowFixture() { close(first); }
+
+  int first = -1;
+};
+
+class ImpatientFixture : public NarrowFixture {
+ public:
+  ImpatientFixture() : NarrowFixture(10ms) {}
+};
+
+// What the log says of clients that were turned away: in how many lines, and how many they were.
+struct Refusals {
+  std::size_t lines = 0;
+  std::size_t clients = 0;
+
+  explicit Refusals(const std::string& log) {
+    const std::string_view before = "server: ";
+    for (std::size_t at = log.find(before); at != log.npos; at = log.find(before, at + 1)) {
+      const char* count = log.c_str() + at + before.size();
+      clients += *count == 'a' ? 1 : std::strtoul(count, nullptr, 10);
+      ++lines;
+    }
+  }
 };
 
 }  // namespace
@@ -178,18 +215,69 @@ TEST_CASE_FIXTURE(StallFixture, "a client that stops taking its output is closed
   close(fd);
 }
 
-TEST_CASE_FIXTURE(NarrowFixture, "a client above max_clients is closed and the others stay") {
-  script.on_bytes = [&](Transport& t, std::string_view) { t.send("x"); };
-  const int first = connect_client();
-  REQUIRE(write(first, "\x1f", 1) == 1);
-  run_until([&] { return script.transport != nullptr; });
+TEST_CASE_FIXTURE(NarrowFixture, "a client above max_clients is told so, and the others stay") {
+  refusal.on_bytes = [](Transport& t, std::string_view) {
+    t.send("no");
+    t.close("too many");
+  };
   const int second = connect_client();
-  run_until([&] { return clients->refused() == 1; });
-  char answer;
-  CHECK(read(second, &answer, 1) == 0);
-  CHECK(clients->size() == 1);
-  close(first);
+  REQUIRE(write(second, "\x1f", 1) == 1);
+  run_until([&] { return refusal.closed == "too many"; });
+  char answer[8];
+  CHECK(read(second, answer, sizeof answer) == 2);
+  CHECK(read(second, answer, sizeof answer) == 0);
+  run_until([&] { return clients->turning_away() == 0; });
+  CHECK(clients->connected() == 1);
+  CHECK(clients->accepted() == 1);
+  CHECK(clients->refused() == 1);
+  CHECK(script.closed.empty());
   close(second);
+}
+
+TEST_CASE_FIXTURE(NarrowFixture,
+                  "only some are turned away at once, and of a flood the log says little") {
+  std::vector<int> crowd;
+  for (std::size_t i = 0; i < turned_away_at_once(1) + 5; ++i) crowd.push_back(connect_client());
+  run_until([&] { return clients->refused() == crowd.size(); });
+  CHECK(clients->turning_away() == turned_away_at_once(1));
+  CHECK(clients->size() == 1 + turned_away_at_once(1));
+  // The last ones are closed without a word.
+  char answer;
+  run_until([&] { return recv(crowd.back(), &answer, 1, MSG_DONTWAIT) == 0; });
+  CHECK(recv(crowd.front(), &answer, 1, MSG_DONTWAIT) == -1);
+  CHECK(log.text().find("server: a client turned away, 1 are connected and max_clients is 1\n") !=
+        std::string::npos);
+  run_until([&] { return Refusals(log.text()).clients == crowd.size(); });
+  CHECK(Refusals(log.text()).lines < crowd.size() / 2);
+  // Their places are for others when they are gone.
+  for (const int fd : crowd) close(fd);
+  run_until([&] { return clients->turning_away() == 0; });
+  CHECK(clients->connected() == 1);
+}
+
+TEST_CASE_FIXTURE(ImpatientFixture,
+                  "a client that is turned away has little time, whatever it says") {
+  refusal.on_bytes = [](Transport&, std::string_view) {};
+  const int silent = connect_client();
+  const int talker = connect_client();
+  REQUIRE(write(talker, "\x1f", 1) == 1);
+  run_until([&] { return clients->turning_away() == 2; });
+  run_until([&] { return clients->turning_away() == 0; });
+  CHECK(refusal.closed == "turned away");
+  char answer;
+  CHECK(read(silent, &answer, 1) == 0);
+  CHECK(read(talker, &answer, 1) == 0);
+  close(silent);
+  close(talker);
+}
+
+TEST_CASE("so many clients are let in that there are descriptors for those turned away") {
+  for (const std::size_t descriptors : {0u, 15u, 16u, 24u, 25u, 100u, 1000u, 65'280u, 1'000'000u}) {
+    const std::size_t clients = clients_within(descriptors);
+    CHECK(clients + (clients > 0 ? turned_away_at_once(clients) : 0) <= descriptors);
+    CHECK(clients + turned_away_share + turned_away_at_once(clients + turned_away_share) >
+          descriptors);
+  }
 }
 
 TEST_CASE_FIXTURE(StreamFixture, "other protocols are refused in their own words") {

@@ -13,6 +13,7 @@ import psycopg2
 import psycopg2.extras
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from servers import Daemon
 from wire_servers import Servers
 
 servers = None
@@ -47,6 +48,23 @@ def at_once(work):
         thread.join(60)
     if failures:
         raise failures[0]
+
+
+class TooMany(unittest.IsolatedAsyncioTestCase):
+    async def test_each_driver_raises_what_a_client_above_max_clients_is_told(self):
+        config = f'[server]\nmax_clients = 1\n[databases.two]\nurl = "{servers.cluster.url("two")}"\n'
+        with Daemon(config=config) as daemon:
+            where = {**parameters(), "port": daemon.port}
+            with psycopg.connect(**where) as held:
+                for library in (psycopg, psycopg2):
+                    with self.assertRaises(library.OperationalError) as caught:
+                        library.connect(**where)
+                    self.assertIn("sorry, too many clients already", str(caught.exception))
+                    self.assertIn("max_clients is 1.", str(caught.exception))
+                with self.assertRaises(asyncpg.TooManyConnectionsError) as caught:
+                    await asyncpg.connect(host="127.0.0.1", port=daemon.port, user="postgres", database="two")
+                self.assertEqual(caught.exception.sqlstate, "53300")
+                self.assertEqual(held.execute("select 7").fetchone(), (7,))
 
 
 class Psycopg2(unittest.TestCase):

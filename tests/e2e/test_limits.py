@@ -1,9 +1,12 @@
 """Limits, seen from outside: who asks for too much or takes too long is told, and others do not pay."""
 
+import contextlib
 import pathlib
 import resource
+import select
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -12,8 +15,10 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client as client
+from native_login import Login
+from pg_client import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, PgClient, Refused, message, query, startup, untyped
 from raw_client import RawClient
-from servers import Daemon, temporary_folder, wait_until
+from servers import BASED, Daemon, temporary_folder, wait_until
 
 CONNECTIONS = 2000
 SERIES = "with recursive n(i) as (select 1 union all select i + 1 from n where i < {}) "
@@ -145,34 +150,6 @@ class SlowClients(Tester):
                 self.assertTrue(0.2 < time.monotonic() - began < 5)
         self.works(daemon)
 
-    def test_single_bytes_do_not_lengthen_the_handshake(self):
-        daemon = self.daemon('handshake_timeout = "1s"')
-        connection = self.raw(daemon, preface=b"", hello=False)
-        closed = threading.Event()
-        threading.Thread(target=lambda: (connection.rest(), closed.set()), daemon=True).start()
-        hello = client.PREFACE + client.HEADER.pack(60_000, client.HELLO, 0, 0, 0, 1) + bytes(100)
-        for byte in hello:
-            connection.send(bytes([byte]))
-            if closed.wait(0.1):
-                break
-        self.assertTrue(closed.is_set())
-        self.works(daemon)
-
-    def test_a_client_of_single_bytes_is_served(self):
-        daemon = self.daemon()
-        connection = self.raw(daemon, preface=b"", hello=False)
-        said = bytearray(client.PREFACE)
-        for request, (kind, payload, session) in enumerate([(client.HELLO, [{}], 0), (client.OPEN, [], 1),
-                                                            (client.EXEC, ["select 7"], 1)], 1):
-            data = client.pack(payload)
-            said += client.HEADER.pack(len(data), kind, 0, 0, session, request) + data
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in said:
-            connection.send(bytes([byte]))
-        connection.bytes(8)
-        self.assertEqual(connection.final(3)[0], client.END)
-        self.works(daemon)
-
     def test_a_silent_client_is_asked_and_then_closed(self):
         daemon = self.daemon('ping_interval = "500ms"')
         silent, alive = self.raw(daemon), self.client(daemon)
@@ -193,6 +170,90 @@ class SlowClients(Tester):
             self.assertEqual(list(session.exec("select 1")), [[1]])
             idle.rest()
             self.assertEqual(list(session.exec("select 1")), [[1]])
+        self.works(daemon)
+
+
+class SingleBytes(Tester):
+    """Clients that send byte by byte, with a pause after each; somebody else is served in every pause."""
+
+    PAUSE_S = 0.05
+    OTHERS_S = 5  # for a small statement, on a machine that is busy
+
+    def drip(self, other, sock, data):
+        """Sends until all is sent, or until it is cut off: was it?"""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in data:
+            try:
+                sock.sendall(bytes([byte]))
+            except OSError:
+                return True
+            began = time.monotonic()
+            self.assertEqual(list(other.exec("select 1")), [[1]])
+            self.assertLess(time.monotonic() - began, self.OTHERS_S)
+            if select.select([sock], [], [], self.PAUSE_S)[0]:
+                try:
+                    if not sock.recv(1, socket.MSG_PEEK):
+                        return True
+                except ConnectionResetError:
+                    return True
+                time.sleep(self.PAUSE_S)  # it has an answer already, and so does not wait
+        return False
+
+    def strangers(self, daemon):
+        """Sockets of clients that are not known yet, and more than they will ever be able to say."""
+        hello = client.PREFACE + client.HEADER.pack(60_000, client.HELLO, 0, 0, 0, 1) + bytes(500)
+        yield "native hello", self.raw(daemon, preface=b"", hello=False).socket, hello
+        asked = self.raw(daemon, hello=False)
+        asked.frame(client.HELLO, [{"user": "ann"}])
+        self.assertEqual(asked.bytes(8)[:5], client.PREFACE[:5])
+        self.assertEqual(asked.answer()[0], client.WELCOME)
+        yield "native proof", asked.socket, client.HEADER.pack(60_000, client.AUTH, 0, 0, 0, 2) + bytes(500)
+        address = f"127.0.0.1:{daemon.port}"
+        for what, before, data in (("start-up", (), startup({"user": "ann", "options": " " * 500})),
+                                   ("proof", (startup({"user": "ann"}),), message("p", bytes(500)))):
+            wire = PgClient(address, start=False)
+            self.addCleanup(wire.close)
+            for packet in before:
+                wire.send(packet)
+                self.assertEqual(wire.message()[0], "R")
+            yield what, wire.socket, data
+
+    def test_single_bytes_do_not_lengthen_the_greeting_and_disturb_nobody(self):
+        hashed = subprocess.run([BASED, "hash-password"], input="hush\n", capture_output=True, text=True, timeout=60)
+        users = f'[users]\nann = "{hashed.stdout.strip()}"'
+        daemon = self.daemon(f'handshake_timeout = "1s"\n{users}')
+        with Login(f"127.0.0.1:{daemon.port}", "ann", "hush") as other, other.session() as session:
+            for what, sock, data in self.strangers(daemon):
+                with self.subTest(what):
+                    began = time.monotonic()
+                    self.assertTrue(self.drip(session, sock, data))
+                    self.assertTrue(0.5 < time.monotonic() - began < 10)
+
+    def test_single_bytes_are_served_and_after_the_greeting_take_their_time(self):
+        daemon = self.daemon('handshake_timeout = "500ms"')
+        native, wire = self.raw(daemon), PgClient(f"127.0.0.1:{daemon.port}", database="main")
+        self.addCleanup(wire.close)
+        frames = b""
+        for request, (kind, payload) in enumerate([(client.OPEN, [{}]), (client.EXEC, ["select 7"])], 2):
+            data = client.pack(payload)
+            frames += client.HEADER.pack(len(data), kind, 0, 0, 1, request) + data
+        with self.client(daemon).session() as other:
+            for sock, data in ((native.socket, frames), (wire.socket, query("select 7 as a, 8 as b"))):
+                began = time.monotonic()
+                self.assertFalse(self.drip(other, sock, data))
+                self.assertGreater(time.monotonic() - began, 1)  # twice the greeting's time
+            self.assertEqual(native.final(3)[0], client.END)
+            self.assertEqual(wire.answers(), "T:a,b D:7|8 C:SELECT 1 Z:I")
+
+    def test_a_greeting_of_single_bytes_is_served(self):
+        daemon = self.daemon()
+        connection = self.raw(daemon, preface=b"", hello=False)
+        data = client.pack([{}])
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in client.PREFACE + client.HEADER.pack(len(data), client.HELLO, 0, 0, 0, 1) + data:
+            connection.send(bytes([byte]))
+        connection.bytes(8)
+        self.assertEqual(connection.answer()[0], client.WELCOME)
         self.works(daemon)
 
 
@@ -242,15 +303,92 @@ class Crowds(Tester):
             self.works(daemon)
             self.assertEqual(list(session.exec("select count(*) from t")), [[20]])
 
-    def test_max_clients_turns_away_who_is_too_many(self):
+    def turned_away(self, address):
+        """The fields of the ERROR that a native client gets there. What it sends along is not done."""
+        with RawClient(address, hello=False) as extra:
+            hello = extra.frame(client.HELLO, [{}])
+            extra.frame(client.OPEN, [], 1)
+            self.assertEqual(extra.bytes(8)[:5], client.PREFACE[:5])
+            kind, fields = extra.final(hello)
+            self.assertEqual((kind, extra.rest()), (client.ERROR, b""))
+            return fields
+
+    def test_a_native_client_above_max_clients_is_told_so_with_53300(self):
         daemon = self.daemon("max_clients = 3")
         held = [self.client(daemon) for _ in range(3)]
-        self.assertEqual(self.raw(daemon, hello=False).rest(), b"")
-        daemon.wait_log("turned away")
-        self.assertEqual(held[0].status()["clients"]["refused_total"], 1)
+        for address in (f"127.0.0.1:{daemon.port}", f"unix:{daemon.socket_path}"):
+            error = self.turned_away(address)
+            self.assertEqual((error["message"], error["hint"]), ("sorry, too many clients already", "max_clients is 3."))
+            self.assertEqual((error["code"], error["scope"], error["executed"]), ("53300", "connection", "no"))
+            self.assertTrue(error["retry"])
+        daemon.wait_log("turned away, 3 are connected and max_clients is 3")
+        status = held[0].status()
+        self.assertEqual((status["clients"]["refused_total"], status["clients"]["connected"]), (2, 3))
         held[1].__exit__()
         wait_until(lambda: held[0].status()["clients"]["connected"] == 2, "the client to be gone")
         self.works(daemon)
+
+    def test_a_client_of_postgresqls_protocol_above_max_clients_is_told_so_with_53300(self):
+        daemon = self.daemon("max_clients = 1")
+        held = PgClient(f"127.0.0.1:{daemon.port}", database="main")
+        self.addCleanup(held.close)
+        for address in (f"127.0.0.1:{daemon.port}", f"unix:{daemon.socket_path}"):
+            for encryption in ((), (SSL_REQUEST,), (GSSENC_REQUEST, SSL_REQUEST)):
+                with PgClient(address, start=False) as extra:
+                    for request in encryption:
+                        extra.send(untyped(struct.pack("!I", request)))
+                        self.assertEqual(extra.bytes(1), b"N")
+                    extra.send(startup({"user": "ann", "database": "main"}))
+                    with self.assertRaises(Refused) as refused:
+                        extra.log_in("ann", None)
+                    said = refused.exception.fields
+                    self.assertEqual((said["S"], said["C"], said["M"], said["H"]),
+                                     ("FATAL", "53300", "sorry, too many clients already", "max_clients is 1."))
+                    self.assertEqual(extra.rest(), b"")
+        self.assertEqual(held.value("select 7"), "7")
+        held.close()
+
+        def has_a_place():
+            with contextlib.suppress(Refused), PgClient(f"127.0.0.1:{daemon.port}", database="main") as next_one:
+                return next_one.value("select 8")
+        self.assertEqual(wait_until(has_a_place, "the place of the first"), "8")
+
+    def test_a_statement_can_be_cancelled_when_every_place_is_taken(self):
+        daemon = self.daemon("max_clients = 1")
+        with PgClient(f"127.0.0.1:{daemon.port}", database="main") as held:
+            for encryption in (False, True):
+                held.send(query(SERIES.format(10**9) + "select count(*) from n"))
+                with PgClient(held.address, start=False) as other:
+                    if encryption:
+                        other.send(untyped(struct.pack("!I", SSL_REQUEST)))
+                        self.assertEqual(other.bytes(1), b"N")
+                    other.send(untyped(struct.pack("!II", CANCEL_REQUEST, held.pid) + held.key))
+                    self.assertEqual(other.rest(), b"")
+                self.assertIn("E:57014", held.answers())
+            self.assertEqual(held.value("select 7"), "7")
+
+    def test_a_flood_above_max_clients_is_held_small_and_short(self):
+        daemon = self.daemon("max_clients = 8")
+        held = [self.client(daemon) for _ in range(8)]
+        began, before = time.monotonic(), daemon.rss_kib()
+        crowd = []
+        for number in range(200):
+            crowd.append(self.raw(daemon, preface=(b"", b"\0", client.PREFACE)[number % 3], hello=False))
+        wait_until(lambda: held[0].status()["clients"]["refused_total"] == 200, "the crowd")
+        first = held[0].status()["clients"]
+        self.assertEqual(first["connected"], 8)
+        self.assertLessEqual(first["turning_away"], 8 // 8 + 16)
+        with held[1].session() as session:
+            self.assertEqual(list(session.exec("select 1")), [[1]])
+        self.assertLess(daemon.rss_kib() - before, 4 * 1024)
+        for connection in crowd:
+            connection.rest()
+        self.assertLess(time.monotonic() - began, 15)
+        wait_until(lambda: held[0].status()["clients"]["turning_away"] == 0, "the crowd to be gone")
+        told = [line for line in daemon.log().splitlines() if "turned away, 8 are connected" in line]
+        self.assertLessEqual(len(told), 2 + time.monotonic() - began)
+        # There is room again for one that is to be told.
+        self.assertEqual(self.turned_away(f"127.0.0.1:{daemon.port}")["code"], "53300")
 
     def test_max_sessions_refuses_the_next_open_with_53300(self):
         daemon = self.daemon("max_sessions = 2")

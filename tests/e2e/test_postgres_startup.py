@@ -260,6 +260,18 @@ class Startup(unittest.TestCase):
 
     # --- limits and ends
 
+    def test_psql_shows_that_there_are_too_many_clients_and_a_cancel_request_needs_no_place(self):
+        with self.make_daemon("max_clients = 1") as daemon:
+            with PgClient(f"127.0.0.1:{daemon.port}", database="app") as client:
+                done = subprocess.run(["psql", "-XAtqw", "-h", "127.0.0.1", "-p", str(daemon.port), "-U", "postgres",
+                                       "-d", "app", "-c", "select 1"], capture_output=True, text=True, timeout=60)
+                self.assertEqual(done.returncode, 2)
+                self.assertRegex(done.stderr, "FATAL:  sorry, too many clients already\nHINT:  max_clients is 1.\n")
+                client.send(query("select pg_sleep(60)"))
+                self.assertTrue(client.quiet())
+                self.assertEqual(client.cancel(), b"")
+                self.assertEqual(client.answers(), "T:pg_sleep E:57014 Z:I")
+
     def test_who_does_not_finish_the_greeting_in_time_is_closed(self):
         with self.make_daemon('handshake_timeout = "500ms"') as daemon:
             address = f"127.0.0.1:{daemon.port}"

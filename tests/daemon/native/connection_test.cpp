@@ -49,6 +49,22 @@ TEST_CASE("the daemon says what it gives and limits") {
   CHECK(welcome->features[0].substr(0, 2) == "x-");
 }
 
+TEST_CASE("who is turned away hears so when it has said HELLO, however it came") {
+  const std::string all = preface() + hello();
+  for (std::size_t at = 0; at <= all.size(); ++at) {
+    Daemon daemon;
+    Client c(daemon, false);
+    const Error why = Error::make(sqlstate::too_many_connections, "too many").as_retryable();
+    c.transport().handler = daemon.front_end->turn_away(c.transport(), why);
+    c.transport().receive(all.substr(0, at));
+    CHECK(c.closed() == (at == all.size()));
+    c.transport().receive(all.substr(at) + frame(MessageType::ping, 0, 2, ""));
+    CHECK(c.run() == Lines{"#1 ERROR 53300 idle connection retry"});
+    CHECK(c.transport().close_reason == "too many");
+    CHECK(daemon.log.text().find("refused") == std::string::npos);
+  }
+}
+
 TEST_CASE("the handshake may arrive byte by byte") {
   Daemon daemon;
   Client c(daemon, false);
