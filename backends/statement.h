@@ -100,8 +100,10 @@ struct Statement {
   // LOCAL: the setting's name in lower case, `session_authorization`, `role` and `timezone`
   // whichever way they are written; `all` for RESET ALL; `session characteristics`. discard: what.
   // SQLite's PRAGMA: its name. prepare: the prepared statement's name; empty for DEALLOCATE ALL.
+  // listen: the channel as the server folds it; empty for UNLISTEN *.
   std::string name;
-  // setting: the value's text as written; empty for RESET. prepare: the first word in lower case.
+  // setting: the value's text as written; empty for RESET. prepare, listen: the first word in lower
+  // case; empty for a channel that only the server can read.
   std::string setting;
   bool and_chain = false;  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
 

@@ -22,6 +22,9 @@ struct PoolStatus {
   std::uint64_t connections_num = 0, connections_ms = 0, connections_errors = 0,
                 connections_lost = 0;
   std::uint64_t statements_prepared = 0, statements_reused = 0;
+  std::string listener = "away";  // the link that listens for all: "away", "opening", "up"
+  std::uint64_t channels = 0, subscriptions = 0;
+  std::uint64_t notifications_delivered = 0, notifications_dropped = 0;
 };
 
 struct LaneStatus {

@@ -33,6 +33,11 @@ StatusTree describe(const PoolStatus& pool) {
       {"connections_lost", n(pool.connections_lost)},
       {"statements_prepared", n(pool.statements_prepared)},
       {"statements_reused", n(pool.statements_reused)},
+      {"listener", pool.listener},
+      {"channels", n(pool.channels)},
+      {"subscriptions", n(pool.subscriptions)},
+      {"notifications_delivered", n(pool.notifications_delivered)},
+      {"notifications_dropped", n(pool.notifications_dropped)},
   };
 }
 

@@ -255,6 +255,18 @@ void read_prepared_name(Cursor& cursor, Statement& statement) {
   if (!deallocates || !cursor.sees("ALL")) statement.name = cursor.take_name();
 }
 
+// A name with Unicode escapes is left to the server.
+void read_channel(Cursor& cursor, Statement& statement) {
+  const bool all = cursor.sees("UNLISTEN") && cursor.source(1) == "*";
+  const std::string word = lower_ascii(cursor.source());
+  cursor.skip();
+  const std::string_view source = cursor.source();
+  const bool escaped = source.size() > 2 && source[1] == '&' && source[2] == '"';
+  if (!all && (!cursor.sees_name() || escaped)) return;
+  statement.setting = word;
+  if (!all) statement.name = cursor.take_name();
+}
+
 }  // namespace
 
 std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement) {
@@ -297,6 +309,8 @@ void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement) {
     read_set(cursor, last_end, statement);
   } else if (cursor.sees("PREPARE") || cursor.sees("EXECUTE") || cursor.sees("DEALLOCATE")) {
     read_prepared_name(cursor, statement);
+  } else if (cursor.sees("LISTEN") || cursor.sees("UNLISTEN")) {
+    read_channel(cursor, statement);
   }
 }
 

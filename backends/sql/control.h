@@ -16,8 +16,8 @@ namespace based::sql {
 std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement);
 
 // Fills kind, name, setting and begin of PostgreSQL's SET, RESET, DISCARD, PREPARE, EXECUTE and
-// DEALLOCATE. What cannot be said
-// as SET name TO value again is `pinning`; what is malformed is left as `other` to the server.
+// DEALLOCATE, name and setting of LISTEN and UNLISTEN. What cannot be said as SET name TO value
+// again is `pinning`; what is malformed is left as `other` to the server.
 void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
 
 // SQLite's PRAGMA: `read` when it only asks, else `other`; its name and its value's text.

@@ -68,6 +68,12 @@ class FakeServer {
     fail();
     flush();
   }
+  void notify(std::string_view channel, std::string_view payload) {
+    std::string body("\0\0\0\7", 4);
+    body.append(channel).append(1, '\0').append(payload).append(1, '\0');
+    message('A', body);
+    flush();
+  }
   void garble() {
     out_ += std::string("\x01\0\0\0\0", 5);
     flush();

@@ -139,6 +139,27 @@ TEST_CASE("settings that end with the transaction are told from those that stay"
   CHECK(one("set transaction read only", Dialect::postgres)->begin.access == Access::read_only);
 }
 
+TEST_CASE("the channel of LISTEN and UNLISTEN is what the server folds it to") {
+  struct Row {
+    const char* text;
+    const char* word;
+    std::string name;
+  };
+  for (const Row& row :
+       {Row{"listen Jobs", "listen", "jobs"}, Row{"LISTEN \"Jobs\"", "listen", "Jobs"},
+        Row{"listen /* c */ \"a\"\"b\";", "listen", "a\"b"},
+        Row{"unlisten Jobs", "unlisten", "jobs"}, Row{"UNLISTEN *", "unlisten", ""},
+        Row{"listen", "", ""}, Row{"listen 'x'", "", ""}, Row{"listen U&\"x\"", "", ""}}) {
+    CAPTURE(row.text);
+    const StatementRef statement = one(row.text, Dialect::postgres);
+    CHECK(statement->kind == listen);
+    CHECK(statement->setting == row.word);
+    CHECK(statement->name == row.name);
+  }
+  const std::string long_name(80, 'x');
+  CHECK(one("listen " + long_name, Dialect::postgres)->name == long_name.substr(0, 63));
+}
+
 TEST_CASE("a setting gives its name in lower case and its value as written") {
   struct Row {
     const char* text;
