@@ -31,6 +31,7 @@ struct SessionOptions {
   std::uint64_t session_id = 0;    // for logs, and for errors that name the holder
   std::string label;               // the client's name for the session: logs, application_name
   std::string client;              // the client's address, for errors that name the holder
+  std::string user;                // as the client has proved, or said where nobody asked; or empty
   bool read_only = false;          // writes fail with 25006
   Duration idle_in_transaction{};  // how long a lease may rest between units; zero: the database's
                                    // setting
@@ -77,6 +78,9 @@ class Database {
   // The same for a client that speaks PostgreSQL's protocol. nullptr: the backend does not speak it
   // itself, and the front end answers on top of open_session().
   virtual std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client);
+
+  // Has it no session and no link? Then shutting it down loses nothing.
+  virtual bool is_idle() const { return false; }
 
   virtual DatabaseStatus status() const = 0;
 

@@ -165,6 +165,23 @@ constexpr std::array rows{
          .applies = postgresql,
          .help = "Named prepared statements that one client of PostgreSQL's protocol may have; "
                  "one more fails with 53400."}),
+    bind<&D::listen>(
+        {.key = "listen",
+         .choices = "shared, pin",
+         .applies = postgresql,
+         .help = "LISTEN through PostgreSQL's protocol. shared: one connection beside max_size "
+                 "listens for "
+                 "all clients of a user; when it is lost, notifications may be missed and the "
+                 "clients are told so by a warning. pin: a client that listens keeps its "
+                 "connection, as it does in session mode and with nested_transactions."}),
+    bind<&D::notification_queue>(
+        {.key = "notification_queue",
+         .min = 16 * kib,
+         .max = gib,
+         .applies = postgresql,
+         .help = "Notifications that wait while their client is in a transaction or does not "
+                 "read. When it is full the oldest are dropped, and the client is told by a "
+                 "warning."}),
 
     bind<&D::read_only>({.key = "read_only",
                          .applies = sqlite,

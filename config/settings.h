@@ -49,6 +49,8 @@ struct UserSettings {
   std::string place;
 };
 
+enum class ListenModeSetting : std::uint8_t { shared, pin };
+
 // The mode of a unix socket's file, written in octal ("0700").
 struct FileMode {
   std::uint32_t bits = 0700;
@@ -118,6 +120,8 @@ struct DatabaseSettings {
   bool verify_release = false;
   bool nested_transactions = false;
   std::uint32_t prepared_statements = 10'000;
+  ListenModeSetting listen = ListenModeSetting::shared;
+  Bytes notification_queue = 1_MiB;
 
   // sqlite
   bool read_only = false;

@@ -134,6 +134,8 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.verify_release = settings.verify_release;
   options.nested_transactions = settings.nested_transactions;
   options.prepared_statements_max = settings.prepared_statements;
+  options.listen = settings.listen == ListenModeSetting::pin ? ListenMode::pin : ListenMode::shared;
+  options.notification_queue = static_cast<std::size_t>(settings.notification_queue.count);
   options.force_rollback = settings.force_rollback;
   options.turn_timeout = settings.timeout;
   return options;

@@ -26,7 +26,8 @@ void ListenJournal::done(const Statement& statement, std::string_view tag) {
       return;
     case StatementKind::rollback_to: {
       const auto found = find(statement.name);
-      if (found == savepoints_.end()) return;
+      // One that was made before the journal heard of anything.
+      if (found == savepoints_.end()) return roll_back();
       actions_.resize(found->actions);
       savepoints_.erase(std::next(found), savepoints_.end());
       return;

@@ -68,6 +68,7 @@ void Listener::stop() {
     transition(State::away);
   }
   retry_->disarm();
+  forget_left();
   if (link_) link_->close(Error::make(sqlstate::admin_shutdown, "shutting down"));
 }
 
@@ -130,8 +131,13 @@ bool Listener::is_pending(const Subscriber& subscriber) const {
 void Listener::update() {
   if (stopped_) return;
   if (state_ == State::up) return ask();
-  std::erase_if(channels_, [](const auto& entry) { return entry.second.subscribers.empty(); });
+  forget_left();
   if (state_ == State::away && !channels_.empty()) open();
+}
+
+// Channels that nobody wants. REQUIRES that no link listens to them any longer.
+void Listener::forget_left() {
+  std::erase_if(channels_, [](const auto& entry) { return entry.second.subscribers.empty(); });
 }
 
 void Listener::open() {

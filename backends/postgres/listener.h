@@ -94,6 +94,7 @@ class Listener final : public LinkHost, public LinkHolder {
   void transition(State to);
   void soon();
   void update();
+  void forget_left();
   void open();
   void on_opened(Result<std::unique_ptr<Channel>> opened);
   void on_open_failed(const Error& error);

@@ -1,13 +1,15 @@
 #include "backends/postgres/notification_queue.h"
 
-#include "backends/postgres/wire_error.h"
+#include <utility>
+
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/result.h"
 
 namespace based::postgres {
 namespace {
 
 void append_warning(std::string& out, std::string text) {
-  append_notice(out, Error::make(Sqlstate("01000"), std::move(text)));
+  BackendWriter(out).notice("WARNING", Error::make(Sqlstate("01000"), std::move(text)));
 }
 
 }  // namespace

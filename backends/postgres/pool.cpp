@@ -34,9 +34,15 @@ Pool::Pool(PoolSettings settings, Opener& opener, TypeCatalogue& types, Reactor&
   retry_ = reactor_.make_timer([this] { grow(); });
   rest_ = reactor_.make_timer([this] { on_rest_due(); });
   burial_ = reactor_.make_timer([this] { graveyard_.clear(); });
+  if (settings_.budget != nullptr) settings_.budget->join(*this);
 }
 
-Pool::~Pool() { INVARIANT(waiters_.empty()); }
+Pool::~Pool() {
+  INVARIANT(waiters_.empty());
+  if (settings_.budget == nullptr) return;
+  settings_.budget->leave(*this);
+  for (std::size_t left = links(); left > 0; --left) settings_.budget->give_back();
+}
 
 // --- leases
 
@@ -113,7 +119,8 @@ void Pool::unpin(Link& link) { slot_of(link).pinned = false; }
 
 void Pool::on_link_idle(Link& link) {
   Slot& slot = slot_of(link);
-  if (slot.expires == TimePoint()) {  // just opened
+  const bool opened = slot.expires == TimePoint();
+  if (opened) {
     const Duration life = settings_.max_lifetime;
     slot.expires =
         life > Duration::zero() ? reactor_.now() + jittered(life, 0.95, 1.0) : TimePoint::max();
@@ -127,11 +134,16 @@ void Pool::on_link_idle(Link& link) {
   slot.leased_at = {};
   if (stopped_) return retire(slot, "shutting down");
   if (reactor_.now() >= slot.expires) return retire(slot, "lifetime reached");
+  if (!opened && settings_.budget != nullptr && settings_.budget->is_owed(*this)) {
+    return retire(slot, "another user waits");
+  }
   idle_.push_back(&link);
   hand_out();
   arm_rest();
   grow();
-  if (settings_.budget != nullptr && !idle_.empty()) settings_.budget->on_idle();
+  if (settings_.budget != nullptr && !idle_.empty() && settings_.budget->is_owed(*this)) {
+    close_idle();
+  }
 }
 
 // The oldest waiter gets a link.
@@ -179,26 +191,14 @@ void Pool::on_link_closed(Link& link, const Error& reason, bool was_started) {
   graveyard_.push_back(std::move(slot->link));
   slots_.erase(slot);
   burial_->arm(reactor_.now());
+  give_place_back();
   if (was_started && !retired) {
     ++counters_.connections_lost;
     log_.write(LogLevel::warning,
                "pool " + settings_.name + ": " + link.describe() + " closed: " + reason.message);
   }
-  if (!was_started && !retired) {
-    on_open_failed(reason);
-  } else {
-    grow();
-  }
-  if (settings_.budget != nullptr) settings_.budget->give_back();
-}
-
-std::optional<TimePoint> Pool::idle_since() const {
-  if (idle_.empty() || !waiters_.empty()) return std::nullopt;
-  return idle_.front()->idle_since();
-}
-
-void Pool::give_up_idle() {
-  retire(slot_of(*idle_.front()), "its place is wanted by another user");
+  if (!was_started && !retired) return on_open_failed(reason);
+  grow();
 }
 
 // --- growing
@@ -230,9 +230,8 @@ void Pool::grow() {
 void Pool::on_opened(Result<std::unique_ptr<Channel>> opened) {
   attempt_.reset();
   if (!opened) {
-    on_open_failed(opened.error());
-    if (settings_.budget != nullptr) settings_.budget->give_back();
-    return;
+    give_place_back();
+    return on_open_failed(opened.error());
   }
   slots_.push_back({.link = std::make_unique<Link>(++links_made_, *std::move(opened),
                                                    settings_.link, *this, reactor_, log_)});
@@ -375,11 +374,7 @@ void Pool::retire(Slot& slot, std::string_view why) {
 
 void Pool::stop() {
   stopped_ = true;
-  if (attempt_ && settings_.budget != nullptr) {
-    attempt_.reset();
-    settings_.budget->give_back();
-  }
-  attempt_.reset();
+  if (std::exchange(attempt_, nullptr)) give_place_back();
   retry_->disarm();
   rest_->disarm();
   refuse_all(Error::make(sqlstate::admin_shutdown, "the pool is shutting down"));
@@ -399,37 +394,6 @@ Pool::Slot& Pool::slot_of(const Link& link) {
       std::ranges::find_if(slots_, [&](const Slot& s) { return s.link.get() == &link; });
   INVARIANT(slot != slots_.end());
   return *slot;
-}
-
-PoolStatus Pool::status() const {
-  PoolStatus status = counters_;
-  status.pool_min = settings_.min_size;
-  status.pool_max = settings_.max_size;
-  status.pool_size = slots_.size() + (attempt_ ? 1 : 0);
-  status.pool_available = idle_.size();
-  status.requests_waiting = waiters_.size();
-  status.opening = attempt_ ? 1 : 0;
-  for (const Slot& slot : slots_) {
-    status.pinned += slot.pinned ? 1 : 0;
-    status.statements_prepared += slot.link->statements().prepared();
-    status.statements_reused += slot.link->statements().reused();
-    switch (slot.link->state()) {
-      case LinkState::leased:
-        ++status.leased;
-        break;
-      case LinkState::starting:
-        ++status.opening;
-        break;
-      case LinkState::cleaning:
-      case LinkState::checking:
-        ++status.cleaning;
-        break;
-      case LinkState::idle:
-      case LinkState::closed:
-        break;
-    }
-  }
-  return status;
 }
 
 }  // namespace based::postgres

@@ -18,25 +18,13 @@
 #include "backends/postgres/channel.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/link.h"
+#include "backends/postgres/link_budget.h"
 #include "backends/postgres/postgres_database.h"
 #include "backends/postgres/type_catalogue.h"
 #include "backends/reactor.h"
 #include "backends/status.h"
 
 namespace based::postgres {
-
-class Pool;
-
-// The links that several pools may have together.
-class LinkBudget {
- public:
-  virtual ~LinkBudget() = default;
-  // One more for this pool? False: none is left; the pool is started again when there is one.
-  virtual bool take(Pool& pool) = 0;
-  virtual void give_back() = 0;
-  // A pool has an idle link and nobody who waits for it.
-  virtual void on_idle() = 0;
-};
 
 struct PoolSettings {
   std::string name;  // "app/alice": for logs and errors
@@ -51,7 +39,7 @@ struct PoolSettings {
   LinkBudget* budget = nullptr;         // null: max_size alone
 };
 
-class Pool final : public LeaseSource, public LinkHost {
+class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Member {
  public:
   Pool(PoolSettings settings, Opener& opener, TypeCatalogue& types, Reactor& reactor, Log& log);
   // Closes every link. REQUIRES that nobody waits and nobody holds a lease.
@@ -60,10 +48,6 @@ class Pool final : public LeaseSource, public LinkHost {
   // Opens min_size links in the background.
   void start() { grow(); }
   const std::string& name() const { return settings_.name; }
-  // Since when its longest idle link is; nullopt: it has none, or others wait for it.
-  std::optional<TimePoint> idle_since() const;
-  // Closes that one. REQUIRES idle_since().
-  void give_up_idle();
   // Nobody gets a link any more; idle links are closed, the others when they come back.
   void stop();
   bool empty() const { return slots_.empty() && !attempt_; }
@@ -98,6 +82,14 @@ class Pool final : public LeaseSource, public LinkHost {
   std::vector<Chore> cleaning_chores(Link& link) override;
   char rest_status() const override { return 'I'; }
 
+  // LinkBudget::Member
+  std::size_t links() const override { return slots_.size() + (attempt_ ? 1 : 0); }
+  bool wants_link() const override { return !waiters_.empty() && links() < settings_.max_size; }
+  TimePoint idle_since() const override;
+  void close_idle() override;
+  void on_room() override { grow(); }
+
+  void give_place_back();
   Slot& slot_of(const Link& link);
   bool serve(LeaseWaiter& waiter);
   void hand_out();

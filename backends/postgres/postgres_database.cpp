@@ -90,30 +90,36 @@ RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases,
           .transaction_timeout = options.transaction_timeout,
           .session_mode = options.session_mode && !options.force_rollback,
           .base_settings = base,
-          .stack = {.rooted = options.force_rollback, .nested = options.nested_transactions}};
+          .stack = {.rooted = options.force_rollback, .nested = options.nested_transactions},
+          .notification_queue = options.notification_queue};
 }
+
+// The pool outlives its sessions: its Use is a base, and goes after the session.
+class PooledRelay final : private UserPools::Use, public Relay {
+ public:
+  PooledRelay(UserPools::UserPool& pool, WireOptions options, WireClient& client)
+      : Use(pool), Relay(pool.relays, std::move(options), client) {}
+};
+
+class PooledSession final : private UserPools::Use, public PostgresSession {
+ public:
+  PooledSession(UserPools::UserPool& pool, SessionOptions options, SessionListener& listener)
+      : Use(pool), PostgresSession(pool.sessions, std::move(options), listener) {}
+};
 
 class PooledDatabase final : public Database {
  public:
-  PooledDatabase(PostgresOptions options, ConnectionKeywords keywords, InitSql init,
+  PooledDatabase(PostgresOptions options, ConnectionKeywords keywords, const InitSql& init,
                  Reactor& reactor, Log& log)
       : options_(std::move(options)),
+        base_settings_(init.settings),
         reactor_(reactor),
+        log_(log),
         statements_(Dialect::postgres),
-        waits_{.name = options_.name, .places = options_.max_size},
         pools_(pool_settings(options_, init), std::move(keywords), options_.connect_timeout,
-               make_relays(init, log), reactor, log),
-        context_{.leases = pools_.own().pool,
-                 .waits = waits_,
-                 .types = pools_.own().types,
-                 .seen = seen_,
-                 .reactor = reactor,
-                 .log = log,
-                 .lease_timeout = options_.timeout,
-                 .settings_timeout = options_.cleanup_timeout,
-                 .idle_in_transaction = options_.idle_in_transaction,
-                 .transaction_timeout = options_.transaction_timeout,
-                 .base_settings = init.settings} {
+               {.relays = [this](UserPools::UserPool& pool) { return relays_of(pool); },
+                .sessions = [this](UserPools::UserPool& pool) { return sessions_of(pool); }},
+               reactor, log) {
     pools_.start();
   }
 
@@ -128,14 +134,18 @@ class PooledDatabase final : public Database {
 
   std::unique_ptr<BackendSession> open_session(SessionOptions options,
                                                SessionListener& listener) override {
-    return std::make_unique<PostgresSession>(context_, std::move(options), listener);
+    const Result<UserPools::UserPool*> found = pools_.find(options.user);
+    if (!found) return std::make_unique<RefusedUnits>(found.error(), reactor_);
+    return std::make_unique<PooledSession>(**found, std::move(options), listener);
   }
 
   std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client) override {
     const Result<UserPools::UserPool*> found = pools_.find(options.user);
     if (!found) return std::make_unique<RefusedSession>(found.error(), client);
-    return std::make_unique<Relay>((*found)->relays, std::move(options), client);
+    return std::make_unique<PooledRelay>(**found, std::move(options), client);
   }
+
+  bool is_idle() const override { return pools_.unused(); }
 
   DatabaseStatus status() const override {
     DatabaseStatus status{.name = options_.name, .backend = "postgresql"};
@@ -156,19 +166,36 @@ class PooledDatabase final : public Database {
   }
 
  private:
-  UserPools::MakeRelays make_relays(const InitSql& init, Log& log) {
-    return [this, base = init.settings, &log](LeaseSource& leases) {
-      return relay_context(options_, leases, statements_, base, reactor_, log);
-    };
+  RelayContext relays_of(UserPools::UserPool& pool) {
+    RelayContext context =
+        relay_context(options_, pool.pool, statements_, base_settings_, reactor_, log_);
+    // Where a session has its link to itself, or its transactions are not the server's own, it
+    // listens on its own link.
+    const bool shared = options_.listen == ListenMode::shared && !options_.session_mode;
+    if (shared && !options_.nested_transactions) context.listener = &pool.listener;
+    return context;
+  }
+
+  SessionContext sessions_of(UserPools::UserPool& pool) {
+    return {.leases = pool.pool,
+            .waits = pool.waits,
+            .types = pool.types,
+            .seen = pool.seen,
+            .reactor = reactor_,
+            .log = log_,
+            .lease_timeout = options_.timeout,
+            .settings_timeout = options_.cleanup_timeout,
+            .idle_in_transaction = options_.idle_in_transaction,
+            .transaction_timeout = options_.transaction_timeout,
+            .base_settings = base_settings_};
   }
 
   const PostgresOptions options_;
+  const Settings base_settings_;
   Reactor& reactor_;
+  Log& log_;
   sql::StatementTable statements_;
-  SeenTexts seen_;
-  WaitResource waits_;
   UserPools pools_;
-  SessionContext context_;
   std::unique_ptr<Reactor::Timer> ending_;
 };
 

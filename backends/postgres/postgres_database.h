@@ -18,6 +18,9 @@
 
 namespace based {
 
+// shared: one link listens for all sessions of a user. pin: who listens keeps its link.
+enum class ListenMode : std::uint8_t { shared, pin };
+
 struct PostgresOptions {
   std::string name;
   std::string conninfo;  // URL or keywords; everything that libpq accepts
@@ -50,6 +53,8 @@ struct PostgresOptions {
   bool verify_release = false;       // ask for settings that no text shows, before each release
   bool nested_transactions = false;  // BEGIN inside of a transaction begins another one
   std::size_t prepared_statements_max = 10'000;  // named ones of one client
+  ListenMode listen = ListenMode::shared;
+  std::size_t notification_queue = std::size_t{1} << 20;  // bytes that wait for one client
 
   bool force_rollback = false;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03

@@ -39,11 +39,11 @@ struct SessionContext {
   Settings base_settings;          // what every link is given when it is opened
 };
 
-class PostgresSession final : public BackendSession,
-                              public LeaseWaiter,
-                              public LinkHolder,
-                              public UnitRun::Owner,
-                              private WaitListener {
+class PostgresSession : public BackendSession,
+                        public LeaseWaiter,
+                        public LinkHolder,
+                        public UnitRun::Owner,
+                        private WaitListener {
  public:
   enum class State : std::uint8_t {
     idle,

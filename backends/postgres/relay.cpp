@@ -38,6 +38,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
 
 Relay::~Relay() {
   if (state_ == State::waiting) context_.leases.withdraw(*this);
+  if (listening_) context_.listener->unsubscribe_all(*this);
   let_go();
 }
 
@@ -99,6 +100,7 @@ void Relay::on_batch_end() {
 
 void Relay::on_drained() {
   if (link_ != nullptr) link_->set_paused(false);
+  if (may_be_notified()) tell_notifications();
 }
 
 void Relay::cancel(std::string_view reason) {
@@ -117,6 +119,7 @@ void Relay::cancel(std::string_view reason) {
       fail_copy();
       return link_->cancel();
     case State::idle:
+    case State::listening:
     case State::settling:
     case State::skipping:
     case State::ended:

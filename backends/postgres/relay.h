@@ -1,7 +1,8 @@
 // Relay: a PostgreSQL client's session behind PostgreSQL: its messages go to a leased link as they
 // are, the server's bytes come back, and between two transactions the link is somebody else's.
 //
-//   idle -> waiting -> preparing -> flowing -> [settling] -> idle
+//   idle -> waiting -> preparing -> flowing -> [listening] -> [settling] -> idle
+//   listening: a LISTEN was committed; the client hears of it when it is effective.
 //   skipping: a unit was refused; what is left of it is answered here. ended: the client was told.
 //
 // What a session keeps while it has no link: its settings (SessionJournal) and its prepared
@@ -25,6 +26,9 @@
 #include "backends/log.h"
 #include "backends/postgres/held_messages.h"
 #include "backends/postgres/lease_source.h"
+#include "backends/postgres/listen_journal.h"
+#include "backends/postgres/listener.h"
+#include "backends/postgres/notification_queue.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sql/statement_table.h"
@@ -39,20 +43,23 @@ struct RelayContext {
   Reactor& reactor;
   Log& log;
   sql::StatementTable& texts;
-  std::string pool;                // for logs and errors
-  Duration lease_timeout{};        // the longest wait for a link
-  Duration connect_timeout{};      // of a client's start, where the server must be asked
-  Duration settings_timeout{};     // for settings to be accepted
-  Duration idle_in_transaction{};  // zero: no limit
-  std::size_t prepared_max = 0;    // named statements of one session
-  std::size_t max_pinned = 0;      // sessions that keep their link; 0: no limit
-  bool verify_release = false;     // ask the server for unseen settings before each release
-  Duration transaction_timeout{};  // zero: none
-  bool session_mode = false;       // each keeps its link from its first statement to its end,
-                                   // unless its own pool_mode says otherwise
-  Settings base_settings;          // what every link is given when it is opened
-  WireStackRules stack;            // are transactions the server's own?
+  std::string pool;                    // for logs and errors
+  Duration lease_timeout{};            // the longest wait for a link
+  Duration connect_timeout{};          // of a client's start, where the server must be asked
+  Duration settings_timeout{};         // for settings to be accepted
+  Duration idle_in_transaction{};      // zero: no limit
+  std::size_t prepared_max = 0;        // named statements of one session
+  std::size_t max_pinned = 0;          // sessions that keep their link; 0: no limit
+  bool verify_release = false;         // ask the server for unseen settings before each release
+  Duration transaction_timeout{};      // zero: none
+  bool session_mode = false;           // each keeps its link from its first statement to its end,
+                                       // unless its own pool_mode says otherwise
+  Settings base_settings;              // what every link is given when it is opened
+  WireStackRules stack;                // are transactions the server's own?
+  Listener* listener = nullptr;        // null: who listens keeps its link
+  std::size_t notification_queue = 0;  // bytes that wait for one session
 
+  std::uint64_t notifications_dropped = 0;
   std::size_t pinned = 0;
   // What needs_own_link() has looked at last, and what came of it: mostly all links report the
   // same.
@@ -87,13 +94,18 @@ struct NameHash {
 };
 using NameMap = std::unordered_map<std::string, PreparedRef, NameHash, std::equal_to<>>;
 
-class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, public Requester {
+class Relay : public WireSession,
+              public LeaseWaiter,
+              public LinkHolder,
+              public Requester,
+              public Subscriber {
  public:
   enum class State : std::uint8_t {
     idle,
     waiting,
     preparing,
     flowing,
+    listening,
     settling,
     skipping,
     ended,
@@ -147,6 +159,14 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
     bool extended = false;  // the client has begun it in the extended protocol
   };
 
+  // What a session has that listens through the shared listener.
+  struct Listening {
+    ListenJournal journal;
+    NotificationQueue queue;
+    bool on_link = false;      // the link listens too, for nothing
+    bool unlistening = false;  // it is being told to stop
+  };
+
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
@@ -167,7 +187,22 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   void on_ready(char status) override;
   void on_skipped() override { ++skipped_; }
 
+  // Subscriber
+  void on_notification_heard(std::string_view message) override;
+  void on_notifications_missed() override;
+  void on_listening(const std::optional<Error>& error) override;
+
   bool is_rollback(const WireMessage& message);
+
+  // relay_listen.cpp: LISTEN through the shared listener
+  bool listens_here(const Statement& statement) const;
+  void note_listen(const Statement& statement, std::string_view tag);
+  bool settle_listening();
+  void subscribe(const std::string& channel);
+  void go_on_listening();
+  void forget_listens();
+  bool may_be_notified() const;
+  void tell_notifications();
 
   // relay_lease.cpp: getting, preparing and giving back the link
   void transition(State to);
@@ -299,7 +334,8 @@ class Relay final : public WireSession, public LeaseWaiter, public LinkHolder, p
   Link* link_ = nullptr;
   std::unique_ptr<Reactor::Timer> timer_;  // of the state
   SessionJournal journal_;
-  ReportedRef told_;  // what the client knows of its settings
+  std::unique_ptr<Listening> listening_;  // null: it never did
+  ReportedRef told_;                      // what the client knows of its settings
   HeldMessages held_;
   HeldMessages unit_;  // the unit in flight, while it could be run again
   NameMap prepared_;

@@ -26,7 +26,10 @@ constexpr bool is_edge(Relay::State from, Relay::State to) {
     case preparing:  // back to waiting where its link was lost before anything was done
       return to == flowing || to == waiting || to == skipping || to == idle || to == ended;
     case flowing:
-      return to == settling || to == preparing || to == skipping || to == idle || to == ended;
+      return to == settling || to == preparing || to == skipping || to == idle || to == listening ||
+             to == ended;
+    case listening:
+      return to == flowing || to == idle || to == ended;
     case settling:
       return to == flowing || to == idle || to == ended;
     case skipping:
@@ -56,6 +59,9 @@ void Relay::on_timer() {
     case State::preparing:
       return link_->close(
           Error::make(sqlstate::connection_failure, "the server did not answer a setting in time"));
+    case State::listening:
+      return link_->close(Error::make(sqlstate::connection_failure,
+                                      "the server did not answer an UNLISTEN in time"));
     case State::flowing:
       if (transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_) {
         let_go();

@@ -67,6 +67,8 @@ void Relay::on_link_lost(const Error& reason) {
   if (pinned_) --context_.pinned;
   pinned_ = false;
   if (state_ == State::ended) return;
+  if (listening_) listening_->on_link = listening_->unlistening = false;
+  if (state_ == State::listening && !state_lost) return go_on_listening();
   if (state_ == State::preparing && status_ == 'I' && !state_lost && !retried_) {
     retried_ = true;
     return acquire();
@@ -75,6 +77,7 @@ void Relay::on_link_lost(const Error& reason) {
   const Error error = lost_error(reason);
   if (state_ == State::skipping && !state_lost) {
     lost_ = status_ != 'I';
+    forget_listens();
     return journal_.roll_back();
   }
   // A pinned session has lost what it was pinned for; half a row cannot be completed.
@@ -83,6 +86,7 @@ void Relay::on_link_lost(const Error& reason) {
     if (!welcomed_) return welcome_from_memory(error);
     return refuse_unit(error);
   }
+  forget_listens();
   journal_.roll_back();
   answer_lost(error);
 }

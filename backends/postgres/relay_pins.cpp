@@ -28,9 +28,10 @@ bool lasts(const Statement& statement) {
 
 // Before a statement whose state cannot be moved to another link. False: it was refused.
 bool Relay::pin(const Script& script) {
-  const auto pinning = std::ranges::find_if(script.statements, [](const StatementRef& statement) {
-    return statement->kind == StatementKind::pinning || statement->kind == StatementKind::listen;
-  });
+  const auto pinning =
+      std::ranges::find_if(script.statements, [this](const StatementRef& statement) {
+        return statement->kind == StatementKind::pinning || listens_here(*statement);
+      });
   const bool keeps = session_mode_ || context_.stack.rooted;  // its state is the sandbox's
   if (pinning == script.statements.end() || keeps) return true;
   pin_lasts_ = pin_lasts_ || lasts(**pinning);

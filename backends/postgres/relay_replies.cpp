@@ -41,6 +41,7 @@ Flow Relay::to_client(std::string_view bytes) {
 
 void Relay::send_ready(char status) {
   status_ = status;
+  if (status == 'I') tell_notifications();
   const char bytes[6] = {reply::ready, 0, 0, 0, 5, status};
   client_.send({bytes, sizeof bytes});
   if (tell_rest_ && at_rest()) client_.on_at_rest();
@@ -86,6 +87,7 @@ void Relay::on_synthesised(const Reply& reply) {
 
 // Only of a pinned session's own link: others do not listen.
 void Relay::on_notification(std::string_view raw) {
+  if (listening_ && (listening_->on_link || listening_->unlistening)) return;
   if (pinned_ || session_mode_) client_.send(raw);
 }
 
@@ -247,6 +249,7 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
       break;
   }
   journal_.done(*statement, tag);
+  note_listen(*statement, tag);
 }
 
 void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
@@ -318,6 +321,7 @@ void Relay::on_ready(char status) {
   }
   if (status == 'I') link_->settings().committed(false);
   journal_.ready(status, failed);
+  if (listening_) listening_->journal.ready(status, failed);
   answered_ = false;
   if (sent_.empty()) return end_unit(status);
   cancel_reason_.clear();  // it was for what is answered now
@@ -327,6 +331,7 @@ void Relay::on_ready(char status) {
 
 // Nothing is in flight any more.
 void Relay::end_unit(char status) {
+  if (status == 'I' && !settle_listening()) return;
   if (stacked()) journal_.ready(status, false);
   if (status == 'I') portals_.clear();
   answered_ = retried_ = repeatable_ = false;

@@ -6,6 +6,10 @@
 namespace based::postgres {
 namespace {
 
+// The link that listens stays for a while: who listens often comes back.
+constexpr Duration listener_linger = std::chrono::minutes(1);
+constexpr Duration sweep_interval = std::chrono::seconds(30);
+
 std::string value_of(const ConnectionKeywords& keywords, std::string_view name) {
   for (const auto& [keyword, value] : keywords) {
     if (keyword == name) return value;
@@ -26,25 +30,37 @@ PoolSettings named(PoolSettings settings, const std::string& user) {
 
 }  // namespace
 
-UserPools::UserPool::UserPool(const std::string& name, const UserPools& pools)
+UserPools::UserPool::UserPool(const std::string& name, UserPools& pools)
     : opener(with_user(pools.keywords_, name), pools.connect_timeout_, pools.reactor_),
       pool(named(pools.settings_, name.empty() ? value_of(pools.keywords_, "user") : name), opener,
            types, pools.reactor_, pools.log_),
-      relays(pools.make_relays_(pool)),
+      listener({.name = pool.name(),
+                .wait_timeout = pools.connect_timeout_,
+                .linger = listener_linger,
+                .link = pools.settings_.link},
+               opener, pools.reactor_, pools.log_),
+      waits{.name = pools.settings_.name, .places = pools.settings_.max_size},
+      relays(pools.makers_.relays(*this)),
+      sessions(pools.makers_.sessions(*this)),
       user(name.empty() ? value_of(pools.keywords_, "user") : name) {
   relays.pool = pool.name();
 }
 
 UserPools::UserPools(PoolSettings settings, ConnectionKeywords keywords, Duration connect_timeout,
-                     MakeRelays make_relays, Reactor& reactor, Log& log)
+                     Makers makers, Reactor& reactor, Log& log)
     : settings_(std::move(settings)),
       keywords_(std::move(keywords)),
       connect_timeout_(connect_timeout),
-      make_relays_(std::move(make_relays)),
+      makers_(std::move(makers)),
       reactor_(reactor),
       log_(log),
-      names_user_(!value_of(keywords_, "user").empty()) {
-  settings_.budget = this;
+      names_user_(!value_of(keywords_, "user").empty()),
+      budget_(settings_.max_size),
+      sweep_(reactor.make_timer([this] {
+        forget_empty();
+        if (pools_.size() > 1) sweep_->arm(reactor_.now() + sweep_interval);
+      })) {
+  settings_.budget = &budget_;
   pools_.emplace("", std::make_unique<UserPool>("", *this));
   settings_.min_size = 0;  // the others' links are opened when they are wanted
 }
@@ -55,21 +71,37 @@ Result<UserPools::UserPool*> UserPools::find(const std::string& user) {
   if (names_user_ || user.empty()) return &own();
   const auto found = pools_.find(user);
   if (found != pools_.end()) return found->second.get();
+  if (pools_.size() >= users_max) forget_empty();
   if (pools_.size() >= users_max) {
     return Error::make(sqlstate::too_many_connections,
                        "too many different users of database " + settings_.name);
   }
+  if (pools_.size() == 1) sweep_->arm(reactor_.now() + sweep_interval);
   return pools_.emplace(user, std::make_unique<UserPool>(user, *this)).first->second.get();
+}
+
+void UserPools::forget_empty() {
+  std::erase_if(pools_, [](const auto& entry) {
+    return !entry.first.empty() && entry.second->uses == 0 && entry.second->empty();
+  });
 }
 
 void UserPools::start() { own().pool.start(); }
 
 void UserPools::stop() {
-  for (const auto& [user, entry] : pools_) entry->pool.stop();
+  for (const auto& [user, entry] : pools_) {
+    entry->pool.stop();
+    entry->listener.stop();
+  }
+}
+
+bool UserPools::unused() const {
+  return empty() &&
+         std::ranges::all_of(pools_, [](const auto& entry) { return entry.second->uses == 0; });
 }
 
 bool UserPools::empty() const {
-  return std::ranges::all_of(pools_, [](const auto& entry) { return entry.second->pool.empty(); });
+  return std::ranges::all_of(pools_, [](const auto& entry) { return entry.second->empty(); });
 }
 
 std::vector<PoolStatus> UserPools::status() const {
@@ -79,41 +111,11 @@ std::vector<PoolStatus> UserPools::status() const {
     const bool unused = user.empty() && pools_.size() > 1 && status.connections_num == 0;
     if (unused) continue;  // nobody comes without a name
     status.user = entry->user;
+    entry->listener.add_status(status);
+    status.notifications_dropped = entry->relays.notifications_dropped;
     all.push_back(std::move(status));
   }
   return all;
-}
-
-bool UserPools::take(Pool& wanting) {
-  if (links_ < settings_.max_size) {
-    ++links_;
-    return true;
-  }
-  // One idle link of another pool goes; its place is then given to whoever waits.
-  Pool* idlest = nullptr;
-  for (const auto& [user, entry] : pools_) {
-    if (&entry->pool == &wanting || !entry->pool.idle_since()) continue;
-    if (idlest == nullptr || *entry->pool.idle_since() < *idlest->idle_since()) {
-      idlest = &entry->pool;
-    }
-  }
-  if (idlest != nullptr) idlest->give_up_idle();
-  return false;
-}
-
-// A link has become idle that its own pool has no use for.
-void UserPools::on_idle() {
-  if (links_ < settings_.max_size || pools_.size() == 1) return;
-  start_all();
-}
-
-void UserPools::give_back() {
-  --links_;
-  start_all();
-}
-
-void UserPools::start_all() {
-  for (const auto& [user, entry] : pools_) entry->pool.start();
 }
 
 }  // namespace based::postgres

@@ -1,8 +1,7 @@
 // UserPools: the pools of one database, one for each user, under one limit of links.
 //
 // The role on the links is the one that the database's URL names; where it names none, each client
-// has links of its own name. Where the limit is reached, a pool that wants a link makes another one
-// close its longest idle one. Loop thread only.
+// has links of its own name. A user without sessions and links is forgotten. Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -13,59 +12,85 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/postgres/link_budget.h"
+#include "backends/postgres/listener.h"
 #include "backends/postgres/opener.h"
 #include "backends/postgres/pool.h"
+#include "backends/postgres/postgres_session.h"
 #include "backends/postgres/relay.h"
 #include "backends/postgres/type_catalogue.h"
 
 namespace based::postgres {
 
-class UserPools final : public LinkBudget {
+class UserPools final {
  public:
-  // A user's links, and what its relays share.
+  // A user's links, and what its sessions share.
   struct UserPool {
-    UserPool(const std::string& user, const UserPools& pools);
+    UserPool(const std::string& user, UserPools& pools);
+    // No link.
+    bool empty() const { return pool.empty() && listener.empty(); }
+
     TypeCatalogue types;
     PqOpener opener;
     Pool pool;
+    Listener listener;
+    SeenTexts seen;
+    WaitResource waits;
     RelayContext relays;
+    SessionContext sessions;
     std::string user;
+    std::size_t uses = 0;  // sessions
+  };
+  // What a session holds, so that its pool is not forgotten.
+  class Use {
+   public:
+    explicit Use(UserPool& pool) : pool_(pool) { ++pool_.uses; }
+    ~Use() { --pool_.uses; }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+
+   private:
+    UserPool& pool_;
   };
 
   // Pools of more users than these at once are refused.
   static constexpr std::size_t users_max = 1024;
 
-  // What the relays of a pool share, made for each.
-  using MakeRelays = std::function<RelayContext(LeaseSource& leases)>;
+  // What the sessions of a pool share, made for each when its links are.
+  struct Makers {
+    std::function<RelayContext(UserPool& pool)> relays;
+    std::function<SessionContext(UserPool& pool)> sessions;
+  };
 
   UserPools(PoolSettings settings, ConnectionKeywords keywords, Duration connect_timeout,
-            MakeRelays make_relays, Reactor& reactor, Log& log);
-  ~UserPools() override;
+            Makers makers, Reactor& reactor, Log& log);
+  ~UserPools();
 
   // The pool of the URL's user, which is also the one of clients without a name of their own.
   UserPool& own() { return *pools_.begin()->second; }
-  // The pool for a client's user. 53300 where there are too many.
+  // The pool for a client's user, which the caller is to Use. 53300 where there are too many.
   Result<UserPool*> find(const std::string& user);
 
   void start();
   void stop();
+  // No pool has a link.
   bool empty() const;
+  // Nor has it a session.
+  bool unused() const;
   std::vector<PoolStatus> status() const;
 
  private:
-  bool take(Pool& pool) override;
-  void give_back() override;
-  void on_idle() override;
-  void start_all();
+  void forget_empty();
 
   PoolSettings settings_;
   ConnectionKeywords keywords_;
   Duration connect_timeout_;
-  const MakeRelays make_relays_;
+  const Makers makers_;
   Reactor& reactor_;
   Log& log_;
   bool names_user_;  // the URL does
-  std::size_t links_ = 0;
+  LinkBudget budget_;
+  std::unique_ptr<Reactor::Timer> sweep_;
   std::map<std::string, std::unique_ptr<UserPool>, std::less<>> pools_;  // "" is the URL's
 };
 

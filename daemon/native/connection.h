@@ -91,6 +91,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   std::uint32_t client_frame_bytes_max() const override { return client_frame_bytes_max_; }
   const NativeLimits& limits() const override { return front_end_.limits(); }
   const std::string& peer() const override { return transport_.peer(); }
+  const std::string& user() const override { return user_; }
   Reactor& reactor() override { return front_end_.reactor(); }
   Log& log() override { return front_end_.log(); }
   WaitOwner& wait_owner() override { return wait_owner_; }

@@ -84,6 +84,7 @@ void Session::reset_backend() {
   backend_ = database_.open_session({.session_id = id_,
                                      .label = label_,
                                      .client = host_.peer(),
+                                     .user = host_.user(),
                                      .read_only = read_only_,
                                      .idle_in_transaction = idle_in_transaction_,
                                      .owner = &host_.wait_owner()},

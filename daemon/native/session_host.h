@@ -38,6 +38,7 @@ class SessionHost {
   virtual std::uint32_t client_frame_bytes_max() const = 0;
   virtual const NativeLimits& limits() const = 0;
   virtual const std::string& peer() const = 0;
+  virtual const std::string& user() const = 0;  // proved, or said where nobody asked; may be empty
   virtual Reactor& reactor() = 0;
   virtual Log& log() = 0;
   // The client as one who waits and holds; outlives the sessions.

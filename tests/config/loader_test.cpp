@@ -184,6 +184,17 @@ TEST_CASE_FIXTURE(Loading, "values reach their settings") {
   CHECK(settings.databases[1].journal_mode == JournalModeSetting::keep);
 }
 
+TEST_CASE_FIXTURE(Loading, "how clients of PostgreSQL's protocol listen is the database's to say") {
+  const Settings settings =
+      good(file("[databases.a]\nurl = 'postgresql://h/a'\n"
+                "[databases.b]\nurl = 'postgresql://h/b'\nlisten = 'pin'\n"
+                "notification_queue = '64KiB'\n"));
+  CHECK(settings.databases[0].listen == ListenModeSetting::shared);
+  CHECK(settings.databases[1].listen == ListenModeSetting::pin);
+  CHECK(settings.databases[1].notification_queue == 64_KiB);
+  CHECK(complaint("[databases.a]\nurl = 'postgresql://h/a'\nlisten = 'all'\n") != "");
+}
+
 TEST_CASE_FIXTURE(Loading, "everything that is wrong is reported at once, with line and column") {
   const auto lines = complaints(
       "[server]\n"

@@ -226,6 +226,15 @@ TEST_CASE_FIXTURE(ListenerFixture, "a subscriber that is told may go, or want mo
   CHECK(two.heard == "");
 }
 
+TEST_CASE_FIXTURE(ListenerFixture, "a listener that is stopped is empty when its link is closed") {
+  subscribe(one, "a");
+  listener->unsubscribe_all(one);
+  listener->stop();
+  cluster.settle_all();
+  CHECK(listener->empty());
+  CHECK(cluster.alive() == 0);
+}
+
 TEST_CASE_FIXTURE(ListenerFixture, "channels are limited") {
   make(2);
   subscribe(one, "a");
@@ -275,6 +284,10 @@ TEST_CASE("LISTEN and UNLISTEN are effective in their order when the transaction
   CHECK(shown(journal.take()) == "");
   journal.done(*statement(listen, "a"), "LISTEN");
   journal.ready('I', true);
+  CHECK(shown(journal.take()) == "");
+  journal.done(*statement(listen, "a"), "LISTEN");
+  journal.done(*statement(rollback_to, "made before the first LISTEN"), "ROLLBACK");
+  journal.ready('I', false);
   CHECK(shown(journal.take()) == "");
   journal.done(*statement(discard, "all"), "DISCARD ALL");
   journal.ready('I', false);

@@ -260,13 +260,15 @@ TEST_CASE("where the URL names no user each client has links of its own name, un
   const std::size_t user = anonymous.find("user=");
   anonymous.erase(user, anonymous.find(' ', user) - user);
   LiveFixture live;
-  WireProbe maker(*live.database);
-  live.run_until([&] { return maker.started; });
-  maker.query("select 1 from pg_roles where rolname = 'relay_other'");
-  live.run_until([&] { return maker.ready() == 1; });
-  if (maker.take().find("D:1") == std::string::npos) {
-    maker.query("create role relay_other superuser login");
+  {
+    WireProbe maker(*live.database);
+    live.run_until([&] { return maker.started; });
+    maker.query("select 1 from pg_roles where rolname = 'relay_other'");
     live.run_until([&] { return maker.ready() == 1; });
+    if (maker.take().find("D:1") == std::string::npos) {
+      maker.query("create role relay_other superuser login");
+      live.run_until([&] { return maker.ready() == 1; });
+    }
   }
   if (live.conninfo().find("sslmode") != std::string::npos) return;  // the role has no password
   live.close();
@@ -291,6 +293,7 @@ TEST_CASE("a session that listens keeps its link, hears while it is idle, and ma
   PostgresOptions options;
   options.max_size = 2;
   options.max_pinned = 1;
+  options.listen = ListenMode::pin;
   LiveFixture live(std::move(options));
   WireProbe one(*live.database);
   live.run_until([&] { return one.started; });

@@ -1,0 +1,121 @@
+// The Relay's LISTEN: the server is given the statement, so that its answer, its errors and the
+// fate of its transaction are real; what was committed is then the shared listener's, and the link
+// is told to UNLISTEN before somebody else gets it.
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "protocol/postgres/backend_writer.h"
+
+namespace based::postgres {
+namespace {
+
+// A client that does not read gets its notifications when it does.
+constexpr std::size_t unsent_high = 1024 * 1024;
+constexpr std::size_t unsent_low = 256 * 1024;
+
+}  // namespace
+
+// Must the session keep its link for it?
+bool Relay::listens_here(const Statement& statement) const {
+  if (statement.kind != StatementKind::listen) return false;
+  return context_.listener == nullptr || statement.setting.empty();
+}
+
+void Relay::note_listen(const Statement& statement, std::string_view tag) {
+  if (context_.listener == nullptr) return;
+  const bool listens = statement.kind == StatementKind::listen && !listens_here(statement);
+  if (!listening_ && !listens) return;
+  if (!listening_) {
+    listening_.reset(new Listening{.queue = NotificationQueue(context_.notification_queue)});
+  }
+  if (listens) listening_->on_link = true;
+  if (listens || statement.kind != StatementKind::listen) listening_->journal.done(statement, tag);
+}
+
+void Relay::forget_listens() {
+  if (listening_) listening_->journal.roll_back();
+}
+
+// At the end of a transaction. False: on_listening or the link's answer must come first.
+bool Relay::settle_listening() {
+  if (!listening_) return true;
+  for (const ListenJournal::Action& action : listening_->journal.take()) {
+    if (action.listen) {
+      subscribe(action.channel);
+    } else if (action.channel.empty()) {
+      context_.listener->unsubscribe_all(*this);
+    } else {
+      context_.listener->unsubscribe(*this, action.channel);
+    }
+  }
+  const bool unlisten = std::exchange(listening_->on_link, false);
+  if (!unlisten && !context_.listener->is_pending(*this)) return true;
+  transition(State::listening);
+  if (!unlisten) return false;
+  listening_->unlistening = true;
+  arm(context_.settings_timeout);
+  link_->run_chore({.texts = {"UNLISTEN *"},
+                    .then =
+                        [this](const std::optional<Error>& error) {
+                          if (error) return link_->close(*error);
+                          listening_->unlistening = false;
+                          if (timer_) timer_->disarm();
+                          go_on_listening();
+                        },
+                    .of_holder = true});
+  return false;
+}
+
+void Relay::subscribe(const std::string& channel) {
+  const std::optional<Error> refused = context_.listener->subscribe(*this, channel);
+  if (refused) on_listening(refused);
+}
+
+void Relay::on_listening(const std::optional<Error>& error) {
+  if (state_ == State::ended) return;
+  if (error) {
+    std::string bytes;
+    BackendWriter(bytes).error("ERROR", *error);
+    client_.send(bytes);
+  }
+  go_on_listening();
+}
+
+void Relay::go_on_listening() {
+  if (state_ != State::listening || listening_->unlistening) return;
+  if (context_.listener->is_pending(*this)) return;
+  if (link_ != nullptr) {
+    transition(State::flowing);
+    return end_unit('I');
+  }
+  transition(State::idle);
+  send_ready('I');
+  go_on();
+}
+
+// --- notifications
+
+// As the server does it: between two units, outside of a transaction.
+bool Relay::may_be_notified() const {
+  const bool idle = state_ == State::idle || state_ == State::flowing;
+  return idle && status_ == 'I' && sent_.empty() && held_.empty() && !extended_;
+}
+
+void Relay::on_notification_heard(std::string_view message) {
+  const bool slow = client_.unsent() > unsent_high;
+  if (may_be_notified() && !slow && listening_->queue.empty()) return client_.send(message);
+  context_.notifications_dropped += listening_->queue.push(message);
+  if (slow) client_.notify_when_drained(unsent_low);
+}
+
+void Relay::on_notifications_missed() {
+  listening_->queue.note_missed();
+  if (may_be_notified()) tell_notifications();
+}
+
+void Relay::tell_notifications() {
+  if (!listening_ || listening_->queue.empty()) return;
+  client_.send(listening_->queue.take());
+}
+
+}  // namespace based::postgres
