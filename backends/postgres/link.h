@@ -157,10 +157,12 @@ class Link final {
       bool closed = false;  // if the server has come that far
     };
     std::shared_ptr<const void> unnamed;
+    std::shared_ptr<const void> doubted;  // was the unnamed one, and may be
     std::map<std::string, Named, std::less<>> named;
 
     // What was sent may be skipped behind an error.
     void doubt() {
+      if (unnamed) doubted = std::move(unnamed);
       unnamed.reset();
       for (auto& [name, there] : named) there = {};
     }

@@ -132,6 +132,7 @@ void Link::take_unasked(const Piece& piece) {
   } else if (piece.type == reply::notification) {
     if (holder_ != nullptr) holder_->on_notification(raw_of(piece));
   } else if (piece.type == reply::notice) {
+    settle_synthesised();
     Requester* head = queue_.head();
     if (head != nullptr)
       head->on_reply({.type = piece.type, .body = piece.bytes, .raw = raw_of(piece)});

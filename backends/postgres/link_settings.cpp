@@ -90,9 +90,10 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   if (statement.name == "all") {
     if (in_transaction) {
       for (const auto& [name, value] : believed_) in_transaction_.insert(name);
+      in_transaction_.insert(doubtful_.begin(), doubtful_.end());
     }
-    believed_.clear();
-    doubtful_.clear();
+    std::erase_if(believed_, [](const auto& entry) { return !survives_reset_all(entry.first); });
+    std::erase_if(doubtful_, [](const auto& name) { return !survives_reset_all(name); });
     return;
   }
   doubtful_.erase(statement.name);
@@ -149,6 +150,10 @@ SessionProfileRef ProfileTable::intern(Settings settings) {
       SessionProfile{.settings = std::move(settings), .fingerprint = key});
   known_[std::move(key)] = made;
   return made;
+}
+
+bool survives_reset_all(std::string_view name) {
+  return name == "role" || name == "session_authorization";
 }
 
 std::string fingerprint(const Settings& settings) {

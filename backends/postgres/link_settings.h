@@ -67,6 +67,9 @@ class LinkSettings {
 };
 
 // The settings as one text, the same for equal settings: a part of a prepared statement's key.
+// RESET ALL leaves it as it is (GUC_NO_RESET_ALL).
+bool survives_reset_all(std::string_view name);
+
 std::string fingerprint(const Settings& settings);
 
 }  // namespace based::postgres

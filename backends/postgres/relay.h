@@ -60,6 +60,7 @@ struct RelayContext {
   std::size_t notification_queue = 0;  // bytes that wait for one session
 
   std::uint64_t notifications_dropped = 0;
+  std::uint64_t unsure_keys = 0;  // given to statements whose settings were not known
   std::size_t pinned = 0;
   // What needs_own_link() has looked at last, and what came of it: mostly all links report the
   // same.
@@ -241,6 +242,8 @@ class Relay : public WireSession,
   void pump();
   bool must_wait(const WireMessage& message);
   bool needs_preparing() const;
+  bool awaits_any_name(std::size_t earlier) const;
+  static bool changes_name(const Item& item, std::string_view name);
   bool awaits_name(const WireMessage& message) const;
   bool awaits_unnamed(std::size_t earlier) const;
   void hold(const WireMessage& message);
@@ -271,12 +274,14 @@ class Relay : public WireSession,
   const PreparedRef* find_prepared(std::string_view name) const;
   std::string_view name_for(const PreparedRef& prepared, std::string_view settings);
   std::string_view name_on_link(const PreparedRef& prepared, std::string_view settings);
+  std::string settings_key();
   std::string_view name_on_link(const PreparedRef& prepared) {
-    return name_on_link(prepared, journal_.fingerprint());
+    return name_on_link(prepared, settings_key());
   }
   void erase_portal(std::string_view name);
   void inject_unnamed();
   void own_name(std::string_view name);
+  bool refuse_in_failed(const PreparedRef* prepared);
   bool own_names(const Script& script);
   bool pin(const Script& script);
   void keep_link(std::string_view reason, bool lasts);

@@ -151,7 +151,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   } else if (fields.fatal() || names_of_ours(fields.message, on_server)) {
     std::string own = "unknown";
     for (const auto& [name, text] : prepared_) {
-      const auto* entry = link_->statements().find(text->text, text->types, journal_.fingerprint());
+      const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
       if (entry != nullptr && entry->name == on_server) own = name;
     }
     append_rewritten_error(bytes, reply.body,
@@ -177,7 +177,7 @@ void Relay::note_unnamed_lost(const Reply& reply) {
 // A plan of this session's cannot be used any more; which one, the error does not say.
 void Relay::forget_plans() {
   for (const auto& [name, text] : prepared_) {
-    const auto* entry = link_->statements().find(text->text, text->types, journal_.fingerprint());
+    const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
     if (entry != nullptr) link_->statements().forget(std::string(entry->name));
   }
 }

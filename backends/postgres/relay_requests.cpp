@@ -80,6 +80,8 @@ bool Relay::must_wait(const WireMessage& message) {
     return stacked() || !(message.type == request::sync && extended_);
   if (awaits_name(message)) return true;
   if (extended_ || !is_unit_message(message.type)) return false;
+  // What is prepared in a failed transaction depends on whether it still is one.
+  if (!sent_.empty() && link_->status() == 'E' && !link_->queue().is_open()) return true;
   if (!sent_.empty()) return stacked() || sent_.size() >= units_ahead_max;
   if (!needs_preparing()) return false;
   prepare();
@@ -223,11 +225,11 @@ ScriptRef Relay::look_at(std::string_view text) const {
 // What goes into the open request comes behind its error: the server will not even look at it.
 bool Relay::is_skipped() const { return failed_ && link_->queue().size() == 1; }
 
-// It may begin to COPY, or drops every prepared statement: those that are parsed behind it stay.
+// It may begin to COPY, or makes or drops names of statements, which those behind it may use.
 bool Relay::holds_back(const StatementRef& statement) {
-  const bool drops_all = statement->kind == StatementKind::discard ||
-                         (statement->kind == StatementKind::prepare && statement->name.empty());
-  return statement->may_copy || drops_all;
+  const bool names = statement->kind == StatementKind::discard ||
+                     (statement->kind == StatementKind::prepare && statement->setting != "execute");
+  return statement->may_copy || names;
 }
 
 bool Relay::may_copy(const Script& script) const {
@@ -251,7 +253,8 @@ void Relay::take_query(const WireMessage& message) {
       if (waits && !is_skipped()) copy_awaited_ = number;
     }
   }
-  if (unnamed_) {
+  // Also if there is none now: a request that is not answered may be skipped and have dropped it.
+  if (unnamed_ || awaits_unnamed(items_.size())) {
     if (number == 0) number = add_item({.kind = ItemKind::query});
     item(number).unnamed = true;
     item(number).before = std::move(unnamed_);
@@ -275,6 +278,7 @@ void Relay::take_bind(const WireMessage& message) {
     if (!unnamed_ || !unnamed_->control) inject_unnamed();
   } else if (readable) {
     prepared = find_prepared(names.statement);
+    if (refuse_in_failed(prepared)) return;
     if (prepared != nullptr && (*prepared)->script) own_names(*(*prepared)->script);
     if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
   }
@@ -311,6 +315,7 @@ void Relay::take_named(const WireMessage& message) {
       inject_unnamed();
     } else {
       const PreparedRef* prepared = find_prepared(named.name);
+      if (refuse_in_failed(prepared)) return;
       if (prepared != nullptr && !(*prepared)->from_sql) {
         const std::string_view name = name_on_link(*prepared);
         expect(Expect::describe_statement);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/sql/ordinary.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 #include "protocol/postgres/frontend.h"
@@ -83,8 +84,8 @@ bool Relay::awaits_unnamed(std::size_t earlier) const {
   return false;
 }
 
-// What the name stands for depends on requests that are not answered: they parse or close it, or
-// have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
+// What the name of a statement stands for depends on requests that are not answered: they parse or
+// close it, or have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
 bool Relay::awaits_name(const WireMessage& message) const {
   if (!message.first || !names_statement(message.type)) return false;
   const bool open = link_->queue().is_open();
@@ -92,13 +93,14 @@ bool Relay::awaits_name(const WireMessage& message) const {
   const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();
   std::string_view name = message.body;
   switch (message.type) {
+    case request::query:
+      return !sql::is_ordinary(name.substr(0, name.find('\0'))) && awaits_any_name(earlier);
     case request::parse:
       break;
     case request::bind:
-      name.remove_prefix(std::min(name.size(), name.find('\0')));  // of the portal
-      return name.starts_with(std::string_view("\0\0", 2)) && awaits_unnamed(earlier);
+      name.remove_prefix(std::min(name.size(), name.find('\0') + 1));  // of the portal
+      break;
     case request::describe:
-      return name == std::string_view("S\0", 2) && awaits_unnamed(earlier);
     case request::close:
       if (!name.starts_with('S')) return false;
       name.remove_prefix(1);
@@ -107,22 +109,42 @@ bool Relay::awaits_name(const WireMessage& message) const {
       return false;
   }
   name = name.substr(0, name.find('\0'));
-  if (name.empty()) return false;
-  for (std::size_t i = 0; i < earlier; ++i) {
-    const Item& item = items_[i];
-    if (item.done) continue;
-    if (item.kind == ItemKind::parse || item.kind == ItemKind::close) {
-      if (item.name == name) return true;
-      continue;
-    }
-    const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
-    if (script == nullptr) continue;
-    const auto names = [](const StatementRef& statement) {
-      return statement->kind == StatementKind::prepare || statement->kind == StatementKind::discard;
-    };
-    if (std::ranges::any_of(script->statements, names)) return true;
+  if (message.type == request::parse) {
+    // Whether the transaction has failed decides over one that the server has no need of.
+    if (!name.empty()) return true;
+    const std::string_view text = std::string_view(message.body).substr(1);
+    return !sql::is_ordinary(text.substr(0, text.find('\0'))) && awaits_any_name(earlier);
   }
-  return false;
+  if (message.type == request::bind) {
+    const PreparedRef* prepared = name.empty() ? &unnamed_ : find_prepared(name);
+    if (prepared != nullptr && *prepared && (*prepared)->script && awaits_any_name(earlier)) {
+      return true;
+    }
+  }
+  if (name.empty()) {
+    const bool uses = message.type == request::bind || message.type == request::describe;
+    return uses && awaits_unnamed(earlier);
+  }
+  return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(earlier),
+                     [name](const Item& item) { return changes_name(item, name); });
+}
+
+bool Relay::awaits_any_name(std::size_t earlier) const {
+  return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(earlier),
+                     [](const Item& item) { return changes_name(item, {}); });
+}
+
+// Will it make or drop the statement of this name; empty: one of any name?
+bool Relay::changes_name(const Item& item, std::string_view name) {
+  if (item.done) return false;
+  if (item.kind == ItemKind::parse || item.kind == ItemKind::close) {
+    return !item.name.empty() && (name.empty() || item.name == name);
+  }
+  const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+  return script != nullptr && std::ranges::any_of(script->statements, [](const auto& statement) {
+           return statement->kind == StatementKind::prepare ||
+                  statement->kind == StatementKind::discard;
+         });
 }
 
 void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text) {
@@ -141,11 +163,11 @@ void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text)
   StatementCache& cache = link_->statements();
   if (text->control) return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   // In a failed transaction the server is to say so.
-  if (cache.find(text->text, text->types, journal_.fingerprint()) != nullptr &&
-      link_->status() != 'E') {
+  const std::string settings = settings_key();
+  if (cache.find(text->text, text->types, settings) != nullptr && link_->status() != 'E') {
     return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   }
-  made.on_server = std::string(name_for(text, journal_.fingerprint()));
+  made.on_server = std::string(name_for(text, settings));
   FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
   if (made.on_server.empty()) link_->own_statements().unnamed.reset();
   expect(Expect::parse, Fate::forward, add_item(std::move(made)));
@@ -160,6 +182,31 @@ std::string_view Relay::name_for(const PreparedRef& text, std::string_view setti
   }
   const StatementCache::Entry* entry = cache.add(text->text, text->types, settings);
   return entry == nullptr ? std::string_view() : std::string_view(entry->name);
+}
+
+// The settings that a statement is parsed under; where requests that are not answered decide over
+// them, a key that nothing else has.
+std::string Relay::settings_key() {
+  const auto decides = [](const StatementRef& statement) {
+    switch (statement->kind) {
+      case StatementKind::setting:
+      case StatementKind::discard:
+      case StatementKind::rollback:
+      case StatementKind::rollback_to:
+      case StatementKind::commit:
+        return true;
+      default:
+        return false;
+    }
+  };
+  bool sure = link_->queue().size() == (link_->queue().is_open() ? 1U : 0U) || !journal_.in_doubt();
+  for (const Item& item : items_) {
+    const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+    if (item.done || script == nullptr || item.kind == ItemKind::parse) continue;
+    sure = sure && std::ranges::none_of(script->statements, decides);
+  }
+  sure = sure || link_->status() == 'E';  // in a failed transaction nothing is parsed
+  return sure ? journal_.fingerprint() : "?" + std::to_string(++context_.unsure_keys);
 }
 
 const PreparedRef* Relay::find_prepared(std::string_view name) const {
@@ -183,6 +230,8 @@ std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view s
 void Relay::inject_unnamed() {
   std::shared_ptr<const void>& there = link_->own_statements().unnamed;
   if (unnamed_ && there == unnamed_) return;
+  // Nothing can be parsed in a failed transaction.
+  if (unnamed_ && link_->status() == 'E' && link_->own_statements().doubted == unnamed_) return;
   FrontendWriter writer(link_->out());
   if (unnamed_) {
     writer.parse("", unnamed_->text, unnamed_->types);
@@ -200,13 +249,14 @@ void Relay::own_name(std::string_view name) {
   auto& there = link_->own_statements().named;
   const auto found = there.find(name);
   const PreparedRef* prepared = find_prepared(name);
+  if (prepared != nullptr && link_->status() == 'E') return;  // whatever uses it is refused
   if (found != there.end()) {
     if (prepared != nullptr && found->second.text == *prepared) return;
     FrontendWriter(link_->out()).close_statement(name);
     expect_swallowed(Expect::close);
     found->second = {.text = nullptr, .closed = true};
   }
-  if (prepared == nullptr || link_->status() == 'E') return;
+  if (prepared == nullptr) return;
   if ((*prepared)->from_sql) {
     run_swallowed((*prepared)->text);
   } else {
@@ -214,6 +264,16 @@ void Relay::own_name(std::string_view name) {
     expect_swallowed(Expect::parse);
   }
   there[std::string(name)] = {.text = *prepared};
+}
+
+// In a failed transaction nothing can be prepared, so what the link may lack is refused: the server
+// would do so.
+bool Relay::refuse_in_failed(const PreparedRef* prepared) {
+  if (prepared == nullptr || !(*prepared)->from_sql || link_->status() != 'E') return false;
+  refuse_here(Error::make(Sqlstate("25P02"),
+                          "current transaction is aborted, commands ignored until end of "
+                          "transaction block"));
+  return true;
 }
 
 // A statement of the session's, without its knowledge; its portals stay as they are.

@@ -16,7 +16,10 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     case StatementKind::setting:
       return set(statement);
     case StatementKind::discard:
-      if (statement.name == "all") become(start_);
+      if (statement.name != "all") return;
+      become(start_);
+      committed_ = profile_;  // the server commits it at once
+      savepoints_.clear();
       return;
     case StatementKind::begin:  // what an implicit transaction has set before stays with it
       return;
@@ -65,7 +68,11 @@ void SessionJournal::set(const Statement& statement) {
       settings["default_transaction_deferrable"] = on ? "on" : "off";
     }
   } else if (statement.name == "all") {
-    return become(start_);
+    settings = start_->settings;
+    std::erase_if(settings, [](const auto& entry) { return survives_reset_all(entry.first); });
+    for (const auto& entry : profile_->settings) {
+      if (survives_reset_all(entry.first)) settings.insert(entry);
+    }
   } else if (!statement.setting.empty()) {
     // A change of the user takes the role with it.
     if (statement.name == "session_authorization") settings.erase("role");

@@ -25,6 +25,9 @@ class SessionJournal {
   // The settings as a part of a prepared statement's key.
   const std::string& fingerprint() const { return profile_->fingerprint; }
 
+  // Has the transaction changed a setting, which its end may undo?
+  bool in_doubt() const { return profile_ != committed_; }
+
   // A statement has succeeded; `tag` is its command tag ("ROLLBACK" for the COMMIT of a failed
   // transaction).
   void done(const Statement& statement, std::string_view tag);

@@ -23,10 +23,22 @@ StatementCache::Entry* StatementCache::find(std::string_view text,
                                             std::string_view settings) {
   const auto found = index_.find(Key{text, types, settings});
   if (found == index_.end()) return nullptr;
+  if (found->second->state == State::sent && found->second->made_in != group_) {
+    closable_.push_back(found->second->name);
+    erase(found->second);
+    return nullptr;
+  }
   entries_.splice(entries_.begin(), entries_, found->second);
   found->second->group = group_;
   ++reused_;
   return &*found->second;
+}
+
+const StatementCache::Entry* StatementCache::peek(std::string_view text,
+                                                  std::span<const std::uint32_t> types,
+                                                  std::string_view settings) const {
+  const auto found = index_.find(Key{text, types, settings});
+  return found == index_.end() ? nullptr : &*found->second;
 }
 
 StatementCache::Entry* StatementCache::add(std::string_view text,
@@ -39,6 +51,7 @@ StatementCache::Entry* StatementCache::add(std::string_view text,
                        .settings = std::string(settings),
                        .name = "based_s" + std::to_string(++names_),
                        .state = State::sent,
+                       .made_in = group_,
                        .group = group_});
   index_.emplace(key_of(entries_.front()), entries_.begin());
   return &entries_.front();

@@ -26,7 +26,8 @@ class StatementCache {
     std::string settings;
     std::string name;
     State state = State::sent;
-    std::uint64_t group = 0;  // the last group that used it: that group must not close it
+    std::uint64_t made_in = 0;  // the group with its Parse: no other relies on it until it is ready
+    std::uint64_t group = 0;    // the last group that used it: that group must not close it
   };
 
   explicit StatementCache(std::size_t entries_max) : entries_max_(entries_max) {}
@@ -34,9 +35,13 @@ class StatementCache {
   // A new group is being written; what it uses is safe from eviction until the next call.
   void begin_group() { ++group_; }
 
-  // nullptr: not prepared.
+  // nullptr: not prepared. One that an earlier group was to prepare and that is not answered yet
+  // counts as such, as that group may be skipped; it is closed later.
   Entry* find(std::string_view text, std::span<const std::uint32_t> types,
               std::string_view settings);
+  // Whatever its state, and no use of it.
+  const Entry* peek(std::string_view text, std::span<const std::uint32_t> types,
+                    std::string_view settings) const;
   // Makes an entry whose Parse the caller sends next. nullptr when there is no room (see evict).
   Entry* add(std::string_view text, std::span<const std::uint32_t> types,
              std::string_view settings);

@@ -144,6 +144,23 @@ TEST_CASE("a Parse that was not confirmed is not relied on, and its name is clos
   CHECK(cache.size() == 0);
 }
 
+TEST_CASE("a group does not rely on what an earlier one was to prepare and is not answered") {
+  StatementCache cache(5);
+  cache.begin_group();
+  const std::string first = cache.add("a", {}, "")->name;
+  CHECK(cache.find("a", {}, "") != nullptr);
+  cache.begin_group();
+  REQUIRE(cache.peek("a", {}, "") != nullptr);
+  CHECK(cache.peek("a", {}, "")->name == first);
+  CHECK(cache.find("a", {}, "") == nullptr);
+  CHECK(cache.take_closable() == std::vector{first});
+  const std::string second = cache.add("a", {}, "")->name;
+  CHECK(second != first);
+  cache.parsed(second);
+  cache.begin_group();
+  CHECK(cache.find("a", {}, "") != nullptr);
+}
+
 TEST_CASE("a text is seen from its second time on") {
   SeenTexts seen;
   CHECK_FALSE(seen.seen("SELECT 1"));
