@@ -120,14 +120,6 @@ void LinkSettings::rolled_back() {
   in_transaction_.clear();
 }
 
-void LinkSettings::found(const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    if (believed_.contains(name) || doubtful_.contains(name)) continue;
-    exactly_.reset();
-    doubtful_.insert(name);
-  }
-}
-
 void LinkSettings::all_reset() {
   exactly_.reset();
   believed_.clear();

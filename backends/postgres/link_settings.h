@@ -52,8 +52,6 @@ class LinkSettings {
   // The transaction is over and nothing of it was rolled back. Where it was a savepoint of a root
   // transaction, what was SET LOCAL is still there.
   void committed(bool rooted);
-  // All that the server itself names as set, in lower case: what is not known of is in doubt.
-  void found(const std::vector<std::string>& names);
   // DISCARD ALL, RESET ALL.
   void all_reset();
 

@@ -50,7 +50,7 @@ struct PostgresOptions {
   // Through PostgreSQL's protocol only.
   bool session_mode = false;         // a client keeps its link to its end
   std::size_t max_pinned = 0;        // clients that keep theirs because they must. 0: no limit
-  bool verify_release = false;       // ask for settings that no text shows, before each release
+  bool verify_release = false;       // forget what no text shows before each release
   bool nested_transactions = false;  // BEGIN inside of a transaction begins another one
   std::size_t prepared_statements_max = 10'000;  // named ones of one client
   ListenMode listen = ListenMode::shared;

@@ -50,7 +50,7 @@ struct RelayContext {
   Duration idle_in_transaction{};      // zero: no limit
   std::size_t prepared_max = 0;        // named statements of one session
   std::size_t max_pinned = 0;          // sessions that keep their link; 0: no limit
-  bool verify_release = false;         // ask the server for unseen settings before each release
+  bool verify_release = false;         // forget what no text has shown before each release
   Duration transaction_timeout{};      // zero: none
   bool session_mode = false;           // each keeps its link from its first statement to its end,
                                        // unless its own pool_mode says otherwise
@@ -216,7 +216,7 @@ class Relay : public WireSession,
   void note_accepted();
   bool needs_own_link() const;
   static bool needs_own_link(const Reported& reported);
-  void verify();
+  void forget_unseen();
   void enter_failed_transaction();
   void on_settings_tried(const std::optional<Error>& error);
   void on_prepared();

@@ -174,7 +174,7 @@ void Relay::welcome(const ReportedRef& reported) {
 // Nothing is in flight and no transaction is open: the link is the pool's again, or rests here.
 void Relay::release() {
   if (pinned_ || session_mode_) return;
-  if (context_.verify_release && !context_.stack.rooted) return verify();
+  if (context_.verify_release && !context_.stack.rooted) return forget_unseen();
   give_back();
 }
 

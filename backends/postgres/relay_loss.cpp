@@ -44,8 +44,9 @@ void Relay::let_go() {
   link.flush();
   if (pinned_) --context_.pinned;
   pinned_ = false;
-  if (session_mode_) context_.leases.pin(link);
   const bool clean = link.quiet() && status_ == 'I';
+  const bool unseen = context_.verify_release && !context_.stack.rooted && !clean;
+  if (session_mode_ || unseen) context_.leases.pin(link);
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
 
@@ -69,6 +70,9 @@ void Relay::on_link_lost(const Error& reason) {
   if (state_ == State::ended) return;
   if (listening_) listening_->on_link = listening_->unlistening = false;
   if (state_ == State::listening && !state_lost) return go_on_listening();
+  if (state_ == State::preparing && welcomed_ && held_.empty() && !state_lost) {
+    return transition(State::idle);  // it was asked for nothing of the client's
+  }
   if (state_ == State::preparing && status_ == 'I' && !state_lost && !retried_) {
     retried_ = true;
     return acquire();

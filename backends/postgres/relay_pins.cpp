@@ -8,9 +8,11 @@
 namespace based::postgres {
 namespace {
 
+// Whatever is in a schema depends on it, a function as well as a table.
 constexpr std::string_view pin_question =
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = "
-    "pg_catalog.pg_backend_pid()) OR EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = "
+    "pg_catalog.pg_backend_pid()) OR EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid = "
+    "'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = "
     "pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE "
     "is_holdable) OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
 

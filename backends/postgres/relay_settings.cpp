@@ -10,8 +10,12 @@ namespace based::postgres {
 namespace {
 
 constexpr std::size_t accepted_max = 4096;
-constexpr std::string_view settings_question =
-    "SELECT lower(name) FROM pg_catalog.pg_settings WHERE source = 'session'";
+// DISCARD ALL but for the prepared statements.
+constexpr std::array<std::string_view, 7> forgetting_texts{
+    "CLOSE ALL",         "SET SESSION AUTHORIZATION DEFAULT",          "RESET ALL",
+    "UNLISTEN *",        "SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+};
 
 }  // namespace
 
@@ -133,21 +137,19 @@ void Relay::on_reported() {
   if (state_ == State::flowing || state_ == State::settling) tell_reported();
 }
 
-// Asks for settings that a function has made, which no text shows: the next session must not have
-// them.
-void Relay::verify() {
-  const auto names = std::make_shared<std::vector<std::string>>();
+// What a function has left behind, no text has shown: the next session must not have it. The
+// catalogue cannot be asked for all of it (settings with a dot are in no view), so all of it goes.
+void Relay::forget_unseen() {
   transition(State::preparing);
   arm(context_.settings_timeout);
-  const auto on_row = [names](const std::vector<Cell>& row) { names->emplace_back(row[0].bytes); };
-  const auto then = [this, names](const std::optional<Error>&) {
-    link_->settings().found(*names);
-    give_back();
-    go_on();
-  };
-  link_->run_chore({.texts = {std::string(settings_question)},
-                    .on_row = on_row,
-                    .then = then,
+  link_->run_chore({.texts = {forgetting_texts.begin(), forgetting_texts.end()},
+                    .then =
+                        [this](const std::optional<Error>& error) {
+                          if (error) return link_->close(*error);
+                          link_->settings().all_reset();
+                          give_back();
+                          go_on();
+                        },
                     .of_holder = true});
 }
 

@@ -55,9 +55,9 @@ constexpr std::array<std::string_view, 4> impure_sqlite_functions{
 };
 
 // Every word that observe_word() looks for.
-constexpr std::array<std::string_view, 13> telling_words{
+constexpr std::array<std::string_view, 14> telling_words{
     "INSERT", "DELETE", "MERGE", "UPDATE",    "SHARE",        "NO",   "KEY",
-    "INTO",   "TEMP",   "HOLD",  "TEMPORARY", "CONCURRENTLY", "COPY",
+    "INTO",   "TEMP",   "HOLD",  "TEMPORARY", "CONCURRENTLY", "COPY", "PG_TEMP",
 };
 constexpr WordSet telling(telling_words);
 
@@ -86,6 +86,7 @@ void TraitCollector::observe(const Token& token) {
   if (config_.open) observe_config_argument(token);
   const bool qualified = previous_.kind == TokenKind::dot;
   if (token.kind == TokenKind::word && !qualified) observe_word(token.of(text_));
+  if (token.kind == TokenKind::quoted && bare_name(token, text_) == "pg_temp") traits_.pins = true;
   if (token.kind == TokenKind::open_paren) {
     ++depth_;
     if (previous_.kind == TokenKind::word || previous_.kind == TokenKind::quoted) observe_call();
@@ -117,6 +118,7 @@ void TraitCollector::observe_word(std::string_view word) {
   if (is_word(word, "CONCURRENTLY")) traits_.concurrently = true;
   if (is_word(word, "HOLD") && previous_is("WITH")) traits_.with_hold = true;
   if (is_word(word, "COPY")) traits_.copies = true;
+  if (is_word(word, "PG_TEMP")) traits_.pins = true;  // it may make something there
 }
 
 void TraitCollector::observe_call() {

@@ -19,7 +19,7 @@ struct Traits {
   bool concurrently = false;
   bool with_hold = false;
   bool copies = false;  // the word COPY
-  bool pins = false;    // calls a function that leaves state on its connection
+  bool pins = false;    // calls a function that leaves state on its connection; names pg_temp
   bool impure = false;  // calls one that writes, locks, notifies or asks about the connection
 };
 

@@ -77,20 +77,29 @@ class Queued(TwoClients, Conversation):
 
 
 class BetweenTwoUnits(TwoClients, Conversation):
-    """Where Based itself asks the server something about a session whose unit is over."""
+    """Where Based itself says something to the server about a session whose unit is over."""
 
-    def blocked_question(self, relation, client, database):
-        """The client's unit is answered, and the question behind it waits for a lock."""
+    def blocked(self, relation, client, database):
+        """The client's unit is answered, and what Based says behind it waits for a lock."""
         holder = PgClient(self.servers.direct, database=database)
         self.addCleanup(holder.close)
+        self.processes()  # the observer has read what it needs before
         holder.query(f"begin; lock table pg_catalog.{relation}")
         self.assertEqual(client.query("select 'well'"), self.WELL)
         self.wait_processes("wait_event_type = 'Lock'", database=database)
         return holder
 
-    def test_a_cancel_while_settings_are_looked_for_strikes_nothing_later(self):
-        client = self.connect("careful")
-        holder = self.blocked_question("pg_settings", client, "careful")
+    def careful(self):
+        """A client whose link's process has not looked into pg_proc for how to forget."""
+        with self.connect("careful") as client:
+            process = client.value("select pg_backend_pid()")
+        self.servers.observer.query(f"select pg_terminate_backend({process})")
+        self.wait_processes("true", 0, "careful")
+        return self.connect("careful")
+
+    def test_a_cancel_while_a_link_is_made_clean_strikes_nothing_later(self):
+        client = self.careful()
+        holder = self.blocked("pg_proc", client, "careful")
         client.cancel()
         holder.query("rollback")
         self.assertEqual(client.query("select 'well'"), self.WELL)
@@ -99,14 +108,14 @@ class BetweenTwoUnits(TwoClients, Conversation):
     def test_a_cancel_while_pins_are_looked_for_strikes_nothing_later(self):
         client = self.connect("few")
         client.query("create temp table mine(n int)")
-        holder = self.blocked_question("pg_cursors", client, "few")
+        holder = self.blocked("pg_cursors", client, "few")
         client.cancel()
         holder.query("rollback")
         self.assertEqual(client.query("select 'well'"), self.WELL)
         self.start_and_cancel(client, "few")
 
     def start_and_cancel(self, client, database):
-        """A cancel was not forgotten to be forgotten either: the next one strikes."""
+        """Nor is the next cancel forgotten."""
         client.send(query(self.SLEEP))
         self.wait_processes(self.ASLEEP, database=database)
         client.cancel()
@@ -114,14 +123,24 @@ class BetweenTwoUnits(TwoClients, Conversation):
         self.assertEqual(client.query("select 'well'"), self.WELL)
 
     def test_a_statement_that_came_meanwhile_is_cancelled(self):
-        client = self.connect("careful")
-        holder = self.blocked_question("pg_settings", client, "careful")
+        client = self.careful()
+        holder = self.blocked("pg_proc", client, "careful")
         client.send(query("insert into t values (1)"))
         client.cancel()
         holder.query("rollback")
         self.assertEqual(client.answers(), "E:57014 Z:I")
         self.assertEqual(self.server("select * from t", "careful"), [])
         self.start_and_cancel(client, "careful")
+
+    def test_a_link_that_is_lost_while_it_is_made_clean_is_nobodys_error(self):
+        client, other = self.careful(), self.connect("careful")
+        holder = self.blocked("pg_proc", client, "careful")
+        process = self.processes("wait_event_type = 'Lock'", "careful")[0]
+        self.servers.observer.query(f"select pg_terminate_backend({process})")
+        self.servers.daemon.wait_log(f"server process {process}.*closed")
+        holder.query("rollback")
+        for one in (other, client, other):
+            self.assertEqual(one.query("select 'well'"), self.WELL)
 
 
 class Storm(Conversation):

@@ -31,6 +31,8 @@ TEST_CASE("both dialects' everyday statements are told apart by their first word
                {"create table t(a)", definition},
                {"create temp table t(a)", pinning},
                {"CREATE TEMPORARY VIEW v AS SELECT 1", pinning},
+               {"create table pg_temp.t(a)", pinning},
+               {"create function \"pg_temp\".f() returns int return 1", pinning},
                {"drop table t", definition},
                {"alter table t add b int", definition},
                {"vacuum", standalone},
