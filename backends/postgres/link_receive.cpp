@@ -144,6 +144,14 @@ void Link::note_last_words(const Piece& piece) {
   if (decode_error(piece.bytes, fields) && fields.fatal()) last_words_ = server_error(fields, {});
 }
 
+// Behind an error the server has skipped a Query, and waits for a Sync; but its session is gone.
+void Link::end_skipping() {
+  if (state_ != LinkState::cleaning || !queue_.is_open()) return;
+  FrontendWriter(out_).sync();
+  queue_.close(true);
+  write_out();
+}
+
 void Link::take_reply(const Piece& piece) {
   for (;;) {
     RequestQueue::Match match;
@@ -166,7 +174,7 @@ void Link::take_reply(const Piece& piece) {
       case RequestQueue::Verdict::deliver:
         break;
     }
-    if (match.requester == nullptr) return;
+    if (match.requester == nullptr) return end_skipping();
     if (!piece.whole()) {
       large_requester_ = match.requester;
       large_expectation_ = *match.expectation;

@@ -34,7 +34,13 @@ void Relay::let_go() {
     link.close(Error::make(sqlstate::connection_failure, "its client went in mid-message"));
   } else if (queue.is_open()) {
     FrontendWriter writer(link.out());
-    if (copying_in_) writer.copy_fail("the client is gone");
+    if (copying_in_) {
+      writer.copy_fail("the client is gone");
+    } else {  // what was not ended with a Sync of the client's is not to be committed by ours
+      writer.parse("", "SELECT the_client_is_gone", {});
+      queue.append({.what = Expect::parse, .fate = Fate::swallow});
+      link.own_statements().unnamed.reset();
+    }
     writer.sync();
     queue.close(true);
   } else if (copying_in_) {
