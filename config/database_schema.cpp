@@ -54,7 +54,8 @@ constexpr std::array rows{
          .min = 0,
          .max = 30 * day,
          .help = "A transaction whose client is silent this long is rolled back with 25P03, as it "
-                 "keeps a connection or the lane from everybody else. 0: never."}),
+                 "keeps a connection or the lane from everybody else; so is a group of messages "
+                 "that waits for its Sync. 0: never."}),
     bind<&D::statement_cache>(
         {.key = "statement_cache",
          .min = 0,

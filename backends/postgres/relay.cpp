@@ -96,6 +96,7 @@ void Relay::on_batch_end() {
   if (state_ != State::flowing) return;
   link_->flush();
   pump();  // of what waited for room on the link
+  watch_silence();
 }
 
 void Relay::on_drained() {

@@ -208,6 +208,9 @@ class Relay : public WireSession,
   // relay_lease.cpp: getting, preparing and giving back the link
   void transition(State to);
   void arm(Duration from_now);
+  Duration silence_most() const;
+  void watch_silence();
+  void on_silence();
   void on_timer();
   void acquire();
   void prepare();
@@ -337,7 +340,8 @@ class Relay : public WireSession,
   const bool session_mode_;
   State state_ = State::idle;
   Link* link_ = nullptr;
-  std::unique_ptr<Reactor::Timer> timer_;  // of the state
+  std::unique_ptr<Reactor::Timer> timer_;    // of the state
+  std::unique_ptr<Reactor::Timer> silence_;  // of a client that has begun a unit and not ended it
   SessionJournal journal_;
   std::unique_ptr<Listening> listening_;  // null: it never did
   ReportedRef told_;                      // what the client knows of its settings
@@ -359,6 +363,7 @@ class Relay : public WireSession,
   bool repeatable_ = false;     // unit_ is all of it
   bool run_again_ = false;      // its error is kept back
   bool run_elsewhere_ = false;  // so are its link's last words
+  bool flushed_ = false;        // its newest message is a Flush
   bool in_part_ = false;        // the client was given a part of a large message
   bool part_open_ = false;      // the client's large message goes to the link in parts
   // The item of a statement behind which nothing goes before its answer, or 0.

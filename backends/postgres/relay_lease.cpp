@@ -78,6 +78,34 @@ void Relay::on_timer() {
   }
 }
 
+// --- a client in the middle of a unit: others wait for its link
+
+Duration Relay::silence_most() const {
+  const Duration own = options_.idle_in_transaction;
+  return own > Duration::zero() ? own : context_.idle_in_transaction;
+}
+
+void Relay::watch_silence() {
+  const bool begun = state_ == State::flowing && link_->queue().is_open();
+  if (!begun || silence_most() <= Duration::zero()) {
+    if (silence_) silence_->disarm();
+    return;
+  }
+  if (!silence_) silence_ = context_.reactor.make_timer([this] { on_silence(); });
+  silence_->arm(context_.reactor.now() + silence_most());
+}
+
+// Without a Flush the server's answers stay with it: then it is the client's turn in any case.
+void Relay::on_silence() {
+  if (state_ != State::flowing || !link_->queue().is_open()) return;
+  const bool working = flushed_ && link_->queue().awaits_reply() && !part_open_;
+  if (working || copying_in_ || !held_.empty()) return watch_silence();
+  let_go();
+  end(Error::make(sqlstate::idle_in_transaction_session_timeout,
+                  "terminating connection due to idle-in-transaction timeout")
+          .with_detail("The client had begun a unit, and did not send its Sync."));
+}
+
 // --- getting a link
 
 void Relay::acquire() {

@@ -53,6 +53,12 @@ Flow Relay::on_reply(const Reply& reply) {
   const Expectation* expectation = reply.expectation;
   if (expectation != nullptr && reply.first) {
     if (expectation->index != 0) {
+      if (item(expectation->index).kind == ItemKind::refusal) {
+        link_->close(Error::make(sqlstate::connection_failure,
+                                 "the connection to PostgreSQL was lost: the server has taken "
+                                 "what it has to refuse"));
+        return Flow::more;
+      }
       note_done(reply, item(expectation->index));
       note_copy(reply);
     }
@@ -366,8 +372,7 @@ void Relay::rest() {
   if (transaction_due_ == TimePoint() && context_.transaction_timeout > Duration::zero()) {
     transaction_due_ = now + context_.transaction_timeout;
   }
-  const Duration own = options_.idle_in_transaction;
-  Duration most = own > Duration::zero() ? own : context_.idle_in_transaction;
+  Duration most = silence_most();
   if (transaction_due_ != TimePoint()) {
     const Duration left = std::max(transaction_due_ - now, Duration(std::chrono::milliseconds(1)));
     most = most > Duration::zero() ? std::min(most, left) : left;

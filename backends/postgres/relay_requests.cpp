@@ -66,6 +66,7 @@ void Relay::pump() {
     take(message);
   }
   if (state_ == State::flowing) link_->flush();
+  watch_silence();
   if (held_.empty() && !taking_) {
     taking_ = true;
     client_.set_taking(true);
@@ -90,6 +91,7 @@ bool Relay::must_wait(const WireMessage& message) {
 
 void Relay::take(const WireMessage& message) {
   if (!message.first) return take_part(message);
+  flushed_ = message.type == request::flush;
   if (!extended_ && sent_.empty() && status_ == 'I' && !retried_ && !stacked() &&
       is_unit_message(message.type)) {
     unit_.clear();
