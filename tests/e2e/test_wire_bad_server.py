@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from bad_server import (GREETING, BadServer, complete, data_row, error, notice, notification, parameter_status, ready,
                         row_description)
-from pg_client import PgClient, Refused, extended, message, query, sync, text
+from pg_client import PgClient, Refused, extended, message, parse, query, sync
 from servers import Daemon, wait_until
 
 ROW = row_description("a") + data_row("1")
@@ -298,6 +298,13 @@ class Own(Case):
         wait_until(lambda: link.heard.count(question) > 1, "the next question")
         self.assertEqual(client.query("select 2"), "C:SELECT Z:I")
         client.close()
+        self.check_others()
+
+    def test_what_it_has_to_refuse_is_taken(self):
+        client = self.connect()
+        self.assertEqual(client.ask(parse("p", "select 1"), sync()), "1 Z:I")
+        self.assertEqual(client.ask(parse("p", "select 2"), sync()), "E:08006 Z:I")  # 42P05 of a good one
+        self.assertEqual(client.query("select 1"), "C:SELECT Z:I")
         self.check_others()
 
     def test_settings_that_are_answered_with_garbage(self):
