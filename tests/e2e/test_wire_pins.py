@@ -1,0 +1,153 @@
+"""max_pinned: how many clients may keep their link, what one more is told, and when a place is free again."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from based_client import connect
+from pg_client import bind, execute, extended, flush, parse, query, sync
+from servers import wait_until
+from wire_servers import Conversation, Servers
+
+TEMPORARY = "create temp table mine(a int)"
+ONE = "T:?column? D:1 C:SELECT 1 Z:I"
+
+
+def setUpModule():
+    Conversation.servers = Servers(pools={"few": "max_size = 3\nmax_pinned = 1", "free": "max_size = 3"})
+
+
+class Pins(Conversation):
+    pool = "few"
+
+    def pinned(self):
+        with connect(f"unix:{self.servers.daemon.socket_path}") as native:
+            database = next(d for d in native.status()["databases"] if d["name"] == self.pool)
+            return sum(pool["pinned"] for pool in database["pools"])
+
+    def setUp(self):
+        wait_until(lambda: self.pinned() == 0, "the pins of the test before to end")
+
+    def takes_the_place(self, client):
+        self.assertEqual(client.query(TEMPORARY), "C:CREATE TABLE Z:I")
+        self.assertEqual(client.query("select * from mine"), "T:a C:SELECT 0 Z:I")
+        self.assertEqual(self.pinned(), 1)
+
+    def gets_the_place(self, client):
+        """Once it is free."""
+        answer = wait_until(lambda: self.once_free(client), "the pin to end")
+        self.assertEqual(answer, "C:CREATE TABLE Z:I")
+        self.assertEqual(client.query("select * from mine"), "T:a C:SELECT 0 Z:I")
+        self.assertEqual(self.pinned(), 1)
+
+    def once_free(self, client):
+        answer = client.query(TEMPORARY)
+        return None if answer == "E:53300 Z:I" else answer
+
+
+class Refused(Pins):
+    def test_the_statement_is_refused_with_its_reason_and_the_session_lives(self):
+        first, second = self.connect(), self.connect()
+        self.takes_the_place(first)
+        log = [line for line in self.log().splitlines() if "keeps its connection because of" in line][-1]
+        self.assertRegex(log, r"pool few/postgres: session \d+ of postgres at .* keeps its connection because of: "
+                              r"create temp table mine\(a int\)")
+        error = second.error(query(TEMPORARY))
+        self.assertEqual((error["C"], error["S"]), ("53300", "ERROR"))
+        self.assertIn("few", error["M"])
+        self.assertIn(TEMPORARY, error["D"])
+        self.assertIn("max_pinned", error["H"])
+        self.assertEqual(second.query("select 1"), ONE)
+        self.assertEqual(self.pinned(), 1)
+
+    def test_whatever_the_reason_and_the_way_to_say_it(self):
+        first, second = self.connect(), self.connect()
+        self.takes_the_place(first)
+        for sql in (TEMPORARY, "select pg_advisory_lock(1)", "listen something", "load 'auto_explain'",
+                    "select set_config('work_mem', '5MB', false)", "select 1 as a into temp mine",
+                    "select 1; " + TEMPORARY):
+            with self.subTest(sql):
+                self.assertRegex(second.query(sql), "^E:53300 Z:I$")
+                self.assertRegex(second.ask(extended(sql), sync()), "^(1 2 E:53300|E:42601) Z:I$")
+                self.assertEqual(second.query("select 1"), ONE)
+        self.assertEqual(self.server("select count(*) from pg_locks where locktype = 'advisory'"), [["0"]])
+
+    def test_in_a_transaction_it_fails_the_transaction(self):
+        first, second = self.connect(), self.connect()
+        self.takes_the_place(first)
+        second.query("begin")
+        self.assertEqual(second.query("declare c cursor with hold for select 1"), "E:53300 Z:E")
+        self.assertEqual(second.query("select 1"), "E:25P02 Z:E")
+        self.assertEqual(second.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(second.ask(extended("select 1"), extended(TEMPORARY), extended("select 2"), sync()),
+                         "1 2 D:1 C:SELECT 1 1 2 E:53300 Z:I")
+        second.send(extended(TEMPORARY), flush())
+        self.assertEqual(second.take(3), "1 2 E:53300")
+        self.assertEqual(second.ask(sync()), "Z:I")
+
+    def test_a_prepared_one_asks_again_each_time(self):
+        first, second = self.connect(), self.connect()
+        self.assertEqual(second.ask(parse("lock", "select pg_try_advisory_lock(3)"), sync()), "1 Z:I")
+        self.assertEqual(second.ask(bind("", "lock"), execute(), sync()), "2 D:t C:SELECT 1 Z:I")
+        self.assertEqual(first.query(TEMPORARY), "E:53300 Z:I")
+        self.assertEqual(second.query("select pg_advisory_unlock(3)"), "T:pg_advisory_unlock D:t C:SELECT 1 Z:I")
+        self.gets_the_place(first)
+        self.assertEqual(second.ask(bind("", "lock"), execute(), sync()), "2 E:53300 Z:I")
+
+    def test_without_a_limit_there_is_none_but_the_links(self):
+        self.pool = "free"
+        clients = [self.connect() for _ in range(3)]
+        for number, client in enumerate(clients, 1):
+            self.assertEqual(client.query(TEMPORARY), "C:CREATE TABLE Z:I")
+            self.assertEqual(self.pinned(), number)
+
+
+class Freed(Pins):
+    def test_when_what_it_was_for_is_gone(self):
+        first, second = self.connect(), self.connect()
+        self.takes_the_place(first)
+        first.query("drop table mine")
+        self.gets_the_place(second)
+        self.assertEqual(first.query("select * from mine"), "E:42P01 Z:I")
+
+    def test_at_discard_all(self):
+        first, second = self.connect(), self.connect()
+        self.takes_the_place(first)
+        self.assertEqual(first.query("discard all"), "C:DISCARD ALL Z:I")
+        self.gets_the_place(second)
+
+    def test_when_its_client_goes(self):
+        for going in ("close", "vanish"):
+            first, second = self.connect(), self.connect()
+            self.takes_the_place(first)
+            getattr(first, going)()
+            self.gets_the_place(second)
+            second.close()
+            wait_until(lambda: self.pinned() == 0, "the pin to end")
+
+    def test_when_its_link_is_lost(self):
+        first, second = self.connect(), self.connect()
+        self.takes_the_place(first)
+        pid = first.value("select pg_backend_pid()")
+        self.server(f"select pg_terminate_backend({pid}, 5000)")
+        self.assertEqual(first.answers(), "E:57P01 closed")
+        self.gets_the_place(second)
+
+    def test_when_its_transaction_did_not_happen(self):
+        first, second = self.connect(), self.connect()
+        first.query("begin")
+        self.assertEqual(first.query(TEMPORARY), "C:CREATE TABLE Z:T")
+        self.assertEqual(second.query(TEMPORARY), "E:53300 Z:I")
+        first.query("rollback")
+        self.gets_the_place(second)
+        self.assertEqual(first.query("select 1"), ONE)
+
+    def test_when_its_statement_failed(self):
+        first, second = self.connect(), self.connect()
+        self.assertEqual(first.query("create temp table mine(a no_such_type)"), "E:42704 Z:I")
+        self.gets_the_place(second)
+
+
+if __name__ == "__main__":
+    unittest.main()
