@@ -154,7 +154,25 @@ void EnvelopeMaker::recover_guard(StatementKind kind, std::vector<StatementRef>&
   close_guard(kind, out);
 }
 
+const std::vector<StatementRef>& Envelope::after_error(UnitPhase phase, std::size_t index) const {
+  static const std::vector<StatementRef> nothing;
+  if (phase != UnitPhase::prologue) return recovery;
+  return index == 0 ? nothing : retreat;
+}
+
+// What undoes the first statement of the prologue undoes all that was opened behind it.
 Envelope EnvelopeMaker::around(const TransactionStack& stack, const GroupPart& part) {
+  Envelope envelope = boundaries(stack, part);
+  if (envelope.prologue.empty()) return envelope;
+  if (stack.entered_depth() < stack.depth()) {
+    roll_back(stack.entered_depth() + 1, envelope.retreat);
+  } else {
+    envelope.retreat = envelope.recovery;
+  }
+  return envelope;
+}
+
+Envelope EnvelopeMaker::boundaries(const TransactionStack& stack, const GroupPart& part) {
   INVARIANT(stack.state() == StackState::sound);
   Envelope envelope;
   if (part.kind == GroupKind::standalone) {

@@ -45,6 +45,7 @@ class EnvelopeMaker {
   Envelope ending(const TransactionStack& stack, const LevelsEnd& end);
 
  private:
+  Envelope boundaries(const TransactionStack& stack, const GroupPart& part);
   StatementRef control(StatementKind kind, std::string_view text, std::string_view name = {});
   StatementRef begin(const BeginOptions& options);
   void enter(const Level& level, std::uint32_t depth, std::vector<StatementRef>& out);

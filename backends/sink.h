@@ -41,7 +41,7 @@ enum class UnitPhase : std::uint8_t { queue, prologue, step, epilogue, recovery,
 struct UnitOutcome {
   std::optional<Error> error;  // none: prologue, steps and epilogue all succeeded
   UnitPhase phase = UnitPhase::done;
-  std::size_t step = 0;  // which client step failed, when phase == step
+  std::size_t step = 0;  // which statement failed, when phase is prologue or step
   TransactionStatus transaction = TransactionStatus::idle;
   bool lease_held = false;  // does the session still hold its link, lane or turn?
 };

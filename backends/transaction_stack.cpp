@@ -110,9 +110,9 @@ Error TransactionStack::no_level(std::string_view what) const {
 
 Error TransactionStack::unusable() const {
   if (state_ == StackState::failed) {
-    return Error::make(
-        sqlstate::in_failed_sql_transaction,
-        "the transaction's level " + number(depth()) + " has failed: it takes only its rollback");
+    return Error::make(sqlstate::in_failed_sql_transaction,
+                       "the transaction's level " + number(failed_depth_) +
+                           " has failed: it takes only its rollback");
   }
   INVARIANT(reason_.has_value());
   Error error = Error::make(sqlstate::in_failed_sql_transaction,
@@ -268,7 +268,9 @@ void TransactionStack::finish(const LevelsEnd& end) {
   INVARIANT(end.depth <= depth());
   levels_.resize(end.depth);
   entered_ = std::min(entered_, end.depth);
-  if (state_ == StackState::failed || empty()) state_ = StackState::sound;
+  const bool ended =
+      (end.kind == LevelsEnd::Kind::rollback_to ? end.depth - 1 : end.depth) < failed_depth_;
+  if ((state_ == StackState::failed && ended) || empty()) state_ = StackState::sound;
   if (state_ == StackState::sound) reason_.reset();
 }
 
@@ -278,7 +280,21 @@ void TransactionStack::entered() {
 
 void TransactionStack::fail() {
   INVARIANT(!empty());
-  if (state_ == StackState::sound) state_ = StackState::failed;
+  if (state_ != StackState::sound) return;
+  state_ = StackState::failed;
+  failed_depth_ = depth();
+}
+
+void TransactionStack::fail_entered() {
+  INVARIANT(entered_ > 0);
+  if (state_ != StackState::sound) return;
+  state_ = StackState::failed;
+  failed_depth_ = entered_;
+}
+
+bool TransactionStack::is_failed(std::uint32_t depth) const {
+  if (state_ == StackState::sound) return false;
+  return depth >= (state_ == StackState::failed ? failed_depth_ : this->depth());
 }
 
 void TransactionStack::abort(Error reason) {

@@ -39,7 +39,7 @@ struct Level {
 
 enum class StackState : std::uint8_t {
   sound,    // takes statements
-  failed,   // the top level takes only its end
+  failed,   // a level, the top one as a rule, takes only its end, with all above it
   aborted,  // the database has ended everything; each level still waits for the client's rollback
 };
 
@@ -105,6 +105,9 @@ class TransactionStack {
   void entered();
   // A statement failed in the top level. REQUIRES a level; an aborted stack stays so.
   void fail();
+  // The database refused to enter the first pending level, or to open a guard, and the innermost
+  // entered level has failed with that. REQUIRES one that was entered.
+  void fail_entered();
   // The database has ended the transaction without having been asked. Without levels: no effect.
   void abort(Error reason);
 
@@ -112,6 +115,8 @@ class TransactionStack {
   Result<void> check_usable() const;
 
   StackState state() const { return state_; }
+  // Does the level at this depth, from 1, take only its end? In an aborted stack: the top.
+  bool is_failed(std::uint32_t depth) const;
   bool empty() const { return levels_.empty(); }
   std::uint32_t depth() const { return static_cast<std::uint32_t>(levels_.size()); }
   std::uint32_t entered_depth() const { return entered_; }
@@ -135,7 +140,8 @@ class TransactionStack {
   std::uint32_t entered_ = 0;  // of levels_, from the outermost
   std::uint64_t last_id_ = 0;
   StackState state_ = StackState::sound;
-  std::optional<Error> reason_;  // of the abort
+  std::uint32_t failed_depth_ = 0;  // failed: the level at this depth has, from 1
+  std::optional<Error> reason_;     // of the abort
 };
 
 }  // namespace based

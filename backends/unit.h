@@ -27,8 +27,14 @@ struct Step {
 struct Envelope {
   std::vector<StatementRef> prologue;  // before the first step
   std::vector<StatementRef> epilogue;  // after the last, if all succeeded
-  std::vector<StatementRef>
-      recovery;  // instead, after an error in prologue, step or epilogue that left a transaction
+  // instead, after an error in step or epilogue that left a transaction
+  std::vector<StatementRef> recovery;
+  // After an error in the prologue, behind its first statement: what that one opened is undone, and
+  // the transaction is as it was before the unit. Where the first one failed nothing was opened.
+  std::vector<StatementRef> retreat;
+
+  // What is to be run after an error there; `index` counts in the phase.
+  const std::vector<StatementRef>& after_error(UnitPhase phase, std::size_t index) const;
 };
 
 struct Unit {

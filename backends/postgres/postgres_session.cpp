@@ -248,8 +248,7 @@ void PostgresSession::on_cancel_over() {
 void PostgresSession::continue_after_group() {
   const char status = link_->status();
   const bool failed = run_->error().has_value();
-  if (group_ == State::running && failed && status != 'I' &&
-      !run_->unit().envelope.recovery.empty()) {
+  if (group_ == State::running && status != 'I' && run_->needs_recovery()) {
     transition(State::recovering);
     arm(context_.settings_timeout);
     return run_->send_recovery(*link_, fingerprint_);

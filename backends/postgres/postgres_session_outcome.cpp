@@ -24,7 +24,9 @@ void PostgresSession::finish(UnitOutcome outcome) {
   if (link_ != nullptr) {
     const char status = link_->status();
     outcome.transaction = plain_status(status);
-    bool keep = keep_lease || pinned_ || status != 'I';
+    // After a BEGIN that was refused, too, there is nothing left to hold it for.
+    const bool ended = outcome.error && !unsent && status == 'I';
+    bool keep = (keep_lease && !ended) || pinned_ || status != 'I';
     if (context_.rooted) {
       keep = keep_lease && status != 'I';
       if (status == 'I') outcome.transaction = TransactionStatus::lost;

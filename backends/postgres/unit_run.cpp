@@ -62,7 +62,7 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
 
 void UnitRun::send_recovery(Link& link, std::string_view settings) {
   items_.clear();
-  add(UnitPhase::recovery, unit_.envelope.recovery);
+  add(UnitPhase::recovery, unit_.envelope.after_error(phase_, step_));
   send(link, settings);
 }
 

@@ -36,6 +36,10 @@ class UnitRun final : public Requester {
   // settings. The link outlives the run, or forgets it.
   void send_unit(Link& link, std::string_view settings);
   void send_recovery(Link& link, std::string_view settings);
+  // Is there anything to be run after the error?
+  bool needs_recovery() const {
+    return error_ && !unit_.envelope.after_error(phase_, step_).empty();
+  }
 
   const Unit& unit() const { return unit_; }
   Unit& unit() { return unit_; }

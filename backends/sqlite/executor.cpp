@@ -123,6 +123,7 @@ std::optional<Error> Executor::run_unit(Job& job, UnitOutcome& outcome) {
   outcome.phase = UnitPhase::prologue;
   for (const auto& statement : job.unit().envelope.prologue) {
     if (auto error = run_control(&job, *statement)) return error;
+    ++outcome.step;
   }
   outcome.phase = UnitPhase::step;
   for (outcome.step = 0; outcome.step < job.unit().steps.size(); ++outcome.step) {
@@ -139,7 +140,7 @@ std::optional<Error> Executor::run_unit(Job& job, UnitOutcome& outcome) {
 
 void Executor::recover(Job& job, UnitOutcome& outcome) {
   if (transaction_lost_ || !handle_.in_transaction()) return;
-  for (const auto& statement : job.unit().envelope.recovery) {
+  for (const auto& statement : job.unit().envelope.after_error(outcome.phase, outcome.step)) {
     auto error = run_control(nullptr, *statement);
     if (!error) continue;
     // A stack of which nobody knows how much is left is worth nothing.

@@ -329,10 +329,9 @@ SessionStatus Session::status() const {
   const TimePoint now = host_.reactor().now();
   for (std::uint32_t depth = 1; depth <= stack_.depth(); ++depth) {
     const Level& level = stack_.levels()[depth - 1];
-    const bool failed = depth == stack_.depth() && stack_.state() != StackState::sound;
     status.levels.push_back(
         {.name = level.options.name,
-         .state = failed                            ? "failed"
+         .state = stack_.is_failed(depth)           ? "failed"
                   : depth <= stack_.entered_depth() ? "open"
                                                     : "pending",
          .age_ms = static_cast<std::uint64_t>(

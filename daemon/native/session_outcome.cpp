@@ -99,6 +99,10 @@ void Session::note_failure(const UnitOutcome& outcome, const Error& error) {
     case UnitPhase::queue:
       return;
     case UnitPhase::prologue:
+      // What the prologue had opened is gone again. PostgreSQL fails what it could not open it in.
+      if (outcome.transaction == TransactionStatus::open) return;
+      if (stack_.entered_depth() == 0) return reset_backend();
+      return stack_.fail_entered();
     case UnitPhase::recovery:
       // Nobody knows how many of its levels there are.
       reset_backend();

@@ -62,7 +62,7 @@ void Session::begin_level(const Tx& tx) {
 void Session::report_levels() {
   std::vector<LevelReport> levels;
   for (const Level& level : stack_.levels()) {
-    const bool failed = &level == &stack_.levels().back() && stack_.state() != StackState::sound;
+    const bool failed = stack_.is_failed(static_cast<std::uint32_t>(levels.size()) + 1);
     const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now() - level.began);
     levels.push_back({.level = level.id,
                       .name = level.options.name,

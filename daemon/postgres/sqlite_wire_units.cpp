@@ -282,7 +282,8 @@ void SqliteWire::note_failure(const UnitOutcome& outcome, const Error& error) {
     if (untouched && stack_.entered_depth() == 0) return;
     return stack_.abort(error);
   }
-  if (phase == UnitPhase::prologue || phase == UnitPhase::recovery) {
+  if (phase == UnitPhase::prologue) return;  // what it had opened is gone again
+  if (phase == UnitPhase::recovery) {
     // Nobody knows how many of its levels there are.
     reset_backend();
     return stack_.abort(error);

@@ -237,6 +237,31 @@ TEST_CASE("a group cut into units opens in the first, closes in the last, recove
   CHECK(texts_of(part(false, true).epilogue) == Texts{"COMMIT"});
 }
 
+TEST_CASE("the retreat undoes what the prologue's first statement has opened, and so all of it") {
+  using enum UnitPhase;
+  Session session(postgres);
+  const auto retreat = [&](GroupKind kind) {
+    const Envelope envelope = session.maker.around(session.stack, {.kind = kind});
+    CHECK(envelope.after_error(prologue, 0).empty());
+    CHECK(texts_of(envelope.after_error(step, 0)) == texts_of(envelope.recovery));
+    CHECK(texts_of(envelope.after_error(epilogue, 1)) == texts_of(envelope.recovery));
+    return texts_of(envelope.after_error(prologue, 1));
+  };
+  CHECK(retreat(GroupKind::single).empty());
+  CHECK(retreat(GroupKind::together) == Texts{"ROLLBACK"});
+  session.begin();
+  session.begin();
+  CHECK(retreat(GroupKind::single) == Texts{"ROLLBACK"});
+  session.run();
+  CHECK(retreat(GroupKind::single).empty());
+  CHECK(retreat(GroupKind::guarded) ==
+        Texts{R"(ROLLBACK TO SAVEPOINT "based_guard")", R"(RELEASE SAVEPOINT "based_guard")"});
+  session.begin();
+  session.begin();
+  CHECK(retreat(GroupKind::guarded) ==
+        Texts{R"(ROLLBACK TO SAVEPOINT "based_3")", R"(RELEASE SAVEPOINT "based_3")"});
+}
+
 TEST_CASE("in a rooted database every transaction is a savepoint inside the root") {
   Session session(rooted);
   const Envelope alone = session.maker.around(session.stack, {});

@@ -148,6 +148,33 @@ TEST_CASE("a failed level takes only its end, and the mark ends with the level")
   CHECK(f.stack.check_usable().ok());
 }
 
+TEST_CASE("an entered level may fail below pending ones, and the mark stays until it ends") {
+  Fixture f;
+  f.begin();
+  f.begin();
+  f.run();
+  f.savepoint("one");
+  f.savepoint("two");
+  f.stack.fail_entered();
+  CHECK(f.stack.state() == StackState::failed);
+  for (const std::uint32_t depth : {1u, 2u, 3u, 4u}) CHECK(f.stack.is_failed(depth) == (depth > 1));
+  CHECK(f.stack.check_usable().error().message.find("level 2 has failed") != std::string::npos);
+  const auto to_savepoint = f.stack.plan_rollback_to("one");
+  REQUIRE(to_savepoint.ok());
+  CHECK_FALSE(f.stack.needs_database(*to_savepoint));
+  f.finish(to_savepoint);
+  CHECK(f.stack.state() == StackState::failed);
+  f.finish(f.stack.plan_rollback(top));
+  CHECK(f.stack.state() == StackState::failed);
+  CHECK(f.stack.depth() == 2);
+  const auto last = f.stack.plan_rollback(top);
+  REQUIRE(last.ok());
+  CHECK(f.stack.needs_database(*last));
+  f.finish(last);
+  CHECK(f.stack.state() == StackState::sound);
+  CHECK(f.stack.depth() == 1);
+}
+
 TEST_CASE("COMMIT of a failed level rolls it back and is told as an error") {
   Fixture f;
   f.begin();

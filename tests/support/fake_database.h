@@ -219,7 +219,7 @@ class FakeDatabase final : public Database {
         if (outcome_.phase == UnitPhase::step) {
           if (auto error = run_step(statement)) return fail(std::move(*error));
         } else {
-          if (auto error = tx_.run(statement, outcome_.phase)) return fail(std::move(*error));
+          if (auto error = tx_.run(statement)) return fail(std::move(*error));
           ++place_;
         }
       }
@@ -335,10 +335,11 @@ class FakeDatabase final : public Database {
     void fail(Error error) {
       if (place_ < all()) outcome_.step = phase() == UnitPhase::step ? step() : 0;
       if (in_tx() && database_.options_.dialect == Dialect::postgres) tx_.failed = true;
+      if (phase() == UnitPhase::prologue) outcome_.step = place_;
       if (in_tx()) {
-        for (const StatementRef& statement : unit_.envelope.recovery) {
+        for (const auto& statement : unit_.envelope.after_error(outcome_.phase, outcome_.step)) {
           database_.log.push_back(statement->text);
-          if (tx_.run(*statement, outcome_.phase)) {
+          if (tx_.run(*statement)) {
             outcome_.phase = UnitPhase::recovery;
             break;
           }

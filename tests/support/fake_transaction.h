@@ -35,8 +35,8 @@ class FakeTransaction {
     written_.clear();
   }
 
-  // Control SQL of an envelope. `phase`: of the unit, where it is recovering where it had failed.
-  std::optional<Error> run(const Statement& statement, UnitPhase phase) {
+  // Control SQL of an envelope.
+  std::optional<Error> run(const Statement& statement) {
     const std::string& text = statement.text;
     if (starts(text, "BEGIN")) {
       if (is_open() || rooted_) violation("BEGIN where there is a transaction");
@@ -52,7 +52,7 @@ class FakeTransaction {
       savepoints_.push_back({statement.name, written_.size()});
     } else if (starts(text, "ROLLBACK TO") || starts(text, "RELEASE")) {
       const std::size_t place = find(statement.name);
-      if (place == 0) return no_savepoint(statement.name, phase);
+      if (place == 0) return no_savepoint(statement.name);
       starts(text, "RELEASE") ? release(place) : roll_back_to(place);
     }
     return std::nullopt;
@@ -70,9 +70,8 @@ class FakeTransaction {
     }
     return 0;
   }
-  std::optional<Error> no_savepoint(const std::string& name, UnitPhase phase) {
-    // A prologue that failed may not have come so far: its recovery fails, and says so.
-    if (phase != UnitPhase::prologue) violation("there is no savepoint " + name);
+  std::optional<Error> no_savepoint(const std::string& name) {
+    violation("there is no savepoint " + name);
     return Error::make(sqlstate::invalid_savepoint, "there is no savepoint " + name);
   }
   void roll_back_to(std::size_t place) {

@@ -223,6 +223,63 @@ TEST_CASE("a cancel ends the running unit with 57014 and its own words, and hits
   CHECK(live.pool().connections_num == 1);
 }
 
+// A prologue that rests in its statement `slow`, 0 or 1, until it is cancelled there.
+SessionProbe& strike(LiveFixture& live, SessionProbe& probe, std::size_t slow, Envelope envelope) {
+  Unit unit = probe.unit("INSERT INTO struck VALUES (9)");
+  envelope.prologue.insert(envelope.prologue.begin() + static_cast<std::ptrdiff_t>(slow),
+                           statement_of("SELECT pg_sleep(60)"));
+  unit.envelope = std::move(envelope);
+  unit.keep_lease = true;
+  probe.submit(std::move(unit));
+  SessionProbe watcher(*live.database);
+  do {  // else the cancel might come before the statement
+    live.run(watcher,
+             "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND "
+             "wait_event = 'PgSleep'");
+  } while (watcher.rows.empty());
+  probe.session().cancel("struck");
+  live.run_until([&] { return probe.done(); });
+  CHECK(probe.sqlstate() == "57014");
+  CHECK(probe.outcome->error->message == "struck");
+  CHECK(probe.outcome->phase == UnitPhase::prologue);
+  CHECK(probe.outcome->step == slow);
+  return probe;
+}
+
+TEST_CASE("a cancel in the prologue leaves no more than the transaction as it was") {
+  LiveFixture live;
+  SessionProbe probe(*live.database);
+  live.run(probe, "CREATE TABLE struck (id int)");
+  using enum StatementKind;
+  Envelope envelope;
+  envelope.prologue = {statement_of("BEGIN", begin)};
+  envelope.retreat = {statement_of("ROLLBACK", rollback)};
+  strike(live, probe, 1, envelope);
+  CHECK(probe.outcome->transaction == TransactionStatus::idle);
+  CHECK_FALSE(probe.outcome->lease_held);
+
+  live.hold(probe, "BEGIN; INSERT INTO struck VALUES (1); SAVEPOINT kept");
+  envelope = {};
+  envelope.prologue = {statement_of("SAVEPOINT guard", savepoint, "guard")};
+  envelope.retreat = {statement_of("ROLLBACK TO SAVEPOINT guard", rollback_to, "guard"),
+                      statement_of("RELEASE SAVEPOINT guard", release, "guard")};
+  envelope.recovery = envelope.retreat;
+  strike(live, probe, 1, envelope);
+  CHECK(probe.outcome->transaction == TransactionStatus::open);
+  live.hold(probe, "SELECT count(*) FROM struck; RELEASE SAVEPOINT kept; SAVEPOINT kept");
+  CHECK(probe.rows == "1,;");
+
+  // The guard itself: PostgreSQL has failed the transaction, and there is nothing to go back to.
+  strike(live, probe, 0, envelope);
+  CHECK(probe.outcome->transaction == TransactionStatus::failed);
+  CHECK(probe.outcome->lease_held);
+  live.hold(probe, "ROLLBACK TO SAVEPOINT kept; SELECT count(*) FROM struck");
+  CHECK(probe.rows == "1:1,;");
+  live.run(probe, "COMMIT; DROP TABLE struck");
+  CHECK(probe.sqlstate() == "");
+  CHECK(live.pool().connections_lost == 0);
+}
+
 TEST_CASE("a statement timeout is counted from each step's start") {
   LiveFixture live;
   SessionProbe probe(*live.database);

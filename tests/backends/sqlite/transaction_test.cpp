@@ -64,6 +64,38 @@ TEST_CASE_FIXTURE(File, "prologue, steps and epilogue are one unit; an error run
   CHECK(count() == "2");
 }
 
+TEST_CASE_FIXTURE(File, "an error in the prologue leaves the transaction as it was") {
+  auto unit = Client::unit_of("INSERT INTO t(v) VALUES('x')");
+  unit.envelope.prologue = list({"BEGIN IMMEDIATE", "RELEASE missing"});
+  unit.envelope.retreat = list({"ROLLBACK"});
+  unit.keep_lease = true;
+  auto& begun = one->run(std::move(unit));
+  CHECK(begun.outcome.phase == UnitPhase::prologue);
+  CHECK(begun.outcome.step == 1);
+  CHECK(begun.outcome.transaction == TransactionStatus::idle);
+  CHECK_FALSE(begun.outcome.lease_held);
+
+  one->control("BEGIN IMMEDIATE");
+  REQUIRE(one->sql("INSERT INTO t(v) VALUES('a')").ok());
+  for (const std::size_t at : {0, 1}) {
+    unit = Client::unit_of("INSERT INTO t(v) VALUES('x')");
+    unit.envelope.prologue = list({"SAVEPOINT based_guard"});
+    unit.envelope.prologue.insert(unit.envelope.prologue.begin() + static_cast<std::ptrdiff_t>(at),
+                                  statement("RELEASE missing"));
+    unit.envelope.recovery = list({"ROLLBACK TO based_guard", "RELEASE based_guard"});
+    unit.envelope.retreat = unit.envelope.recovery;
+    unit.keep_lease = true;
+    auto& failed = one->run(std::move(unit));
+    CHECK(failed.code() == "3B001");
+    CHECK(failed.outcome.phase == UnitPhase::prologue);
+    CHECK(failed.outcome.transaction == TransactionStatus::open);
+    CHECK(failed.outcome.lease_held);
+    CHECK(one->sql("SELECT count(*) FROM t").value() == "1");
+  }
+  one->control("COMMIT");
+  CHECK(count() == "1");
+}
+
 TEST_CASE_FIXTURE(File, "a deferred foreign key fails at the epilogue's COMMIT and is recovered") {
   REQUIRE(one->sql("CREATE TABLE c(p REFERENCES t(id) DEFERRABLE INITIALLY DEFERRED)").ok());
   auto unit = Client::unit_of("INSERT INTO c VALUES(99)");

@@ -119,19 +119,101 @@ TEST_CASE("a wait that ends without a connection changes nothing") {
   CHECK(f.exec("insert a; commit") == "END idle [INSERT +1, COMMIT]");
 }
 
-TEST_CASE("a savepoint that cannot be made leaves a stack that nobody knows, so it is aborted") {
+// One statement of a prologue is cancelled.
+auto cancelled_at(std::string text) {
+  return [text](UnitPhase phase, std::string_view statement) -> std::optional<Error> {
+    if (phase != UnitPhase::prologue || statement != text) return std::nullopt;
+    return Error::make(sqlstate::query_canceled, "struck");
+  };
+}
+
+TEST_CASE("a cancel that strikes a guard leaves the levels, failed where PostgreSQL fails them") {
+  for (const Dialect dialect : both) {
+    Fixture f({.dialect = dialect});
+    f.exec("begin; insert a");
+    f.exec("begin; insert b");
+    f.db().fault = cancelled_at(R"(SAVEPOINT "based_guard")");
+    f.c.batch(1, {{"insert c"}, {"insert d"}}, true, true);
+    const std::string answer = f.c.run().back();
+    f.db().fault = nullptr;
+    if (dialect == Dialect::sqlite) {
+      CHECK(answer == "#5 ERROR 57014 open/2 step=0");
+      CHECK(f.exec("insert e; commit; commit") == "END idle [INSERT +1, COMMIT, COMMIT]");
+      CHECK(f.db().committed == Lines{"a", "b", "e"});
+    } else {
+      CHECK(answer == "#5 ERROR 57014 failed/2 step=0");
+      CHECK(f.exec("insert e") == "ERROR 25P02 failed/2");
+      CHECK(f.exec("rollback") == "END open/1 [ROLLBACK]");
+      CHECK(f.exec("insert e; commit") == "END idle [INSERT +1, COMMIT]");
+      CHECK(f.db().committed == Lines{"a", "e"});
+    }
+    CHECK(f.db().violations.empty());
+  }
+}
+
+TEST_CASE(
+    "a level that cannot be entered fails the one around it on PostgreSQL, and none on SQLite") {
   Fixture f;
   f.exec("begin; insert a");
-  f.tx(TxOp::begin);
-  f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
-    if (phase != UnitPhase::prologue) return std::nullopt;
-    return Error::make(sqlstate::out_of_memory, "no room for a savepoint");
-  };
-  CHECK(f.exec("insert b") == "ERROR 53200 aborted/2 transaction");
+  f.exec("begin");
+  f.exec("begin");
+  f.db().fault = cancelled_at(R"(SAVEPOINT "based_2")");
+  CHECK(f.exec("insert b") == "ERROR 57014 failed/3");
   f.db().fault = nullptr;
+  CHECK(f.exec("insert b") == "ERROR 25P02 failed/3");
+  CHECK(f.exec("commit") == "ERROR 40000 failed/2 transaction");
+  CHECK(f.exec("rollback") == "END failed/1 [ROLLBACK]");
+  CHECK(f.exec("insert b") == "ERROR 25P02 failed/1");
+  CHECK(f.exec("rollback") == "END idle [ROLLBACK]");
   CHECK(f.db().transactions() == 0);
-  CHECK(f.tx(TxOp::rollback_all) == "END idle");
-  CHECK(f.db().committed.empty());
+  CHECK(f.exec("insert c") == "END idle [INSERT +1]");
+  CHECK(f.db().committed == Lines{"c"});
+
+  Fixture g({.dialect = Dialect::sqlite});
+  g.exec("begin; insert a");
+  g.exec("begin");
+  g.db().fault = cancelled_at(R"(SAVEPOINT "based_2")");
+  CHECK(g.exec("insert b") == "ERROR 57014 open/2");
+  g.db().fault = nullptr;
+  CHECK(g.exec("insert b; commit; commit") == "END idle [INSERT +1, COMMIT, COMMIT]");
+  CHECK(g.db().committed == Lines{"a", "b"});
+}
+
+TEST_CASE("what a prologue had opened when it failed is closed again: nothing has changed") {
+  for (const Dialect dialect : both) {
+    for (const bool rooted : {false, true}) {
+      if (rooted && dialect == Dialect::sqlite) continue;
+      Fixture f({.dialect = dialect, .rooted = rooted});
+      f.exec("begin");
+      f.exec("begin");
+      f.db().fault = cancelled_at(R"(SAVEPOINT "based_2")");
+      CHECK(f.exec("insert a") == "ERROR 57014 open/2");
+      CHECK(f.db().transactions() == 0);
+      f.db().fault = nullptr;
+      f.exec("insert a; begin");
+      f.db().fault = cancelled_at(R"(SAVEPOINT "based_guard")");
+      f.c.batch(1, {{"insert b"}}, false);
+      CHECK(f.c.run().back() == "#7 END open/3 [57014]");
+      f.db().fault = nullptr;
+      CHECK(f.exec("insert c; commit; commit; commit") ==
+            "END idle [INSERT +1, COMMIT, COMMIT, COMMIT]");
+      CHECK(f.db().committed == Lines{"a", "c"});
+      CHECK(f.db().violations.empty());
+    }
+  }
+}
+
+TEST_CASE("in a sandbox a guard or level that cannot be opened costs its unit only") {
+  Fixture f({.rooted = true});
+  f.exec("insert a");
+  f.db().fault = cancelled_at(R"(SAVEPOINT "based_guard")");
+  CHECK(f.exec("insert b") == "ERROR 57014 idle");
+  f.db().fault = cancelled_at(R"(SAVEPOINT "based_1")");
+  f.exec("begin");
+  CHECK(f.exec("insert b") == "ERROR 57014 open/1");
+  f.db().fault = nullptr;
+  CHECK(f.exec("insert c; commit") == "END idle [INSERT +1, COMMIT]");
+  CHECK(f.db().committed == Lines{"a", "c"});
 }
 
 TEST_CASE("a COMMIT that fails has rolled back, on both backends") {
