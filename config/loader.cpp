@@ -186,7 +186,8 @@ class Loader {
     if (!is_table(databases)) return;
     for (const TomlNode& entry : databases.children) {
       if (!is_table(entry)) continue;
-      if (auto valid = check_database_name(entry.key); !valid)
+      const bool catches_all = entry.key == catch_all_name;
+      if (auto valid = check_database_name(entry.key); !valid && !catches_all)
         problem(entry.key_place, valid.error().message);
       load_database(entry);
     }

@@ -14,9 +14,9 @@ void print_row(std::string& out, const SettingRow& row, const SettingValue& valu
   out += "\n";
 }
 
-// A dot in a bare key would nest.
+// A dot in a bare key would nest, and a star is not bare.
 std::string table_key(const std::string& name) {
-  return name.find('.') == std::string::npos ? name : quote_toml(name);
+  return name.find_first_of(".*") == std::string::npos ? name : quote_toml(name);
 }
 
 }  // namespace

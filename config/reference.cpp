@@ -90,7 +90,11 @@ std::string reference_page() {
       ".B based hash\\-password\nprints. A verifier does not tell the password.\n"
       ".SH [users.NAME]\nA table instead of the text, where there is more to say of the user.\n";
   for (const SettingRow& row : user_rows()) add_row(page, row, row.read_user({}));
-  page += ".SH [databases.NAME]\n";
+  page +=
+      ".SH [databases.NAME]\n.B [databases.\"*\"]\nis every database of a PostgreSQL server that "
+      "no "
+      "other table names: a client's name for it is the server's, and replaces the one in the url. "
+      "Each has a pool of its own, with the limits of this table.\n";
   for (const SettingRow& row : database_rows()) add_row(page, row, row.read_database({}));
   page += ".SH SEE ALSO\n.BR based (8)\n";
   return page;

@@ -103,9 +103,10 @@ class Rules {
   void check_users() {
     std::vector<std::string_view> names;
     for (const DatabaseSettings& database : settings_.databases) names.push_back(database.name);
+    const bool catches_all = std::ranges::find(names, catch_all_name) != names.end();
     for (const UserSettings& user : settings_.users) {
       for (const std::string& name : user.databases) {
-        if (std::ranges::find(names, name) != names.end()) continue;
+        if (catches_all || std::ranges::find(names, name) != names.end()) continue;
         problem(*written_.find(table_of_user(user.name), "databases"),
                 "databases: there is no database '" + name + "'" + did_you_mean(name, names));
       }
@@ -146,6 +147,8 @@ class Rules {
   }
 
   void check_sqlite(const DatabaseSettings& database) {
+    if (database.name == catch_all_name)
+      problem(database.place, "[databases.\"*\"] needs a postgresql url: a file is one database");
     const std::string* journal = written(database, "journal_mode");
     const bool changes_mode = journal != nullptr &&
                               database.journal_mode != JournalModeSetting::automatic &&

@@ -50,6 +50,19 @@ constexpr std::array rows{
                  "is a small record: this guards against one that opens connections in a loop. "
                  "Each needs a descriptor (LimitNOFILE), and so do those that are being told: an "
                  "eighth more, and 16."}),
+    bind<&S::max_catch_all>(
+        {.key = "max_catch_all",
+         .min = 1,
+         .max = 10'000,
+         .help = "Databases that [databases.\"*\"] may have made at once. For one more, one that "
+                 "no client uses is forgotten; where all are used it is refused with 53300."}),
+    bind<&S::catch_all_idle>(
+        {.key = "catch_all_idle",
+         .min = 0,
+         .max = 365 * day,
+         .help = "A database that [databases.\"*\"] has made is forgotten, with its connections, "
+                 "when no client has used it for this time. 0: only for max_catch_all. Never under "
+                 "force_rollback."}),
     bind<&S::handshake_timeout>(
         {.key = "handshake_timeout",
          .min = 100,

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/address.h"
@@ -67,6 +68,8 @@ struct ServerSettings {
   bool trust_network = false;
   std::vector<std::string> environment;  // variables that ${NAME} may stand for
   std::uint32_t max_clients = 10'000;
+  std::uint32_t max_catch_all = 100;  // databases that the catch-all has made at once
+  std::chrono::milliseconds catch_all_idle = std::chrono::hours(1);
   std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
   std::chrono::milliseconds idle_timeout{0};  // of a client without sessions at work
   std::chrono::milliseconds ping_interval = std::chrono::seconds(60);
@@ -83,6 +86,9 @@ struct ServerSettings {
   LogLevelSetting log_level = LogLevelSetting::info;
   bool force_rollback = false;  // as if every database said so
 };
+
+// The name of the database that is every one that no other has: [databases."*"].
+inline constexpr std::string_view catch_all_name = "*";
 
 struct DatabaseSettings {
   std::string name;

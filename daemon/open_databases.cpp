@@ -39,23 +39,54 @@ Result<std::unique_ptr<Database>> open(const DatabaseSettings& database, Reactor
   INVARIANT(false);
 }
 
+DatabaseTimeouts timeouts(const DatabaseSettings& database) {
+  return {.statement = database.statement_timeout,
+          .queue = database.timeout,
+          .idle_in_transaction = database.kind == DatabaseKind::sqlite
+                                     ? database.idle_while_waited
+                                     : database.idle_in_transaction};
+}
+
+Result<DatabaseDirectory::Entry> make(const DatabaseSettings& database, const std::string& name,
+                                      Reactor& reactor, Log& log) {
+  PostgresOptions options = postgres_options(database);
+  options.name = name;
+  options.dbname = name;
+  auto opened = open_postgres(std::move(options), reactor, log);
+  if (!opened) return std::move(opened).error();
+  return DatabaseDirectory::Entry{*std::move(opened), timeouts(database),
+                                  database.nested_transactions};
+}
+
+Result<void> set_catch_all(const ServerSettings& server, const DatabaseSettings& database,
+                           Reactor& reactor, Log& log, DatabaseDirectory& directory) {
+  // Its mistakes are to be found now, and not by the first client.
+  if (auto checked = check_postgres(postgres_options(database)); !checked) return checked;
+  directory.set_catch_all(
+      {.make = [database, &reactor,
+                &log](const std::string& name) { return make(database, name, reactor, log); },
+       .databases_max = server.max_catch_all,
+       .unused_max = server.catch_all_idle},
+      reactor, log);
+  return {};
+}
+
 }  // namespace
 
 Result<void> open_databases(const Settings& settings, Reactor& reactor, Log& log,
                             DatabaseDirectory& directory) {
   for (const DatabaseSettings& database : settings.databases) {
-    auto opened = open(database, reactor, log);
-    if (!opened) return std::move(opened).error();
     log.write(LogLevel::info,
               fmt::format("database {}: {}{}", database.name, database.shown,
                           database.force_rollback ? ", every change is discarded at the end" : ""));
-    directory.add(std::move(*opened),
-                  {.statement = database.statement_timeout,
-                   .queue = database.timeout,
-                   .idle_in_transaction = database.kind == DatabaseKind::sqlite
-                                              ? database.idle_while_waited
-                                              : database.idle_in_transaction},
-                  database.nested_transactions);
+    if (database.name == catch_all_name) {
+      if (auto set = set_catch_all(settings.server, database, reactor, log, directory); !set)
+        return set;
+      continue;
+    }
+    auto opened = open(database, reactor, log);
+    if (!opened) return std::move(opened).error();
+    directory.add(std::move(*opened), timeouts(database), database.nested_transactions);
   }
   return {};
 }

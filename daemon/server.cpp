@@ -174,11 +174,13 @@ void Server::close_clients(std::string_view reason) {
 
 void Server::end_databases() {
   transition(State::ending, "no client is left");
-  databases_ending_ = databases_.all().size();
+  databases_.end();
+  const auto present = databases_.present();
+  databases_ending_ = present.size();
   if (databases_ending_ == 0) on_database_ended("", {});
-  for (const auto& entry : databases_.all()) {
-    entry.database->shut_down(
-        [this, name = entry.database->name()](const std::vector<std::string>& report) {
+  for (const auto* entry : present) {
+    entry->database->shut_down(
+        [this, name = entry->database->name()](const std::vector<std::string>& report) {
           on_database_ended(name, report);
         });
   }
@@ -198,8 +200,8 @@ StatusTree Server::status() const {
   StatusTree::List listeners;
   for (const auto& listener : listeners_) listeners.emplace_back(listener->address());
   StatusTree::List databases;
-  for (const auto& entry : databases_.all()) {
-    databases.push_back(describe(entry.database->status()));
+  for (const auto* entry : databases_.present()) {
+    databases.push_back(describe(entry->database->status()));
   }
   return StatusTree::Map{
       {"version", BASED_VERSION},
@@ -228,7 +230,7 @@ void Server::log_status() {
 
 void Server::tell_status() {
   service_manager_.status(fmt::format("{} clients, {} databases, {}", clients_->connected(),
-                                      databases_.all().size(),
+                                      databases_.present().size(),
                                       state_names[static_cast<std::size_t>(state_)]));
   status_timer_->arm(reactor_.now() + status_line_interval);
 }

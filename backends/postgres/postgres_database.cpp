@@ -304,6 +304,29 @@ Result<void> check_options(const PostgresOptions& options) {
   return {};
 }
 
+// What is read of the options.
+struct Read {
+  ConnectionKeywords keywords;
+  InitSql init;
+};
+
+Result<Read> read_options(const PostgresOptions& options) {
+  if (options.name.empty()) return bad_option(options, "a PostgreSQL database needs a name");
+  if (const Result<void> checked = check_options(options); !checked) return checked.error();
+  Result<InitSql> init = read_init_sql(options.init_sql);
+  if (!init) return bad_option(options, "init SQL: " + init.error().message);
+  OpenerOptions opener{.conninfo = options.conninfo,
+                       .password = options.password,
+                       .application_name = options.application_name,
+                       .forced = {{"client_encoding", "UTF8"}, {"gssencmode", "disable"}},
+                       .connect_timeout = options.connect_timeout};
+  // The opener tells libpq not to look into it, whatever it looks like.
+  if (!options.dbname.empty()) opener.forced.emplace_back("dbname", options.dbname);
+  Result<ConnectionKeywords> keywords = connection_keywords(opener);
+  if (!keywords) return bad_option(options, keywords.error().message);
+  return Read{*std::move(keywords), *std::move(init)};
+}
+
 }  // namespace
 
 void forget_postgres_environment() {
@@ -315,26 +338,23 @@ void forget_postgres_environment() {
   for (const std::string& name : names) ::unsetenv(name.c_str());
 }
 
+Result<void> check_postgres(const PostgresOptions& options) {
+  const Result<Read> read = read_options(options);
+  if (!read) return read.error();
+  return {};
+}
+
 Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options, Reactor& reactor,
                                                 Log& log) {
-  if (options.name.empty()) return bad_option(options, "a PostgreSQL database needs a name");
-  if (const Result<void> checked = check_options(options); !checked) return checked.error();
-  Result<InitSql> init = read_init_sql(options.init_sql);
-  if (!init) return bad_option(options, "init SQL: " + init.error().message);
-  OpenerOptions opener{.conninfo = options.conninfo,
-                       .password = options.password,
-                       .application_name = options.application_name,
-                       .forced = {{"client_encoding", "UTF8"}, {"gssencmode", "disable"}},
-                       .connect_timeout = options.connect_timeout};
-  Result<ConnectionKeywords> keywords = connection_keywords(opener);
-  if (!keywords) return bad_option(options, keywords.error().message);
+  Result<Read> read = read_options(options);
+  if (!read) return std::move(read).error();
   if (options.force_rollback) {
-    add_startup_options(*keywords, sandbox_startup_options);
+    add_startup_options(read->keywords, sandbox_startup_options);
     return std::unique_ptr<Database>(std::make_unique<SandboxDatabase>(
-        std::move(options), *std::move(keywords), *std::move(init), reactor, log));
+        std::move(options), std::move(read->keywords), std::move(read->init), reactor, log));
   }
   return std::unique_ptr<Database>(std::make_unique<PooledDatabase>(
-      std::move(options), *std::move(keywords), *std::move(init), reactor, log));
+      std::move(options), std::move(read->keywords), std::move(read->init), reactor, log));
 }
 
 }  // namespace based

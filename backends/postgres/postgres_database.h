@@ -24,6 +24,7 @@ enum class ListenMode : std::uint8_t { shared, pin };
 struct PostgresOptions {
   std::string name;
   std::string conninfo;  // URL or keywords; everything that libpq accepts
+  std::string dbname;    // not empty: instead of conninfo's
   std::string password;  // empty: what conninfo or the passfile says
   std::string application_name = "based";
   std::vector<std::string> init_sql;  // on each new link, before its first use
@@ -63,6 +64,9 @@ struct PostgresOptions {
 // Forgets the PG* variables of this process's environment, so that they reach no link. Call it
 // once, in main, before the first thread is started.
 void forget_postgres_environment();
+
+// Could these options be opened? 22023 otherwise.
+Result<void> check_postgres(const PostgresOptions& options);
 
 // Starts although the server is away: links are opened when they are needed (min_size of them in
 // the background). 22023 for options that cannot work, among them a conninfo that libpq cannot

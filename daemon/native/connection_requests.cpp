@@ -91,14 +91,11 @@ Result<const DatabaseDirectory::Entry*> NativeConnection::find_database(
     const auto usable = databases();
     if (!usable.empty()) return usable.front();
   }
-  Error refused =
-      Error::make(sqlstate::invalid_catalog_name, fmt::format("there is no database \"{}\"", name));
-  if (!front_end_.users().may_use(user_, name)) {
-    refused = not_permitted(user_, name);
-  } else if (const auto* entry = front_end_.databases().find(name); entry != nullptr) {
-    return entry;
-  }
-  return std::move(refused).with_scope(ErrorScope::session);
+  if (!front_end_.users().may_use(user_, name))
+    return not_permitted(user_, name).with_scope(ErrorScope::session);
+  Result<const DatabaseDirectory::Entry*> found = front_end_.databases().find(name);
+  if (!found) return std::move(found).error().with_scope(ErrorScope::session);
+  return found;
 }
 
 void NativeConnection::open_session(const Frame& frame) {

@@ -109,6 +109,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
   TimePoint now() { return host_.reactor().now(); }
 
   SessionHost& host_;
+  const DatabaseDirectory::Use use_;
   Database& database_;
   const std::uint32_t number_;
   const std::uint64_t id_;

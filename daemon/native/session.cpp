@@ -58,6 +58,7 @@ std::unique_ptr<NativeSession> make_session(SessionHost& host,
 Session::Session(SessionHost& host, const DatabaseDirectory::Entry& entry, const Open& options,
                  std::uint32_t number, std::uint64_t id)
     : host_(host),
+      use_(entry),
       database_(*entry.database),
       number_(number),
       id_(id),

@@ -224,11 +224,10 @@ void PostgresClient::open_session(Startup startup) {
   if (!front_end_.users().may_use(user_, database_)) {
     return refuse(not_permitted(user_, database_));
   }
-  const DatabaseDirectory::Entry* entry = front_end_.databases().find(database_);
-  if (entry == nullptr) {
-    return refuse(Error::make(sqlstate::invalid_catalog_name,
-                              "database \"" + database_ + "\" does not exist"));
-  }
+  const Result<const DatabaseDirectory::Entry*> found = front_end_.databases().find(database_);
+  if (!found) return refuse(found.error());
+  const DatabaseDirectory::Entry* entry = *found;
+  use_.emplace(*entry);
   // Secrets of 3.2 may be longer, so that they cannot be guessed.
   secret_ = front_end_.random_bytes(minor_ >= 2 ? 32 : 4);
   WireOptions options{.session_id = static_cast<std::uint64_t>(process_id_),

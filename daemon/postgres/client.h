@@ -8,12 +8,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "backends/wire.h"
+#include "daemon/database_directory.h"
 #include "daemon/status.h"
 #include "daemon/transport.h"
 #include "protocol/postgres/cutter.h"
@@ -93,6 +95,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   std::string first_bytes_;  // of a start-up packet that is not whole
   MessageCutter cutter_;
   std::unique_ptr<Proof> proof_;
+  std::optional<DatabaseDirectory::Use> use_;  // of the session's
   std::unique_ptr<WireSession> session_;
 };
 

@@ -349,6 +349,24 @@ TEST_CASE_FIXTURE(Loading, "a user is a verifier, or a table with what it may do
               "a user's name has 1 to 63 bytes"));
 }
 
+TEST_CASE_FIXTURE(Loading, "a catch-all is a PostgreSQL server") {
+  const std::string all = "[databases.\"*\"]\nurl = \"postgresql://h/\"\n";
+  const Settings settings =
+      good(file("[server]\nmax_catch_all = 7\ncatch_all_idle = \"5s\"\n" + app + all));
+  REQUIRE(settings.databases.size() == 2);
+  CHECK(settings.databases[1].name == catch_all_name);
+  CHECK(settings.server.max_catch_all == 7);
+  CHECK(settings.server.catch_all_idle == std::chrono::seconds(5));
+  const std::string printed = print_settings(settings);
+  CHECK(holds(printed, "\n[databases.\"*\"]\n"));
+  CHECK(print_settings(good(file(printed))) == printed);
+  CHECK(complaint("[databases.\"*\"]\nurl = \"sqlite:///x\"\n") ==
+        "1:12: [databases.\"*\"] needs a postgresql url: a file is one database");
+  CHECK(holds(complaint("[databases.\"*x\"]\nurl = \"postgresql://h/\"\n"), "cannot be"));
+  // Its users may have names that nobody configured.
+  good(file(all + "[users.ann]\npassword = \"" + verifier + "\"\ndatabases = [\"some\"]\n"));
+}
+
 TEST_CASE_FIXTURE(Loading, "unix_socket_dir is a folder whose sockets nobody else has") {
   const auto dir = [&](const std::string& rest) { return "[server]\nunix_socket_dir = " + rest; };
   CHECK(good(file(dir("\"/run/x\"\n") + app)).server.unix_socket_dir == "/run/x");
