@@ -83,6 +83,7 @@ inline constexpr Sqlstate too_many_connections{"53300"};
 inline constexpr Sqlstate configuration_limit_exceeded{"53400"};
 inline constexpr Sqlstate program_limit_exceeded{"54000"};
 inline constexpr Sqlstate object_not_in_prerequisite_state{"55000"};
+inline constexpr Sqlstate object_in_use{"55006"};
 inline constexpr Sqlstate lock_not_available{"55P03"};
 inline constexpr Sqlstate query_canceled{"57014"};
 inline constexpr Sqlstate admin_shutdown{"57P01"};
