@@ -180,7 +180,6 @@ Result<void> LayeredOverlay::reset() {
   if (auto checked = check_reset(); !checked) return checked;
   marks_.clear();
   restore(origin_);
-  store_->trim();
   return {};
 }
 
@@ -195,10 +194,7 @@ Result<void> LayeredOverlay::reset_to(std::string_view name) {
   return {};
 }
 
-void LayeredOverlay::drop_marks() {
-  marks_.clear();
-  store_->trim();
-}
+void LayeredOverlay::drop_marks() { marks_.clear(); }
 
 Result<void> LayeredOverlay::verify_base() const {
   for (const auto& [name, entry] : files_) {

@@ -44,8 +44,12 @@ class OverlayStore {
 
   std::int64_t used_bytes() const { return (in_memory_ + in_file_) * block_bytes; }
   std::int64_t spilled_bytes() const { return in_file_ * block_bytes; }
-  // Gives memory and disk space back where nothing is left in them. Otherwise they keep their
-  // greatest size, and are used again.
+  // In use or to be used again.
+  std::int64_t kept_bytes() const {
+    return (std::ssize(memory_references_) + std::ssize(file_references_)) * block_bytes;
+  }
+  // Memory and file keep their greatest size and are used again. This gives them back, each where
+  // nothing is left in it; for a big file that takes the file system's time.
   void trim();
 
  private:

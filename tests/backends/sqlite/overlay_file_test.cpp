@@ -111,8 +111,10 @@ TEST_CASE("a store at its limit is full until something is let go") {
   store->release(more);
   store->release(blocks[0]);
   store->release(blocks[2]);
-  store->trim();
   CHECK(store->used_bytes() == 0);
+  CHECK(store->kept_bytes() == 3 * block_bytes);
+  store->trim();
+  CHECK(store->kept_bytes() == 0);
   for (auto& block : blocks) CHECK(store->allocate(block) == SQLITE_OK);
   CHECK(store->spilled_bytes() == 2 * block_bytes);
 }
