@@ -21,7 +21,6 @@ struct LayeredOverlay::Saved {
 struct LayeredOverlay::File : sqlite3_file {
   LayeredOverlay* overlay = nullptr;
   std::shared_ptr<Entry> entry;
-  bool delete_on_close = false;
 };
 
 }  // namespace based::sqlite

@@ -60,8 +60,11 @@ bool LayeredOverlay::belongs_to_database(std::string_view name) const {
 }
 
 int LayeredOverlay::add(const char* name, int flags) {
+  const bool is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
+  const bool creates = (flags & SQLITE_OPEN_CREATE) != 0;
   if (files_.size() >= files_max) return SQLITE_CANTOPEN;
-  if (belongs_to_database(name)) {
+  if (!is_database && creates) {
+    // A journal of ours, whatever another program has there by now.
     add_file(name, nullptr, {});
     return SQLITE_OK;
   }
@@ -70,9 +73,8 @@ int LayeredOverlay::add(const char* name, int flags) {
     const bool busy = base.error().sqlstate == sqlstate::lock_not_available;
     return busy ? SQLITE_BUSY : SQLITE_CANTOPEN;
   }
-  const bool creates = (flags & SQLITE_OPEN_CREATE) != 0;
   if (!(*base)->exists() && !creates) return SQLITE_CANTOPEN;
-  if ((flags & SQLITE_OPEN_MAIN_DB) != 0) {
+  if (is_database) {
     add_database(*base);
   } else {
     // The journal of several databases' commit, which a hot journal of ours names.
@@ -93,19 +95,14 @@ int LayeredOverlay::find_or_add(const char* name, int flags, std::shared_ptr<Ent
   return SQLITE_OK;
 }
 
-void LayeredOverlay::forget(Files::iterator file) {
-  // What there is outside under that name does not come back.
-  if (file->second->base != nullptr) {
-    add_file(file->first, nullptr, {});
-  } else {
-    files_.erase(file);
-  }
-}
-
 int LayeredOverlay::delete_file(std::string_view name) {
   const auto found = files_.find(name);
   if (found == files_.end() || !found->second->exists) return SQLITE_IOERR_DELETE_NOENT;
-  forget(found);
+  if (found->second->base == nullptr) {
+    files_.erase(found);
+  } else {
+    add_file(found->first, nullptr, {});  // what there is outside does not come back
+  }
   return SQLITE_OK;
 }
 
@@ -121,10 +118,6 @@ int LayeredOverlay::access(const char* name, int flags, int* result) const {
 void LayeredOverlay::on_closed(const File& file) {
   --open_files_;
   --file.entry->open_count;
-  if (!file.delete_on_close) return;
-  const auto found =
-      std::ranges::find_if(files_, [&](const auto& named) { return named.second == file.entry; });
-  if (found != files_.end()) forget(found);
 }
 
 LayeredOverlay::Snapshot LayeredOverlay::snapshot() const {

@@ -110,7 +110,6 @@ class LayeredOverlay {
   void add_file(std::string name, std::shared_ptr<OverlayBase> base, OverlayFile::Content content);
   bool belongs_to_database(std::string_view name) const;
   int add(const char* name, int flags);
-  void forget(Files::iterator file);
   int find_or_add(const char* name, int flags, std::shared_ptr<Entry>& entry);
   int open_file(const char* name, sqlite3_file* file, int flags, int* flags_out);
   int delete_file(std::string_view name);

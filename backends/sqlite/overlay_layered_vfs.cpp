@@ -67,7 +67,6 @@ int LayeredOverlay::open_file(const char* name, sqlite3_file* file, int flags, i
   auto* opened = new (file) File;
   opened->overlay = this;
   opened->entry = std::move(entry);
-  opened->delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
   ++opened->entry->open_count;
   ++open_files_;
   opened->pMethods = methods();

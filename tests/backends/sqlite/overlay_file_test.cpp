@@ -198,6 +198,19 @@ TEST_CASE("what a file loses does not come back when it grows again") {
   ::close(fd);
 }
 
+TEST_CASE("a file that is cut to nothing leaves its earlier state whole") {
+  const TempDir dir;
+  const auto store = store_in(dir, {});
+  OverlayFile file{store, {}};
+  const std::string bytes(3'000'000, 'x');
+  REQUIRE(file.write(bytes.data(), std::ssize(bytes), 0) == SQLITE_OK);
+  const auto state = file.state();
+  REQUIRE(file.truncate(0) == SQLITE_OK);
+  CHECK(file.changed_bytes() == 0);
+  file.set_state(state);
+  CHECK((content_of(file) == bytes));
+}
+
 TEST_CASE("a write without room leaves the block as it was") {
   const TempDir dir;
   const auto store = store_in(dir, {.memory_bytes_max = 0, .bytes_max = block_bytes});

@@ -177,6 +177,19 @@ TEST_CASE_FIXTURE(Layers, "a file is open once, and what VACUUM INTO makes is th
   CHECK(dir.names() == std::vector<std::string>{"base.db"});
 }
 
+TEST_CASE_FIXTURE(Layers, "a file that another program is writing can be attached afterwards") {
+  make_base("delete");
+  make_base("delete", "other.db");
+  start();
+  Db writer{dir.file("other.db"), nullptr, "NORMAL"};
+  writer.run("BEGIN EXCLUSIVE");
+  const auto attach = "ATTACH '" + dir.file("other.db") + "' AS other";
+  run(attach);
+  CHECK(db->code() == SQLITE_BUSY);
+  writer.run("ROLLBACK");
+  CHECK(run(attach + "; SELECT count(*) FROM other.t") == "5000");
+}
+
 TEST_CASE_FIXTURE(Layers, "a sandbox does not take more files than allowed") {
   make_base("delete");
   start();
@@ -242,14 +255,23 @@ TEST_CASE_FIXTURE(Crashed, "an unfinished write of a dead program is undone in t
   const auto journal = bytes_of(base() + "-journal");
   const auto names = dir.names();
   start();
+  const auto super_exists = [&] {
+    int result = 0;
+    auto* vfs = sqlite3_vfs_find(overlay->vfs_name());
+    vfs->xAccess(vfs, (base() + "-mj12345678").c_str(), SQLITE_ACCESS_EXISTS, &result);
+    return result != 0;
+  };
+  const bool had_super = super_exists();
   if (expected.empty()) {
     CHECK(longer() != "0");
   } else {
     CHECK(longer() == expected);
+    CHECK_FALSE(super_exists());  // recovery has deleted it, in the overlay
     CHECK(run("PRAGMA integrity_check") == "ok");
     run("INSERT INTO t(v) VALUES('x')");
     mark("recovered");
     reset();
+    CHECK(super_exists() == had_super);
     CHECK(longer() == expected);
     CHECK(count() == "5000");
   }

@@ -255,8 +255,10 @@ TEST_CASE_FIXTURE(Layers, "a missing file starts empty and is not made") {
   auto opened = LayeredOverlay::open(path, options());
   REQUIRE(opened.ok());
   overlay = std::move(opened).value();
-  {
-    Db reader{overlay->path(), overlay->vfs_name(), "NORMAL", SQLITE_OPEN_READONLY};
+  // However often somebody asks for what is not there.
+  for (std::size_t i = 0; i < 2 * LayeredOverlay::files_max; ++i) {
+    const auto name = i == 0 ? overlay->path() : dir.file("missing" + std::to_string(i));
+    Db reader{name, overlay->vfs_name(), "NORMAL", SQLITE_OPEN_READONLY};
     CHECK(reader.opened() == SQLITE_CANTOPEN);
   }
   reopen();
@@ -264,6 +266,11 @@ TEST_CASE_FIXTURE(Layers, "a missing file starts empty and is not made") {
   reset();
   CHECK(run("SELECT count(*) FROM sqlite_schema") == "0");
   close();
+  CHECK(overlay->reset().ok());
+  {
+    Db reader{overlay->path(), overlay->vfs_name(), "NORMAL", SQLITE_OPEN_READONLY};
+    CHECK(reader.opened() == SQLITE_CANTOPEN);
+  }
   CHECK(dir.names().empty());
 }
 
@@ -285,12 +292,38 @@ TEST_CASE_FIXTURE(Layers, "another program waits while a base is held, and may g
     start();
     const auto before = bytes_of(base());
     Db writer{base(), nullptr, "NORMAL"};
-    writer.run("INSERT INTO t(v) VALUES('outside')");
+    writer.run("BEGIN; UPDATE t SET v = v || ' outside'");
+    CHECK(dir.names() == std::vector<std::string>{"base.db", "base.db-journal"});
+    // Its journal is nothing to the overlay, also when it makes one itself.
+    close();
+    reopen();
+    CHECK(run("UPDATE t SET v = v || ' inside' WHERE id = 1; SELECT v FROM t WHERE id < 3") ==
+          "row 1 inside\nrow 2");
+    CHECK(overlay->changed_pages() > 0);
+    writer.run("COMMIT");
     CHECK(writer.code() == SQLITE_BUSY);
+    writer.run("ROLLBACK");
     CHECK((bytes_of(base()) == before));
     close();
     overlay.reset();
     writer.run("INSERT INTO t(v) VALUES('outside')");
+    CHECK(writer.code() == SQLITE_OK);
+  }
+  SUBCASE("one that has begun to write does not show") {
+    make_base("delete");
+    Db writer{base(), nullptr, "NORMAL"};
+    writer.run("BEGIN; DELETE FROM t");
+    start();
+    CHECK(count() == "5000");
+    CHECK(run("PRAGMA integrity_check") == "ok");
+    run("UPDATE t SET v = v || ' inside'");
+    writer.run("COMMIT");
+    CHECK(writer.code() == SQLITE_BUSY);
+    reset();
+    CHECK(run("SELECT count(*), max(v) FROM t") == "5000|row 999");
+    close();
+    overlay.reset();
+    writer.run("COMMIT");
     CHECK(writer.code() == SQLITE_OK);
   }
   SUBCASE("with a write-ahead log its checkpoint does, and the log is seen as it was") {
@@ -394,25 +427,29 @@ TEST_CASE_FIXTURE(Layers,
   const auto child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    start({.memory_bytes_max = 100'000});
-    Dice dice{3};
-    for (int i = 0;; ++i) {
-      run(statement_of(dice));
-      if (i % 50 == 10) {
-        run("ROLLBACK");
-        reset();
+    [&]() noexcept {
+      start({.memory_bytes_max = 100'000});
+      Dice dice{3};
+      for (int i = 0;; ++i) {
+        run(statement_of(dice));
+        if (i % 50 == 10) {
+          run("ROLLBACK");
+          reset();
+        }
+        if (i == 60 && ::write(ready[1], "x", 1) != 1) ::_exit(1);
       }
-      if (i == 60 && ::write(ready[1], "x", 1) != 1) ::_exit(1);
-    }
+    }();
   }
   ::close(ready[1]);
   char byte = 0;
-  REQUIRE(::read(ready[0], &byte, 1) == 1);
+  const auto told = ::read(ready[0], &byte, 1);
+  ::close(ready[0]);
   ::kill(child, SIGKILL);
   int status = 0;
   ::waitpid(child, &status, 0);
-  ::close(ready[0]);
+  CHECK(told == 1);
   CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGKILL);
   CHECK((bytes_of(base()) == before));
   CHECK(dir.names() == std::vector<std::string>{"base.db"});
 }
