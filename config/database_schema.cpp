@@ -252,6 +252,20 @@ constexpr std::array rows{
          .applies = sqlite,
          .help = "The largest size of the file, in pages; beyond it writes fail with 53100. 0: "
                  "SQLite's own limit."}),
+    bind<&D::overlay_memory>(
+        {.key = "overlay_memory",
+         .min = 0,
+         .max = 64 * gib,
+         .applies = sqlite,
+         .help = "What force_rollback keeps of a file's changes in memory; the rest goes to a "
+                 "nameless file in temp_dir."}),
+    bind<&D::max_overlay>(
+        {.key = "max_overlay",
+         .min = 0,
+         .max = 1024 * gib,
+         .applies = sqlite,
+         .help = "What force_rollback keeps of a file's changes in all, journals and marks "
+                 "included; beyond it writes fail with 53100. 0: as much as the disk has."}),
     bind<&D::temp_dir>({.key = "temp_dir",
                         .applies = sqlite,
                         .help = "Where overlays of force_rollback and big sorts go. Empty: "

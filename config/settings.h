@@ -141,7 +141,9 @@ struct DatabaseSettings {
   Bytes result_buffer = 1_MiB;
   std::uint32_t checkpoint_pages = 10'000;
   std::uint64_t max_page_count = 0;  // 0: SQLite's own limit
-  std::string temp_dir;              // empty: $TMPDIR, else /tmp
+  Bytes overlay_memory = 64_MiB;
+  Bytes max_overlay = 16'384_MiB;  // 0: as much as the disk has
+  std::string temp_dir;            // empty: $TMPDIR, else /tmp
 };
 
 struct Settings {

@@ -100,6 +100,8 @@ SqliteOptions sqlite_options(const DatabaseSettings& settings) {
   options.value_bytes_max = settings.max_value.count;
   options.checkpoint_pages = settings.checkpoint_pages;
   options.max_page_count = settings.max_page_count;
+  options.overlay_memory_bytes = settings.overlay_memory.count;
+  options.overlay_bytes_max = settings.max_overlay.count;
   options.idle_in_transaction = settings.idle_while_waited;
   options.idle_in_transaction_cap = settings.idle_in_transaction.count() == 0
                                         ? Duration{never_ms}

@@ -104,7 +104,7 @@ UnitOutcome Executor::execute(Job& job) {
   outcome.error = run_unit(job, outcome);
   if (outcome.error) recover(job, outcome);
   memory_ = nullptr;
-  if (handle_broken_ && !options_.path.empty()) {
+  if (handle_broken_ && handle_.outlives_close()) {
     transaction_lost_ |= handle_.in_transaction();
     handle_.close();
   }
@@ -273,10 +273,9 @@ Result<CompiledStatement*> Executor::compile(StatementCache& cache, const std::s
 }
 
 std::vector<std::string> Executor::close() {
-  const bool sandboxed = options_.force_rollback && !options_.path.empty();
   const auto commits = handle_.commits();
   handle_.close();
-  if (!sandboxed) return {};
+  if (!options_.force_rollback) return {};
   return {"sandbox " + options_.name + ": " + std::to_string(commits) +
           " transactions discarded, " + std::to_string(handle_.changed_pages()) +
           " pages of 4 KiB"};

@@ -26,6 +26,9 @@ bool is_new(const std::string& path) {
   return ::stat(path.c_str(), &file) != 0 || file.st_size == 0;
 }
 
+// What a database without a file is called in its overlay; ":memory:" would go past the VFS.
+constexpr std::string_view memory_name = "/:memory:";
+
 std::string_view word(SqliteSynchronous value) {
   switch (value) {
     case SqliteSynchronous::off:
@@ -101,17 +104,28 @@ Result<void> Handle::open_file() {
   flags |= options_.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   std::string path = options_.path.empty() ? ":memory:" : absolute(options_.path);
   const char* vfs = nullptr;
-  if (options_.force_rollback && !options_.path.empty()) {
-    if (overlay_ == nullptr) {
-      auto overlay = Overlay::open(path, temp_dir_of(options_), options_.busy_timeout);
-      if (!overlay) return std::move(overlay).error();
-      overlay_ = std::move(overlay).value();
-    }
+  if (options_.force_rollback) {
+    if (auto opened = open_overlay(); !opened) return opened;
     path = overlay_->path();
     vfs = overlay_->vfs_name();
   }
   const int code = sqlite3_open_v2(path.c_str(), &db_, flags, vfs);
   if (code != SQLITE_OK) return error_of(db_, code, FailedIn::open);
+  return {};
+}
+
+Result<void> Handle::open_overlay() {
+  if (overlay_ != nullptr) return {};
+  Overlay::Options overlay;
+  overlay.temp_dir = temp_dir_of(options_);
+  overlay.patience = options_.busy_timeout;
+  overlay.limits.memory_bytes_max = static_cast<std::int64_t>(options_.overlay_memory_bytes);
+  overlay.limits.bytes_max = static_cast<std::int64_t>(options_.overlay_bytes_max);
+  auto opened = options_.path.empty()
+                    ? Overlay::open(OverlayBase::none(std::string{memory_name}), std::move(overlay))
+                    : Overlay::open(absolute(options_.path), std::move(overlay));
+  if (!opened) return std::move(opened).error();
+  overlay_ = std::move(opened).value();
   return {};
 }
 
@@ -181,6 +195,9 @@ Result<void> Handle::configure(bool created) {
 }
 
 Result<void> Handle::set_journal_mode(bool created) {
+  // One in memory answers what it would without an overlay.
+  const bool in_memory_only = options_.path.empty() && options_.force_rollback;
+  if (in_memory_only) return execute("PRAGMA journal_mode=memory");
   const auto mode = options_.path.empty() || options_.force_rollback || read_only()
                         ? std::string_view{}
                         : journal_word(options_.journal_mode, created);

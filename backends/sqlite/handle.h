@@ -47,6 +47,8 @@ class Handle {
   // Sandboxes: is the base still what the overlay was put on?
   Result<void> verify_base();
   std::uint64_t changed_pages() const { return overlay_ ? overlay_->changed_pages() : 0; }
+  // Is there something left to open again once it is closed?
+  bool outlives_close() const { return overlay_ != nullptr || !options_.path.empty(); }
   std::uint64_t commits() const { return commits_; }
 
   // One of our own statements; the error is logged by whoever asks.
@@ -54,6 +56,7 @@ class Handle {
 
  private:
   Result<void> open_file();
+  Result<void> open_overlay();
   Result<void> configure(bool created);
   Result<void> set_journal_mode(bool created);
   void set_limits();

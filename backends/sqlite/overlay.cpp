@@ -1,180 +1,203 @@
 #include "backends/sqlite/overlay.h"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <algorithm>
 
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <thread>
+#include "backends/sqlite/overlay_entry.h"
+#include "protocol/check.h"
 
 namespace based::sqlite {
-namespace {
 
-// SQLite's file format, "Locking And Concurrency" and "WAL-mode File Format".
-constexpr off_t pending_byte = 0x40000000;
-constexpr off_t shared_first = pending_byte + 2;
-constexpr off_t shared_size = 510;
-constexpr off_t log_read_lock_0 = 123;  // in the -shm file: holds every checkpoint off
-constexpr off_t log_version_offset = 18;
-
-// Open file description locks: they conflict with SQLite's as they should, but closing another
-// descriptor of the file somewhere in this process does not drop them.
-int set_lock(int fd, short type, off_t start, off_t length) {
-  struct flock lock {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = start;
-  lock.l_len = length;
-  return ::fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
-}
-
-bool lock_patiently(int fd, off_t start, off_t length, TimePoint until) {
-  for (;;) {
-    const int failed = set_lock(fd, F_RDLCK, start, length);
-    // A file system without locks has no other SQLite process that honours them either.
-    if (failed != EAGAIN && failed != EACCES) return true;
-    if (Clock::now() >= until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-}
-
-Error busy(const std::string& path) {
-  return Error::make(sqlstate::lock_not_available,
-                     "cannot read " + path + ": another process is writing it");
-}
-
-Error system_error(const std::string& what) {
-  return Error::make(
-      errno == EACCES || errno == EPERM ? sqlstate::undefined_file : sqlstate::io_error,
-      what + ": " + std::strerror(errno));
-}
-
-bool same_content(const struct stat& a, const struct stat& b) {
-  return a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
-         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
-}
-
-}  // namespace
-
-Overlay::Overlay(std::string path, std::string temp_dir)
-    : path_(std::move(path)), temp_dir_(std::move(temp_dir)) {}
+Overlay::Overlay(std::shared_ptr<OverlayBase> base, Options options)
+    : base_(std::move(base)), options_(std::move(options)), system_(sqlite3_vfs_find(nullptr)) {}
 
 Overlay::~Overlay() {
+  INVARIANT(open_files_ == 0);
   if (!vfs_name_.empty()) sqlite3_vfs_unregister(&vfs_);
-  if (log_index_fd_ >= 0) ::close(log_index_fd_);
-  if (base_fd_ >= 0) ::close(base_fd_);
 }
 
-Result<std::unique_ptr<Overlay>> Overlay::open(const std::string& path, const std::string& temp_dir,
-                                               Duration patience) {
-  auto* system = sqlite3_vfs_find(nullptr);
-  // The name as SQLite will spell it, symbolic links resolved: the journal's name follows from it.
-  std::string full(static_cast<std::size_t>(system->mxPathname) + 1, '\0');
-  const int code =
-      system->xFullPathname(system, path.c_str(), static_cast<int>(full.size()), full.data());
-  if (code != SQLITE_OK && code != SQLITE_OK_SYMLINK) {
-    return Error::make(sqlstate::undefined_file, "cannot resolve the path " + path);
-  }
-  full.resize(std::strlen(full.c_str()));
-  std::unique_ptr<Overlay> overlay{new Overlay(std::move(full), temp_dir)};
-  overlay->system_ = system;
-  auto body = OverlayBody::make(temp_dir);
-  if (!body) return std::move(body).error();
-  overlay->main_ = std::move(body).value();
-  if (auto opened = overlay->open_base(patience); !opened) return std::move(opened).error();
+Result<std::unique_ptr<Overlay>> Overlay::open(const std::string& path, Options options) {
+  auto full = OverlayBase::full_path(path);
+  if (!full) return std::move(full).error();
+  auto base = OverlayBase::open(std::move(full).value(), options.temp_dir, options.patience);
+  if (!base) return std::move(base).error();
+  return open(std::move(base).value(), std::move(options));
+}
+
+Result<std::unique_ptr<Overlay>> Overlay::open(std::shared_ptr<OverlayBase> base, Options options) {
+  std::unique_ptr<Overlay> overlay{new Overlay(std::move(base), std::move(options))};
+  auto store = OverlayStore::make(overlay->options_.temp_dir, overlay->options_.limits);
+  if (!store) return std::move(store).error();
+  overlay->store_ = std::move(store).value();
+  overlay->add_database(overlay->base_);
+  overlay->origin_ = overlay->snapshot();
   overlay->register_vfs();
   return overlay;
 }
 
-Result<void> Overlay::open_base(Duration patience) {
-  base_fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  if (base_fd_ < 0 && (errno == ENOENT || errno == ENOTDIR)) return {};
-  if (base_fd_ < 0) return system_error("cannot open " + path_);
-  if (::fstat(base_fd_, &base_stat_) != 0) return system_error("cannot read " + path_);
-  if (!S_ISREG(base_stat_.st_mode)) {
-    return Error::make(sqlstate::undefined_file, "cannot open " + path_ + ": not a regular file");
+void Overlay::add_file(std::string name, std::shared_ptr<OverlayBase> base,
+                       OverlayFile::Content content) {
+  auto entry = std::make_shared<Entry>(
+      Entry{.base = std::move(base), .content = {store_, content}, .exists = content.fd >= 0});
+  files_.insert_or_assign(std::move(name), std::move(entry));
+}
+
+void Overlay::add_database(const std::shared_ptr<OverlayBase>& base) {
+  add_file(base->path(), base, base->main());
+  if (base->log().fd >= 0) add_file(base->path() + "-wal", base, base->log());
+  if (base->journal().fd >= 0) add_file(base->path() + "-journal", base, base->journal());
+}
+
+// Names that SQLite derives from a database's are never looked up outside.
+bool Overlay::belongs_to_database(std::string_view name) const {
+  for (const std::string_view suffix : {"-wal", "-journal"}) {
+    if (!name.ends_with(suffix)) continue;
+    const auto found = files_.find(name.substr(0, name.size() - suffix.size()));
+    if (found != files_.end()) return true;
   }
-  if (auto locked = lock_base(patience); !locked) return locked;
-  std::array<char, 2> versions{};
-  base_has_log_ = ::pread(base_fd_, versions.data(), versions.size(), log_version_offset) == 2 &&
-                  versions[0] == 2 && versions[1] == 2;
-  if (base_has_log_) {
-    if (auto locked = lock_log_index(patience); !locked) return locked;
+  return false;
+}
+
+int Overlay::add(const char* name, int flags) {
+  const bool is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
+  const bool creates = (flags & SQLITE_OPEN_CREATE) != 0;
+  if (files_.size() >= files_max) return SQLITE_CANTOPEN;
+  if (!is_database && creates) {
+    // A journal of ours, whatever another program has there by now.
+    add_file(name, nullptr, {});
+    return SQLITE_OK;
   }
-  // Only now, under the locks, does the size hold.
-  if (::fstat(base_fd_, &base_stat_) != 0) return system_error("cannot read " + path_);
-  main_->put_over(base_fd_, base_stat_.st_size);
-  if (auto adopted = adopt("-wal"); !adopted) return adopted;
-  if (auto adopted = adopt("-journal"); !adopted) return adopted;
-  return verify_base();
-}
-
-Result<void> Overlay::lock_base(Duration patience) {
-  const auto until = Clock::now() + patience;
-  // A waiting writer holds the pending byte: newcomers stay behind it, as SQLite's own do.
-  if (!lock_patiently(base_fd_, pending_byte, 1, until)) return busy(path_);
-  const bool locked = lock_patiently(base_fd_, shared_first, shared_size, until);
-  set_lock(base_fd_, F_UNLCK, pending_byte, 1);
-  if (!locked) return busy(path_);
-  return {};
-}
-
-Result<void> Overlay::lock_log_index(Duration patience) {
-  if (log_index_fd_ >= 0) return {};
-  log_index_fd_ = ::open((path_ + "-shm").c_str(), O_RDONLY | O_CLOEXEC);
-  if (log_index_fd_ < 0) return {};  // nobody has the database open
-  if (lock_patiently(log_index_fd_, log_read_lock_0, 1, Clock::now() + patience)) return {};
-  ::close(log_index_fd_);
-  log_index_fd_ = -1;
-  return busy(path_);
-}
-
-Result<void> Overlay::adopt(std::string_view suffix) {
-  const std::string name = path_ + std::string{suffix};
-  const int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return {};
-  if (fd < 0) return system_error("cannot open " + name);
-  Result<void> copied;
-  auto body = OverlayBody::make(temp_dir_);
-  if (!body) {
-    copied = std::move(body).error();
+  auto base = OverlayBase::open(name, options_.temp_dir, options_.patience);
+  if (!base) {
+    const bool busy = base.error().sqlstate == sqlstate::lock_not_available;
+    return busy ? SQLITE_BUSY : SQLITE_CANTOPEN;
+  }
+  if (!(*base)->exists() && !creates) return SQLITE_CANTOPEN;
+  if (is_database) {
+    add_database(*base);
   } else {
-    copied = (*body)->copy_from(fd);
-    if (copied && (*body)->size() > 0) named_.emplace(name, std::move(body).value());
+    // The journal of several databases' commit, which a hot journal of ours names.
+    add_file(name, *base, (*base)->main());
   }
-  ::close(fd);
-  return copied;
+  return SQLITE_OK;
 }
 
-Result<void> Overlay::verify_base() {
-  if (base_fd_ < 0) return {};
-  // Somebody may have opened the file since: from now on their checkpoints are held off.
-  if (base_has_log_ && log_index_fd_ < 0) {
-    if (auto locked = lock_log_index(Duration{}); !locked) return locked;
+int Overlay::find_or_add(const char* name, int flags, std::shared_ptr<Entry>& entry) {
+  if (!files_.contains(std::string_view{name})) {
+    if (const int code = add(name, flags); code != SQLITE_OK) return code;
   }
-  struct stat now {};
-  if (::fstat(base_fd_, &now) == 0 && same_content(now, base_stat_)) return {};
-  return Error::make(sqlstate::object_not_in_prerequisite_state,
-                     "the file " + path_ + " was changed by another program")
-      .with_detail("a sandbox reads its unchanged pages from the file, which must stay as it was")
-      .with_scope(ErrorScope::session);
-}
-
-bool Overlay::exists(const char* name, int flags) const {
-  const std::string_view text = name;
-  if (text == path_) return main_->size() > 0;
-  if (named_.contains(text)) return true;
-  if (text == path_ + "-journal" || text == path_ + "-wal") return false;
-  int result = 0;
-  return system_->xAccess(system_, name, flags, &result) == SQLITE_OK && result != 0;
+  entry = files_.find(std::string_view{name})->second;
+  if (!entry->exists && (flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
+  // Two of one handle on one file would need locks between them.
+  if ((flags & SQLITE_OPEN_MAIN_DB) != 0 && entry->open_count > 0) return SQLITE_BUSY;
+  entry->exists = true;
+  return SQLITE_OK;
 }
 
 int Overlay::delete_file(std::string_view name) {
-  const auto found = named_.find(name);
-  if (found == named_.end()) return SQLITE_IOERR_DELETE_NOENT;
-  named_.erase(found);
+  const auto found = files_.find(name);
+  if (found == files_.end() || !found->second->exists) return SQLITE_IOERR_DELETE_NOENT;
+  if (found->second->base == nullptr) {
+    files_.erase(found);
+  } else {
+    add_file(found->first, nullptr, {});  // what there is outside does not come back
+  }
   return SQLITE_OK;
+}
+
+int Overlay::access(const char* name, int flags, int* result) const {
+  const auto found = files_.find(std::string_view{name});
+  if (found == files_.end() && !belongs_to_database(name)) {
+    return system_->xAccess(system_, name, flags, result);
+  }
+  *result = found != files_.end() && found->second->exists ? 1 : 0;
+  return SQLITE_OK;
+}
+
+void Overlay::on_closed(const File& file) {
+  --open_files_;
+  --file.entry->open_count;
+}
+
+Overlay::Snapshot Overlay::snapshot() const {
+  Snapshot taken;
+  for (const auto& [name, entry] : files_) {
+    taken.emplace(name, Saved{entry, entry->content.state(), entry->exists});
+  }
+  return taken;
+}
+
+void Overlay::restore(const Snapshot& files) {
+  files_.clear();
+  for (const auto& [name, saved] : files) {
+    saved.entry->content.set_state(saved.state);
+    saved.entry->exists = saved.exists;
+    files_.emplace(name, saved.entry);
+  }
+}
+
+std::vector<Overlay::Mark>::iterator Overlay::find_mark(std::string_view name) {
+  return std::ranges::find_if(marks_, [&](const Mark& mark) { return mark.name == name; });
+}
+
+Result<void> Overlay::mark(sqlite3* db, std::string_view name) {
+  INVARIANT(db != nullptr || open_files_ == 0);
+  if (name.empty() || name.size() > mark_name_bytes_max) {
+    return Error::make(sqlstate::invalid_parameter_value,
+                       "the name of a mark has 1 to " + std::to_string(mark_name_bytes_max) +
+                           " bytes, not " + std::to_string(name.size()));
+  }
+  if (db != nullptr && sqlite3_txn_state(db, nullptr) == SQLITE_TXN_WRITE) {
+    return Error::make(sqlstate::active_sql_transaction,
+                       "a mark cannot be set in a transaction that has written");
+  }
+  const auto old = find_mark(name);
+  if (old == marks_.end() && marks_.size() >= marks_max) {
+    return Error::make(sqlstate::program_limit_exceeded,
+                       "there are already " + std::to_string(marks_max) + " marks");
+  }
+  if (old != marks_.end()) marks_.erase(old);
+  marks_.push_back(Mark{std::string{name}, snapshot()});
+  return {};
+}
+
+Result<void> Overlay::check_reset() const {
+  if (open_files_ > 0) {
+    return Error::make(sqlstate::object_in_use, "the sandbox's handle is open");
+  }
+  return verify_base();
+}
+
+Result<void> Overlay::reset() {
+  if (auto checked = check_reset(); !checked) return checked;
+  marks_.clear();
+  restore(origin_);
+  return {};
+}
+
+Result<void> Overlay::reset_to(std::string_view name) {
+  const auto found = find_mark(name);
+  if (found == marks_.end()) {
+    return Error::make(sqlstate::invalid_savepoint, "there is no mark " + std::string{name});
+  }
+  if (auto checked = check_reset(); !checked) return checked;
+  marks_.erase(found + 1, marks_.end());
+  restore(found->files);
+  return {};
+}
+
+void Overlay::drop_marks() { marks_.clear(); }
+
+Result<void> Overlay::verify_base() const {
+  for (const auto& [name, entry] : files_) {
+    if (entry->base == nullptr || entry->base->path() != name) continue;
+    if (auto verified = entry->base->verify(); !verified) return verified;
+  }
+  return {};
+}
+
+std::uint64_t Overlay::changed_pages() const {
+  const auto bytes = files_.find(path())->second->content.changed_bytes();
+  return static_cast<std::uint64_t>(bytes / OverlayFile::block_bytes);
 }
 
 }  // namespace based::sqlite

@@ -107,6 +107,10 @@ Result<std::shared_ptr<OverlayBase>> OverlayBase::open(std::string path,
   return base;
 }
 
+std::shared_ptr<OverlayBase> OverlayBase::none(std::string name) {
+  return std::shared_ptr<OverlayBase>{new OverlayBase(std::move(name))};
+}
+
 Result<void> OverlayBase::open_files(const std::string& temp_dir, Duration patience) {
   main_.fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (main_.fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return {};

@@ -33,6 +33,9 @@ class OverlayBase {
   // 58030, 53100 when its log cannot be copied to `temp_dir`; 55000 when it changes meanwhile.
   static Result<std::shared_ptr<OverlayBase>> open(std::string path, const std::string& temp_dir,
                                                    Duration patience);
+  // No file, which `name` is the path of: a database that is in the overlay only, from its
+  // beginning.
+  static std::shared_ptr<OverlayBase> none(std::string name);
   ~OverlayBase();
   OverlayBase(const OverlayBase&) = delete;
   OverlayBase& operator=(const OverlayBase&) = delete;

@@ -1,51 +1,49 @@
-// The overlay as SQLite's VFS calls it: trampolines, and the table of open files.
-#include <atomic>
+// The overlay as SQLite's VFS calls it: trampolines, and the opening of files.
+#include <algorithm>
 #include <cstdio>
 #include <new>
 
-#include "backends/sqlite/overlay.h"
+#include "backends/sqlite/overlay_entry.h"
 #include "protocol/check.h"
 
 namespace based::sqlite {
-
-struct Overlay::File : sqlite3_file {
-  std::shared_ptr<OverlayBody> body;
-};
-
 namespace {
 
 Overlay* overlay_of(sqlite3_vfs* vfs) { return static_cast<Overlay*>(vfs->pAppData); }
-// Every other call goes to the system's VFS, kept where SQLite links registered ones.
+// Every other call goes to the system's VFS.
 sqlite3_vfs* system_vfs() { return sqlite3_vfs_find(nullptr); }
 
 }  // namespace
 
 const sqlite3_io_methods* Overlay::methods() {
-  static constexpr auto body = [](sqlite3_file* file) -> OverlayBody& {
-    return *static_cast<File*>(file)->body;
+  static constexpr auto content = [](sqlite3_file* file) -> OverlayFile& {
+    return static_cast<File*>(file)->entry->content;
   };
+  // Version 1: neither shared memory nor memory mapping.
   static constexpr sqlite3_io_methods table = {
       .iVersion = 1,
       .xClose = [](sqlite3_file* file) -> int {
-        static_cast<File*>(file)->~File();
+        auto* opened = static_cast<File*>(file);
+        opened->overlay->on_closed(*opened);
+        opened->~File();
         return SQLITE_OK;
       },
       .xRead = [](sqlite3_file* file, void* into, int count, sqlite3_int64 offset) -> int {
-        return body(file).read(static_cast<char*>(into), count, offset);
+        return content(file).read(static_cast<char*>(into), count, offset);
       },
       .xWrite = [](sqlite3_file* file, const void* from, int count, sqlite3_int64 offset) -> int {
-        return body(file).write(static_cast<const char*>(from), count, offset);
+        return content(file).write(static_cast<const char*>(from), count, offset);
       },
       .xTruncate = [](sqlite3_file* file, sqlite3_int64 size) -> int {
-        return body(file).truncate(size);
+        return content(file).truncate(size);
       },
       // Nothing of it has to survive a crash.
       .xSync = [](sqlite3_file*, int) -> int { return SQLITE_OK; },
       .xFileSize = [](sqlite3_file* file, sqlite3_int64* size) -> int {
-        *size = body(file).size();
+        *size = content(file).size();
         return SQLITE_OK;
       },
-      // One handle uses the overlay; the base's own lock is taken once, for all its life.
+      // A file is opened by one handle, once; the base's own lock is held by the OverlayBase.
       .xLock = [](sqlite3_file*, int) -> int { return SQLITE_OK; },
       .xUnlock = [](sqlite3_file*, int) -> int { return SQLITE_OK; },
       .xCheckReservedLock = [](sqlite3_file*, int* result) -> int {
@@ -53,7 +51,7 @@ const sqlite3_io_methods* Overlay::methods() {
         return SQLITE_OK;
       },
       .xFileControl = [](sqlite3_file*, int, void*) -> int { return SQLITE_NOTFOUND; },
-      .xSectorSize = [](sqlite3_file*) -> int { return 4096; },
+      .xSectorSize = [](sqlite3_file*) -> int { return OverlayFile::block_bytes; },
       .xDeviceCharacteristics = [](sqlite3_file*) -> int {
         return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
       },
@@ -63,23 +61,14 @@ const sqlite3_io_methods* Overlay::methods() {
 
 int Overlay::open_file(const char* name, sqlite3_file* file, int flags, int* flags_out) {
   file->pMethods = nullptr;
-  std::shared_ptr<OverlayBody> body;
-  if ((flags & SQLITE_OPEN_MAIN_DB) != 0) {
-    if (name == nullptr || path_ != name) return SQLITE_CANTOPEN;
-    body = main_;
-  } else if (name != nullptr) {
-    if (const auto found = named_.find(std::string_view{name}); found != named_.end()) {
-      body = found->second;
-    }
-  }
-  if (body == nullptr) {
-    auto made = OverlayBody::make(temp_dir_);
-    if (!made) return SQLITE_CANTOPEN;
-    body = std::move(made).value();
-    if (name != nullptr && (flags & SQLITE_OPEN_DELETEONCLOSE) == 0) named_.emplace(name, body);
-  }
+  if (name == nullptr) return system_->xOpen(system_, name, file, flags, flags_out);
+  std::shared_ptr<Entry> entry;
+  if (const int code = find_or_add(name, flags, entry); code != SQLITE_OK) return code;
   auto* opened = new (file) File;
-  opened->body = std::move(body);
+  opened->overlay = this;
+  opened->entry = std::move(entry);
+  ++opened->entry->open_count;
+  ++open_files_;
   opened->pMethods = methods();
   // A base without write permission is as writable in the overlay as any other.
   if (flags_out != nullptr) *flags_out = flags;
@@ -91,9 +80,9 @@ void Overlay::register_vfs() {
   char name[48];
   std::snprintf(name, sizeof name, "based-overlay-%p", static_cast<void*>(this));
   vfs_name_ = name;
-  vfs_ = sqlite3_vfs{};
   vfs_.iVersion = 2;
-  vfs_.szOsFile = static_cast<int>(sizeof(File));
+  // Room for the system's own files, too: those without a name.
+  vfs_.szOsFile = std::max(static_cast<int>(sizeof(File)), system_->szOsFile);
   vfs_.mxPathname = system_->mxPathname;
   vfs_.zName = vfs_name_.c_str();
   vfs_.pAppData = this;
@@ -105,10 +94,14 @@ void Overlay::register_vfs() {
     return overlay_of(vfs)->delete_file(file_name);
   };
   vfs_.xAccess = [](sqlite3_vfs* vfs, const char* file_name, int flags, int* result) -> int {
-    *result = overlay_of(vfs)->exists(file_name, flags) ? 1 : 0;
-    return SQLITE_OK;
+    return overlay_of(vfs)->access(file_name, flags, result);
   };
-  vfs_.xFullPathname = [](sqlite3_vfs*, const char* file_name, int size, char* full) -> int {
+  vfs_.xFullPathname = [](sqlite3_vfs* vfs, const char* file_name, int size, char* full) -> int {
+    // A full path already; and where there is no file, a name that must not become another.
+    if (overlay_of(vfs)->path() == file_name) {
+      sqlite3_snprintf(size, full, "%s", file_name);
+      return SQLITE_OK;
+    }
     return system_vfs()->xFullPathname(system_vfs(), file_name, size, full);
   };
   vfs_.xRandomness = [](sqlite3_vfs*, int count, char* out) -> int {
@@ -124,7 +117,25 @@ void Overlay::register_vfs() {
     return system_vfs()->xCurrentTimeInt64(system_vfs(), now);
   };
   vfs_.xGetLastError = [](sqlite3_vfs*, int, char*) -> int { return 0; };
+  forward_libraries();
   INVARIANT(sqlite3_vfs_register(&vfs_, 0) == SQLITE_OK);
+}
+
+// A handle that may load extensions loads them as any other.
+void Overlay::forward_libraries() {
+  using Symbol = void (*)();
+  vfs_.xDlOpen = [](sqlite3_vfs*, const char* library) -> void* {
+    return system_vfs()->xDlOpen(system_vfs(), library);
+  };
+  vfs_.xDlError = [](sqlite3_vfs*, int size, char* message) -> void {
+    system_vfs()->xDlError(system_vfs(), size, message);
+  };
+  vfs_.xDlSym = [](sqlite3_vfs*, void* library, const char* name) -> Symbol {
+    return system_vfs()->xDlSym(system_vfs(), library, name);
+  };
+  vfs_.xDlClose = [](sqlite3_vfs*, void* library) -> void {
+    system_vfs()->xDlClose(system_vfs(), library);
+  };
 }
 
 }  // namespace based::sqlite

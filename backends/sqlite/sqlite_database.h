@@ -49,6 +49,10 @@ struct SqliteOptions {
   std::size_t value_bytes_max = std::size_t{256} << 20;    // one value, one row, one text
   std::uint32_t checkpoint_pages = 10'000;
   std::uint64_t max_page_count = 0;  // the file's largest size in pages; 0: SQLite's own limit
+  // force_rollback: what was changed, journals and marks with it. Beyond the first it goes to a
+  // temporary file, beyond the second statements fail with 53100. 0: as much as the disk has.
+  std::size_t overlay_memory_bytes = std::size_t{64} << 20;
+  std::size_t overlay_bytes_max = std::size_t{16} << 30;
 
   // A lease may rest this long while somebody waits for the lane, and never longer than the cap.
   Duration idle_in_transaction = std::chrono::seconds(5);

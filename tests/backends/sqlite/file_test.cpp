@@ -250,8 +250,13 @@ TEST_CASE_FIXTURE(
   SUBCASE("in autocommit") { kind = "autocommit"; }
   SUBCASE("in a transaction") { kind = "transaction"; }
   SUBCASE("in a sandbox") { kind = "sandbox"; }
+  SUBCASE("in a sandbox in memory") { kind = "memory"; }
   CAPTURE(kind);
-  start([&](auto& made) { made.force_rollback = kind == "sandbox"; });
+  start([&](auto& made) {
+    made.force_rollback = kind == "sandbox" || kind == "memory";
+    made.overlay_memory_bytes = 0;
+    if (kind == "memory") made.path.clear();
+  });
   REQUIRE(one->sql("CREATE TABLE t(v)").ok());
   REQUIRE(one->sql("INSERT INTO t VALUES('kept')").ok());
   for (int i = 0; i < 10; ++i) one->sql("SELECT " + std::to_string(i));

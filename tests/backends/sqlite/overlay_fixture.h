@@ -1,4 +1,4 @@
-// Layers: a layered overlay over a file in a directory of its own, and plain handles to compare it
+// Layers: an overlay over a file in a directory of its own, and plain handles to compare it
 // with.
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "backends/sqlite/overlay_layered.h"
+#include "backends/sqlite/overlay.h"
 #include "fixture.h"
 
 namespace based::test {
@@ -84,11 +84,11 @@ struct Layers {
         "UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO t(v) SELECT 'row ' || i FROM n");
     REQUIRE(maker.code() == SQLITE_OK);
   }
-  sqlite::LayeredOverlay::Options options(sqlite::OverlayStore::Limits limits = {}) const {
+  sqlite::Overlay::Options options(sqlite::OverlayStore::Limits limits = {}) const {
     return {.temp_dir = dir.path(), .patience = {}, .limits = limits};
   }
   void start(sqlite::OverlayStore::Limits limits = {}) {
-    auto opened = sqlite::LayeredOverlay::open(base(), options(limits));
+    auto opened = sqlite::Overlay::open(base(), options(limits));
     REQUIRE(opened.ok());
     overlay = std::move(opened).value();
     reopen();
@@ -113,7 +113,7 @@ struct Layers {
   void mark(const std::string& name) { REQUIRE(overlay->mark(db->get(), name).ok()); }
 
   TempDir dir;
-  std::unique_ptr<sqlite::LayeredOverlay> overlay;
+  std::unique_ptr<sqlite::Overlay> overlay;
   std::unique_ptr<Db> db;
 };
 

@@ -1,11 +1,11 @@
-// The layered overlay's marks, resets and attached files, and what it makes of others' journals.
+// The overlay's marks, resets and attached files, and what it makes of others' journals.
 #include <vector>
 
 #include "overlay_fixture.h"
 
 using namespace based;
 using namespace based::test;
-using sqlite::LayeredOverlay;
+using sqlite::Overlay;
 
 TEST_CASE_FIXTURE(Layers, "a reset goes back to the mark that it names, and forgets later ones") {
   std::string mode;
@@ -102,7 +102,7 @@ TEST_CASE_FIXTURE(Layers,
 TEST_CASE_FIXTURE(Layers, "there are not more marks than allowed") {
   make_base("delete");
   start();
-  for (std::size_t i = 0; i < LayeredOverlay::marks_max; ++i) mark("m" + std::to_string(i));
+  for (std::size_t i = 0; i < Overlay::marks_max; ++i) mark("m" + std::to_string(i));
   CHECK(code_of(overlay->mark(db->get(), "one more")) == "54000");
   CHECK(code_of(overlay->mark(db->get(), "m0")) == "ok");
   close();
@@ -199,8 +199,8 @@ TEST_CASE_FIXTURE(Layers, "a sandbox does not take more files than allowed") {
     if (db->code() == SQLITE_OK) ++attached;
   }
   CHECK((db->code() & 0xff) == SQLITE_CANTOPEN);
-  CHECK(attached < static_cast<int>(LayeredOverlay::files_max));
-  CHECK(attached > static_cast<int>(LayeredOverlay::files_max) / 2);
+  CHECK(attached < static_cast<int>(Overlay::files_max));
+  CHECK(attached > static_cast<int>(Overlay::files_max) / 2);
   reset();
   CHECK(run("ATTACH '" + dir.file("f199") + "' AS f").empty());
 }

@@ -1,4 +1,4 @@
-// The layered overlay as a database: everything works in it, and the files stay as they were.
+// The overlay as a database: everything works in it, and the files stay as they were.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -13,7 +13,7 @@
 
 using namespace based;
 using namespace based::test;
-using sqlite::LayeredOverlay;
+using sqlite::Overlay;
 using sqlite::OverlayBase;
 
 namespace {
@@ -252,11 +252,11 @@ TEST_CASE_FIXTURE(Layers, "a missing file starts empty and is not made") {
   std::string path = base();
   SUBCASE("in a directory that is there") {}
   SUBCASE("in a directory that is not") { path = dir.file("none/base.db"); }
-  auto opened = LayeredOverlay::open(path, options());
+  auto opened = Overlay::open(path, options());
   REQUIRE(opened.ok());
   overlay = std::move(opened).value();
   // However often somebody asks for what is not there.
-  for (std::size_t i = 0; i < 2 * LayeredOverlay::files_max; ++i) {
+  for (std::size_t i = 0; i < 2 * Overlay::files_max; ++i) {
     const auto name = i == 0 ? overlay->path() : dir.file("missing" + std::to_string(i));
     Db reader{name, overlay->vfs_name(), "NORMAL", SQLITE_OPEN_READONLY};
     CHECK(reader.opened() == SQLITE_CANTOPEN);
@@ -276,14 +276,14 @@ TEST_CASE_FIXTURE(Layers, "a missing file starts empty and is not made") {
 
 TEST_CASE_FIXTURE(Layers, "what is no file or no place for one is said at open") {
   std::filesystem::create_directory(dir.file("folder"));
-  CHECK(code_of(LayeredOverlay::open(dir.file("folder"), options())) == "58P01");
+  CHECK(code_of(Overlay::open(dir.file("folder"), options())) == "58P01");
   make_base("delete");
-  CHECK(code_of(LayeredOverlay::open(base(), {.temp_dir = dir.file("none")})) == "58P01");
+  CHECK(code_of(Overlay::open(base(), {.temp_dir = dir.file("none")})) == "58P01");
   Db writer{base(), nullptr, "NORMAL"};
   writer.run("BEGIN EXCLUSIVE");
-  CHECK(code_of(LayeredOverlay::open(base(), options())) == "55P03");
+  CHECK(code_of(Overlay::open(base(), options())) == "55P03");
   writer.run("ROLLBACK");
-  CHECK(code_of(LayeredOverlay::open(base(), options())) == "ok");
+  CHECK(code_of(Overlay::open(base(), options())) == "ok");
 }
 
 TEST_CASE_FIXTURE(Layers, "another program waits while a base is held, and may go on afterwards") {
@@ -392,7 +392,7 @@ TEST_CASE_FIXTURE(Layers, "overlays over one base do not see each other, each on
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < seen.size(); ++i) {
       threads.emplace_back([&, i] {
-        auto made = LayeredOverlay::open(shared, options({.memory_bytes_max = 100'000}));
+        auto made = Overlay::open(shared, options({.memory_bytes_max = 100'000}));
         auto mine = std::move(made).value();
         const auto n = std::to_string(i);
         for (int round = 0; round < 5; ++round) {

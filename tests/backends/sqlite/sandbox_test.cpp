@@ -1,11 +1,9 @@
 // force_rollback: everything works in the overlay, and the file stays byte for byte as it was.
-#include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backends/sqlite/overlay_body.h"
 #include "fixture.h"
 
 using namespace based;
@@ -248,50 +246,43 @@ TEST_CASE_FIXTURE(Sandbox,
   CHECK(dir.names() == names);
 }
 
-TEST_CASE_FIXTURE(Sandbox, "an overlay body reads as a file would, whatever is written and cut") {
-  // Random writes, truncations and reads against a plain string, over a base of odd length.
-  std::uint64_t seed = 42;
-  const auto next = [&seed](std::uint64_t below) {
-    seed = seed * 6364136223846793005U + 1442695040888963407U;
-    return (seed >> 33) % below;
-  };
-  std::string model(50'123, '\0');
-  for (auto& c : model) c = static_cast<char>(next(256));
-  {
-    std::ofstream file{dir.file("base"), std::ios::binary};
-    file << model;
-  }
-  const auto base = model;
-  const int fd = ::open(dir.file("base").c_str(), O_RDONLY);
-  auto opened = sqlite::OverlayBody::make(dir.path());
-  REQUIRE(opened.ok());
-  const auto body = std::move(opened).value();
-  body->put_over(fd, static_cast<std::int64_t>(model.size()));
-  std::string buffer;
-  for (int i = 0; i < 4000; ++i) {
-    const auto offset = next(80'000);
-    const auto length = next(i % 3 == 0 ? 20'000 : 600) + 1;
-    const auto action = next(20);
-    if (action == 0) {
-      body->truncate(static_cast<std::int64_t>(offset));
-      if (offset < model.size()) model.resize(offset);
-    } else if (action < 10) {
-      std::string data(length, static_cast<char>(next(256)));
-      REQUIRE(body->write(data.data(), static_cast<std::int64_t>(length),
-                          static_cast<std::int64_t>(offset)) == SQLITE_OK);
-      if (model.size() < offset + length) model.resize(offset + length, '\0');
-      model.replace(offset, length, data);
-    } else {
-      buffer.assign(length, '?');
-      const int code = body->read(buffer.data(), static_cast<std::int64_t>(length),
-                                  static_cast<std::int64_t>(offset));
-      auto expected = offset < model.size() ? model.substr(offset, length) : std::string{};
-      CHECK(code == (expected.size() == length ? SQLITE_OK : SQLITE_IOERR_SHORT_READ));
-      expected.resize(length, '\0');
-      REQUIRE(buffer == expected);
+TEST_CASE_FIXTURE(Sandbox, "a sandbox in memory answers what a database in memory does") {
+  std::vector<std::string> answers[2];
+  for (const bool sandboxed : {false, true}) {
+    auto made = options();
+    made.path.clear();
+    made.force_rollback = sandboxed;
+    open(made);
+    one = client();
+    for (const auto* sql :
+         {"PRAGMA journal_mode", "PRAGMA journal_mode = wal", "PRAGMA page_size = 1024",
+          "PRAGMA auto_vacuum = 1", "CREATE TABLE t(v UNIQUE)", "INSERT INTO t VALUES(1),(2)",
+          "INSERT INTO t VALUES(3),(3)", "INSERT OR ROLLBACK INTO t VALUES(4),(4)", "VACUUM",
+          "SELECT group_concat(v) FROM t", "PRAGMA page_size", "PRAGMA integrity_check"}) {
+      CAPTURE(sql);
+      const auto& reply = one->sql(sql);
+      const bool has_value = reply.ok() && !reply.steps.empty() && !reply.steps[0].rows.empty();
+      answers[sandboxed ? 1 : 0].push_back(reply.code() + (has_value ? reply.value() : ""));
     }
-    REQUIRE(body->size() == static_cast<std::int64_t>(model.size()));
+    one->close();
+    CHECK(shut_down().size() == (sandboxed ? 1 : 0));
   }
-  ::close(fd);
-  CHECK(bytes_of(dir.file("base")) == base);
+  CHECK(answers[0] == answers[1]);
+  CHECK(dir.names().empty());
+}
+
+TEST_CASE_FIXTURE(Sandbox, "a sandbox that outgrows its limit is full, and works on") {
+  make_base("delete");
+  auto made = options();
+  made.force_rollback = true;
+  made.overlay_memory_bytes = 100'000;
+  made.overlay_bytes_max = 1'000'000;
+  open(made);
+  one = client();
+  auto& reply = one->sql("INSERT INTO t(v) SELECT hex(randomblob(1000)) || id FROM t");
+  CHECK(reply.code() == "53100");
+  CHECK(reply.outcome.error->native_name == "SQLITE_FULL");
+  CHECK(count() == "5000");
+  CHECK(one->sql("INSERT INTO t(v) VALUES(hex(zeroblob(100000)))").ok());
+  CHECK(count() == "5001");
 }
