@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/sandbox.h"
 #include "backends/status.h"
 #include "backends/unit.h"
 #include "backends/wait_graph.h"
@@ -83,6 +84,9 @@ class Database {
   virtual bool is_idle() const { return false; }
 
   virtual DatabaseStatus status() const = 0;
+
+  // With force_rollback: what SANDBOX ... acts on. nullptr: it is no sandbox.
+  virtual Sandbox* sandbox() { return nullptr; }
 
   // Closes every link, handle and lane; `done` runs on the loop when none is left, with one line
   // for each thing the operator should know ("sandbox main: 12 transactions discarded"). REQUIRES

@@ -36,6 +36,7 @@ enum class StatementKind : std::uint8_t {
   copy,                 // COPY
   standalone,  // refuses to run in a transaction: VACUUM, CREATE DATABASE, ... CONCURRENTLY
   pinning,     // leaves state on its connection: temporary objects, advisory locks, LOAD, WITH HOLD
+  sandbox,     // SANDBOX ...: Based's own command, which no database ever sees
   other,       // CALL, DO, NOTIFY, LOCK, FETCH, writing PRAGMA, what is not known
 };
 
@@ -44,6 +45,10 @@ enum class StatementKind : std::uint8_t {
 // `$n` nor `:name`; there, `??` is the operator `?`. On SQLite a `?` is always a placeholder.
 // verbatim: the text goes to the backend as it is, and nobody asks for its parameters.
 enum class ParameterStyle : std::uint8_t { none, positional, named, verbatim };
+
+// SANDBOX STATUS | LIST | LOG | RESET [TO mark] | MARK name | DROP. What each does:
+// backends/sandbox.h.
+enum class SandboxVerb : std::uint8_t { status, list, log, reset, mark, drop };
 
 struct BeginOptions {
   enum class Isolation : std::uint8_t {
@@ -100,12 +105,14 @@ struct Statement {
   // LOCAL: the setting's name in lower case, `session_authorization`, `role` and `timezone`
   // whichever way they are written; `all` for RESET ALL; `session characteristics`. discard: what.
   // SQLite's PRAGMA: its name. prepare: the prepared statement's name; empty for DEALLOCATE ALL.
-  // listen: the channel as the server folds it; empty for UNLISTEN *.
+  // listen: the channel as the server folds it; empty for UNLISTEN *. sandbox: the mark's name;
+  // empty for RESET without TO.
   std::string name;
   // setting: the value's text as written; empty for RESET. prepare, listen: the first word in lower
   // case; empty for a channel that only the server can read.
   std::string setting;
-  bool and_chain = false;  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
+  bool and_chain = false;                  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
+  SandboxVerb verb = SandboxVerb::status;  // sandbox
 
   // Where a byte of `text` is in the client's whole text: for the positions of errors. An offset
   // inside a rewritten placeholder gives the start of what the client wrote there.

@@ -51,6 +51,8 @@ Result<void> check_statement(const Statement& statement) {
     case StatementKind::release:
     case StatementKind::rollback_to:
       return refused("transaction control goes through the session's transaction stack");
+    case StatementKind::sandbox:
+      return refused("SANDBOX is Based's own command, sent by itself");
     case StatementKind::discard:
       if (statement.name.empty() || statement.name == "all") {
         return refused("DISCARD ALL would reset the connection that all sessions share");

@@ -155,6 +155,7 @@ std::optional<Error> classify(const Cursor& cursor, const Traits& traits, std::u
   statement.locks_rows = traits.locks_rows;
   if (auto error = read_transaction_control(cursor, statement)) return error;
   if (statement.kind != other) return std::nullopt;
+  if (cursor.sees("SANDBOX")) return read_sandbox(cursor, statement);
   if (postgres) read_setting(cursor, last_end, statement);
   if (!postgres && cursor.sees("PRAGMA")) {
     read_pragma(cursor, last_end, statement);

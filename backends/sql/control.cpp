@@ -314,6 +314,32 @@ void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement) {
   }
 }
 
+std::optional<Error> read_sandbox(Cursor cursor, Statement& statement) {
+  struct Verb {
+    std::string_view word;
+    SandboxVerb verb;
+  };
+  static constexpr std::array verbs{
+      Verb{"STATUS", SandboxVerb::status}, Verb{"LIST", SandboxVerb::list},
+      Verb{"LOG", SandboxVerb::log},       Verb{"RESET", SandboxVerb::reset},
+      Verb{"MARK", SandboxVerb::mark},     Verb{"DROP", SandboxVerb::drop},
+  };
+  if (!cursor.accept("SANDBOX")) return std::nullopt;
+  for (const Verb& row : verbs) {
+    if (!cursor.accept(row.word)) continue;
+    statement.kind = StatementKind::sandbox;
+    statement.verb = row.verb;
+    const bool named =
+        row.verb == SandboxVerb::mark || (row.verb == SandboxVerb::reset && cursor.accept("TO"));
+    if (named) {
+      if (!cursor.sees_name()) return unexpected(cursor);
+      statement.name = cursor.take_name();
+    }
+    return at_end(cursor);
+  }
+  return unexpected(cursor);
+}
+
 void read_pragma(Cursor cursor, std::uint32_t last_end, Statement& statement) {
   // These change nothing, with or without an argument in parentheses.
   static constexpr std::array<std::string_view, 16> asking{

@@ -20,6 +20,9 @@ std::optional<Error> read_transaction_control(Cursor cursor, Statement& statemen
 // again is `pinning`; what is malformed is left as `other` to the server.
 void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
 
+// Fills kind, verb and name of SANDBOX ..., in both dialects: 42601 for a verb that there is not.
+std::optional<Error> read_sandbox(Cursor cursor, Statement& statement);
+
 // SQLite's PRAGMA: `read` when it only asks, else `other`; its name and its value's text.
 void read_pragma(Cursor cursor, std::uint32_t last_end, Statement& statement);
 

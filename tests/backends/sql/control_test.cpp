@@ -194,5 +194,33 @@ TEST_CASE("a setting gives its name in lower case and its value as written") {
   CHECK(one("discard plans", Dialect::postgres)->name == "plans");
 }
 
+TEST_CASE("SANDBOX is a statement of its own in both dialects") {
+  struct Row {
+    const char* text;
+    SandboxVerb verb;
+    const char* name;
+  };
+  for (const Dialect dialect : both_dialects) {
+    for (const Row& row : {Row{"sandbox status", SandboxVerb::status, ""},
+                           Row{"SANDBOX list", SandboxVerb::list, ""},
+                           Row{"/* x */ Sandbox Log", SandboxVerb::log, ""},
+                           Row{"sandbox reset", SandboxVerb::reset, ""},
+                           Row{"sandbox reset to Seeded", SandboxVerb::reset, "seeded"},
+                           Row{"sandbox mark to", SandboxVerb::mark, "to"},
+                           Row{"sandbox mark \"a b\" -- x", SandboxVerb::mark, "a b"},
+                           Row{"sandbox drop", SandboxVerb::drop, ""}}) {
+      const StatementRef statement = one(row.text, dialect);
+      CHECK(statement->kind == StatementKind::sandbox);
+      CHECK(statement->verb == row.verb);
+      CHECK(statement->name == row.name);
+    }
+    for (const char* text : {"sandbox", "sandbox restet", "sandbox mark", "sandbox reset a",
+                             "sandbox reset to", "sandbox status x", "sandbox mark 1"}) {
+      CHECK(refused(text, dialect).sqlstate == sqlstate::syntax_error);
+    }
+    CHECK(one("select * from sandbox", dialect)->kind == StatementKind::read);
+  }
+}
+
 }  // namespace
 }  // namespace based::sql
