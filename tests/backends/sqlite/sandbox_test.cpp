@@ -4,6 +4,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <set>
+#include <string>
+
 #include "fixture.h"
 
 using namespace based;
@@ -285,4 +289,58 @@ TEST_CASE_FIXTURE(Sandbox, "a sandbox that outgrows its limit is full, and works
   CHECK(count() == "5000");
   CHECK(one->sql("INSERT INTO t(v) VALUES(hex(zeroblob(100000)))").ok());
   CHECK(count() == "5001");
+}
+
+// SQLite does not change it inside a transaction, and some changes not at all (a handle that is
+// defensive has no "off"): then it answers what stays.
+TEST_CASE_FIXTURE(Sandbox, "a change of the journal mode answers the mode that is in force") {
+  std::string base;
+  SUBCASE("a base with a rollback journal") { base = "delete"; }
+  SUBCASE("a base with a write-ahead log") { base = "wal"; }
+  SUBCASE("a file that is not there yet") { base = "new"; }
+  CAPTURE(base);
+  if (base != "new") make_base(base);
+  start();
+  auto two = client();
+  REQUIRE(one->sql("CREATE TABLE tried(v)").ok());
+  const auto change_to = [&](const char* mode) {  // what is then in force for everybody
+    const std::string answer = one->sql(std::string("PRAGMA journal_mode = ") + mode).value();
+    const std::string in_force = two->sql("PRAGMA journal_mode").value();
+    CHECK(answer == in_force);
+    return in_force;
+  };
+  const std::array modes = {"wal", "delete", "truncate", "persist", "memory", "off", "nonsense"};
+  std::set<std::string> reached;
+  for (const std::string from : modes) {
+    for (const std::string to : modes) {
+      CAPTURE(from);
+      CAPTURE(to);
+      const std::string before = change_to(from.c_str());
+      one->control("BEGIN IMMEDIATE");
+      CHECK(one->sql("INSERT INTO tried VALUES(1)").ok());
+      CHECK(one->sql("PRAGMA journal_mode = " + to).value() == before);
+      CHECK(one->sql("PRAGMA journal_mode").value() == before);
+      CHECK(one->control("ROLLBACK").ok());
+      const std::string after = change_to(to.c_str());
+      const bool possible = to != "off" && to != "nonsense";
+      CHECK(after == (possible ? "'" + to + "'" : before));
+      reached.insert(after);
+      CHECK(one->sql("SELECT count(*) FROM tried").value() == "0");
+    }
+  }
+  CHECK(reached ==
+        std::set<std::string>{"'wal'", "'delete'", "'truncate'", "'persist'", "'memory'"});
+  CHECK(one->sql("PRAGMA integrity_check").value() == "'ok'");
+}
+
+TEST_CASE_FIXTURE(Sandbox, "a sandbox in memory refuses to change its journal, and keeps it") {
+  auto made = options();
+  made.path.clear();
+  made.force_rollback = true;
+  open(made);
+  one = client();
+  for (const auto* mode : {"wal", "delete", "off", "memory"}) {
+    CHECK(one->sql(std::string("PRAGMA journal_mode = ") + mode).code() == "42501");
+    CHECK(one->sql("PRAGMA journal_mode").value() == "'memory'");
+  }
 }
