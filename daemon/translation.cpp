@@ -107,6 +107,7 @@ SqliteOptions sqlite_options(const DatabaseSettings& settings) {
                                         ? Duration{never_ms}
                                         : Duration{settings.idle_in_transaction};
   options.transaction_max = settings.transaction_timeout;
+  options.turn_timeout = settings.timeout;
   options.slow_reader = settings.slow_reader;
   options.busy_timeout = settings.busy_timeout;
   return options;

@@ -78,10 +78,11 @@ void Executor::run(Job& job) {
   if (!job.claim()) return;
   parcel_ = std::make_shared<Parcel>();
   auto outcome = execute(job);
-  parcel_->finish(std::move(outcome));  // of the parcel that is the last now
+  // Of the parcel that is the last now.
+  parcel_->finish(std::move(outcome), std::exchange(traces_, {}));
   vigil_.end();
   statements_cached_ = client_statements_.size();
-  commits_ = handle_.commits();
+  commits_ = handle_.commits() - commits_before_;
   job.deliver(std::move(parcel_));
   handle_.checkpoint_if_due();
 }
@@ -98,6 +99,12 @@ UnitOutcome Executor::execute(Job& job) {
     outcome.phase = UnitPhase::queue;
     outcome.transaction = expected_open ? TransactionStatus::open : TransactionStatus::idle;
     outcome.lease_held = expected_open;
+    return outcome;
+  }
+  if (job.setup().mark) {
+    if (auto marked = handle_.mark(*job.setup().mark); !marked) {
+      outcome.error = std::move(marked).error();
+    }
     return outcome;
   }
   restore_memory(*job.setup().memory);
@@ -121,19 +128,15 @@ UnitOutcome Executor::execute(Job& job) {
 
 std::optional<Error> Executor::run_unit(Job& job, UnitOutcome& outcome) {
   outcome.phase = UnitPhase::prologue;
-  for (const auto& statement : job.unit().envelope.prologue) {
-    if (auto error = run_control(&job, *statement)) return error;
-    ++outcome.step;
-  }
+  if (auto error = run_controls(&job, job.unit().envelope.prologue, outcome.step)) return error;
   outcome.phase = UnitPhase::step;
   for (outcome.step = 0; outcome.step < job.unit().steps.size(); ++outcome.step) {
     if (auto error = run_step(job, outcome.step)) return error;
   }
   outcome.step = 0;
   outcome.phase = UnitPhase::epilogue;
-  for (const auto& statement : job.unit().envelope.epilogue) {
-    if (auto error = run_control(&job, *statement)) return error;
-  }
+  std::size_t done = 0;
+  if (auto error = run_controls(&job, job.unit().envelope.epilogue, done)) return error;
   outcome.phase = UnitPhase::done;
   return std::nullopt;
 }
@@ -171,6 +174,26 @@ TimePoint Executor::busy_until(const Job* job) const {
   const auto until = now + options_.busy_timeout;
   if (job == nullptr || job->unit().queue_deadline == TimePoint{}) return until;
   return std::min(until, std::max(now, job->unit().queue_deadline));
+}
+
+void Executor::trace(const StatementRef& statement, TimePoint began) {
+  if (!options_.force_rollback) return;
+  traces_.push_back(
+      {.statement = statement, .duration = Clock::now() - began, .rows = rows_of_step_});
+}
+
+std::optional<Error> Executor::run_controls(const Job* job,
+                                            const std::vector<StatementRef>& statements,
+                                            std::size_t& done) {
+  for (const auto& statement : statements) {
+    const auto began = Clock::now();
+    rows_of_step_ = 0;
+    auto error = run_control(job, *statement);
+    trace(statement, began);
+    if (error) return error;
+    ++done;
+  }
+  return std::nullopt;
 }
 
 std::optional<Error> Executor::run_control(const Job* job, const Statement& statement) {
@@ -270,6 +293,32 @@ Result<CompiledStatement*> Executor::compile(StatementCache& cache, const std::s
                               db, facts.insert_database.c_str(), facts.insert_table.c_str(),
                               "rowid", nullptr, nullptr, nullptr, nullptr, nullptr) == SQLITE_OK;
   return cache.add(std::move(compiled));
+}
+
+void Executor::on_idle() {
+  handle_.truncate_log();
+  handle_.trim_overlay();
+}
+
+std::optional<Error> Executor::reset(const std::optional<std::string>& mark) {
+  end_lease();
+  auto done = handle_.reset(mark);
+  if (!mark) {
+    commits_before_ = handle_.commits();
+    commits_ = 0;
+  }
+  if (done) done = handle_.open();
+  statements_cached_ = client_statements_.size();
+  if (done) return std::nullopt;
+  return std::move(done).error();
+}
+
+void Executor::discard() {
+  end_lease();
+  handle_.discard();
+  commits_before_ = handle_.commits();
+  commits_ = 0;
+  statements_cached_ = 0;
 }
 
 std::vector<std::string> Executor::close() {

@@ -34,12 +34,18 @@ class Executor : private Handle::Owner {
   void run(Job& job);
   // Rolls back what the lease's holder left open.
   void end_lease();
-  void on_idle() { handle_.truncate_log(); }
+  void on_idle();
+  // Sandboxes, with no unit's transaction kept: back to the mark, or to the file as it is; the
+  // handle is opened again. What Handle::reset and Handle::open say.
+  std::optional<Error> reset(const std::optional<std::string>& mark);
+  // The same without a mark, and all that the overlay occupied is free until the next unit.
+  void discard();
   // Rolls back, closes; what the operator should know.
   std::vector<std::string> close();
 
   // Any thread.
   std::uint64_t statements_cached() const { return statements_cached_.load(); }
+  // Since the last reset without a mark.
   std::uint64_t commits() const { return commits_.load(); }
 
  private:
@@ -51,8 +57,12 @@ class Executor : private Handle::Owner {
   UnitOutcome execute(Job& job);
   std::optional<Error> run_unit(Job& job, UnitOutcome& outcome);
   void recover(Job& job, UnitOutcome& outcome);
+  std::optional<Error> run_controls(const Job* job, const std::vector<StatementRef>& statements,
+                                    std::size_t& done);
   std::optional<Error> run_control(const Job* job, const Statement& statement);
   std::optional<Error> run_step(Job& job, std::size_t index);
+  std::optional<Error> run_statement(Job& job, std::size_t index);
+  void trace(const StatementRef& statement, TimePoint began);
   std::optional<Error> check_allowed(const Job& job, const CompiledStatement& compiled) const;
   std::optional<Error> fetch(Job& job, StepRun& run);
   std::optional<Error> add_row(Job& job, StepRun& run);
@@ -83,7 +93,10 @@ class Executor : private Handle::Owner {
   std::int64_t total_before_step_ = 0;  // the handle's total_changes when the step began
   bool transaction_lost_ = false;       // in this unit
   bool transaction_read_only_ = false;  // as its BEGIN said
-  bool handle_broken_ = false;          // I/O failed: reopen before the next unit
+  std::vector<Trace> traces_;           // of this unit, in a sandbox
+  std::uint64_t rows_of_step_ = 0;
+  std::uint64_t commits_before_ = 0;  // the last reset
+  bool handle_broken_ = false;        // I/O failed: reopen before the next unit
   std::atomic<std::uint64_t> statements_cached_{0};
   std::atomic<std::uint64_t> commits_{0};
 };

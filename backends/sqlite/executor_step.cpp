@@ -37,6 +37,14 @@ std::optional<Error> Executor::check_allowed(const Job& job,
 }
 
 std::optional<Error> Executor::run_step(Job& job, std::size_t index) {
+  const auto began = Clock::now();
+  rows_of_step_ = 0;
+  auto error = run_statement(job, index);
+  if (!job.unit().steps[index].describe) trace(job.unit().steps[index].statement, began);
+  return error;
+}
+
+std::optional<Error> Executor::run_statement(Job& job, std::size_t index) {
   const auto& step = job.unit().steps[index];
   const auto timeout = job.unit().statement_timeout;
   vigil_.begin(&job, timeout > Duration{} ? Clock::now() + timeout : TimePoint{}, busy_until(&job));
@@ -104,6 +112,7 @@ std::optional<Error> Executor::fetch(Job& job, StepRun& run) {
   save_memory(counts);
   StepResult result;
   if (!error) result = result_of(run);
+  rows_of_step_ = result.affected ? static_cast<std::uint64_t>(*result.affected) : run.rows;
   if (!error) parcel_->add_result(run.index, result);
   client_statements_.release(run.compiled);
   if (error) {

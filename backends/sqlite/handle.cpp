@@ -264,6 +264,30 @@ void Handle::truncate_log() {
   checkpoint_at_ = static_cast<int>(options_.checkpoint_pages);
 }
 
+Result<void> Handle::mark(const std::string& name) {
+  INVARIANT(db_ != nullptr && overlay_ != nullptr);
+  return overlay_->mark(db_, name);
+}
+
+Result<void> Handle::reset(const std::optional<std::string>& mark) {
+  close();
+  if (mark) {
+    if (overlay_ != nullptr) return overlay_->reset_to(*mark);
+    return Error::make(sqlstate::invalid_savepoint, "there is no mark " + *mark);
+  }
+  if (overlay_ != nullptr && !overlay_->reset()) overlay_ = nullptr;
+  return {};
+}
+
+void Handle::discard() {
+  close();
+  overlay_ = nullptr;
+}
+
+void Handle::trim_overlay() {
+  if (overlay_ != nullptr) overlay_->trim();
+}
+
 Result<void> Handle::verify_base() {
   if (overlay_ == nullptr) return {};
   return overlay_->verify_base();

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "backends/log.h"
@@ -46,6 +47,16 @@ class Handle {
 
   // Sandboxes: is the base still what the overlay was put on?
   Result<void> verify_base();
+  // What is committed now can be come back to. Overlay::mark says what may be wrong. REQUIRES that
+  // it is open.
+  Result<void> mark(const std::string& name);
+  // Closes it; what is opened next is as it was at the mark, which stays, or as the file is. 3B001:
+  // there is no such mark. Without a mark a base that was changed meanwhile is read anew; to a
+  // mark, 55000.
+  Result<void> reset(const std::optional<std::string>& mark);
+  // Closes it, and gives back what the overlay occupies.
+  void discard();
+  void trim_overlay();
   std::uint64_t changed_pages() const { return overlay_ ? overlay_->changed_pages() : 0; }
   // Is there something left to open again once it is closed?
   bool outlives_close() const { return overlay_ != nullptr || !options_.path.empty(); }

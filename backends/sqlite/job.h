@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "backends/sqlite/parcel.h"
@@ -33,6 +34,7 @@ class Job {
   using Deliver = std::function<void(std::shared_ptr<Parcel>)>;
   struct Setup {
     Unit unit;
+    std::optional<std::string> mark;  // instead of the unit: a mark of that name is set
     std::uint64_t session_id = 0;
     bool session_read_only = false;
     bool holds_lease = false;

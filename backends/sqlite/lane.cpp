@@ -22,12 +22,12 @@ struct Edge {
   LaneState from, to;
 };
 constexpr std::array edges = {
-    Edge{LaneState::idle, LaneState::running},    Edge{LaneState::running, LaneState::idle},
-    Edge{LaneState::running, LaneState::leased},  Edge{LaneState::running, LaneState::cleaning},
-    Edge{LaneState::leased, LaneState::running},  Edge{LaneState::leased, LaneState::cleaning},
-    Edge{LaneState::cleaning, LaneState::idle},   Edge{LaneState::idle, LaneState::closed},
-    Edge{LaneState::running, LaneState::closed},  Edge{LaneState::leased, LaneState::closed},
-    Edge{LaneState::cleaning, LaneState::closed},
+    Edge{LaneState::idle, LaneState::running},   Edge{LaneState::running, LaneState::idle},
+    Edge{LaneState::running, LaneState::leased}, Edge{LaneState::running, LaneState::cleaning},
+    Edge{LaneState::leased, LaneState::running}, Edge{LaneState::leased, LaneState::cleaning},
+    Edge{LaneState::cleaning, LaneState::idle},  Edge{LaneState::idle, LaneState::closed},
+    Edge{LaneState::idle, LaneState::cleaning},  Edge{LaneState::running, LaneState::closed},
+    Edge{LaneState::leased, LaneState::closed},  Edge{LaneState::cleaning, LaneState::closed},
 };
 constexpr bool has_edge(LaneState from, LaneState to) {
   for (const auto& edge : edges) {
@@ -46,10 +46,11 @@ std::string seconds(Duration duration) {
 
 }  // namespace
 
-Lane::Lane(const SqliteOptions& options, Reactor& reactor, Log& log)
+Lane::Lane(const SqliteOptions& options, Reactor& reactor, Log& log, SandboxLog* sandbox_log)
     : options_(options),
       reactor_(reactor),
       log_(log),
+      sandbox_log_(sandbox_log),
       timer_(reactor.make_timer([this] { on_timer(); })),
       executor_(std::make_unique<Executor>(options, log)),
       anchor_(std::make_shared<Lane*>(this)) {
@@ -144,6 +145,7 @@ void Lane::post(const std::shared_ptr<Job>& job) {
 // until the thread has claimed them.
 void Lane::run_ahead() {
   if (state_ != LaneState::running || holder_.leased || !holder_.one_shot) return;
+  if (!resets_.empty()) return;
   auto next = std::next(waiters_.begin(), static_cast<std::ptrdiff_t>(posted_));
   for (; next != waiters_.end() && posted_ < ahead_max; ++next, ++posted_) {
     auto& waiter = next->second;
@@ -163,15 +165,17 @@ Job::Deliver Lane::deliverer(const LaneClient& client) {
       const auto alive = lane.lock();
       auto* const session = there ? *there : nullptr;
       if (parcel->outcome() && alive && *alive != nullptr) {
-        (*alive)->finished(session, *parcel->outcome());
+        (*alive)->finished(session, *parcel);
       }
       if (session != nullptr) session->take(parcel);
     });
   };
 }
 
-void Lane::finished(LaneClient* client, const UnitOutcome& outcome) {
+void Lane::finished(LaneClient* client, Parcel& last) {
   INVARIANT(state_ == LaneState::running || state_ == LaneState::closed);
+  const auto& outcome = *last.outcome();
+  if (sandbox_log_ != nullptr && holder_.job != nullptr) keep_log(outcome, last.traces());
   if (outcome.error) {
     ++counters_.errors;
     if (outcome.error->sqlstate == sqlstate::query_canceled) ++counters_.cancelled;
@@ -180,6 +184,7 @@ void Lane::finished(LaneClient* client, const UnitOutcome& outcome) {
   if (state_ == LaneState::closed) return;
   holder_.leased = outcome.lease_held;
   if (holder_.leased && client == nullptr) return clean("abandoned");
+  if (holder_.leased && !resets_.empty()) return start_reset();
   if (holder_.leased) {
     holder_.idle_since = reactor_.now();
     transition(LaneState::leased, "transaction open");
@@ -192,6 +197,7 @@ void Lane::finished(LaneClient* client, const UnitOutcome& outcome) {
 }
 
 void Lane::next() {
+  if (posted_ == 0 && !resets_.empty()) return start_reset();
   if (waiters_.empty()) return arm();
   const auto first = waiters_.begin();
   auto* client = first->second.client;
@@ -318,6 +324,7 @@ void Lane::close(std::function<void(std::vector<std::string>)> done) {
   if (holder_.job != nullptr) holder_.job->cancel("the database is shutting down");
   transition(LaneState::closed, "shutdown");
   timer_->disarm();
+  refuse_resets();
   thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_},
                  done = std::move(done)] {
     auto report = executor->close();

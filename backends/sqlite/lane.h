@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "backends/database.h"
 #include "backends/log.h"
 #include "backends/reactor.h"
+#include "backends/sandbox_log.h"
 #include "backends/sqlite/executor.h"
 #include "backends/sqlite/lane_thread.h"
 #include "backends/sqlite/sqlite_database.h"
@@ -53,14 +55,22 @@ enum class LaneState : std::uint8_t {
   idle,      // nobody's
   running,   // a unit is on the thread
   leased,    // its holder rests between units; deadline: the idle rules
-  cleaning,  // a lost or abandoned lease is rolled back on the thread
+  cleaning,  // a lease that was lost is rolled back, or a sandbox reset, on the thread
   closed,    // final
 };
 
 class Lane {
  public:
-  // All references outlive it.
-  Lane(const SqliteOptions& options, Reactor& reactor, Log& log);
+  // A sandbox goes back to what it was. Before everybody who waits; what runs is cancelled, and an
+  // open transaction is lost with 40001.
+  struct Reset {
+    std::optional<std::string> mark;
+    bool drop = false;                                      // and gives back what it occupies
+    std::function<void(const std::optional<Error>&)> done;  // once, on the loop, never inside
+  };
+
+  // All references outlive it, and so does `sandbox_log`, which may be null: what ran goes there.
+  Lane(const SqliteOptions& options, Reactor& reactor, Log& log, SandboxLog* sandbox_log = nullptr);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -73,6 +83,9 @@ class Lane {
   void abandon(LaneClient& client);
   // The client's sink paused or resumed: the slow reader's clock.
   void reader_changed() { arm(); }
+
+  // The executor says what may be wrong; besides 53300 for too many, 57P01.
+  void reset(Reset reset);
 
   bool holds_lease(const LaneClient& client) const;
   // Where a client that gave up had been waiting: names the holder.
@@ -112,7 +125,10 @@ class Lane {
   void post(const std::shared_ptr<Job>& job);
   void run_ahead();
   Job::Deliver deliverer(const LaneClient& client);
-  void finished(LaneClient* client, const UnitOutcome& outcome);
+  void finished(LaneClient* client, Parcel& last);
+  void keep_log(const UnitOutcome& outcome, const std::vector<Trace>& traces);
+  void start_reset();
+  void refuse_resets();
   void next();
   void clean(std::string_view reason);
   void cleaned();
@@ -136,7 +152,9 @@ class Lane {
   std::map<std::uint64_t, Waiter> waiters_;  // by arrival
   std::set<std::pair<TimePoint, std::uint64_t>> deadlines_;
   std::uint64_t arrivals_ = 0;
-  std::size_t posted_ = 0;  // the first of waiters_, whose jobs are on the thread already
+  std::size_t posted_ = 0;    // the first of waiters_, whose jobs are on the thread already
+  std::deque<Reset> resets_;  // to be started
+  SandboxLog* sandbox_log_;
   Counters counters_;
   std::unique_ptr<Reactor::Timer> timer_;
   std::unique_ptr<Executor> executor_;

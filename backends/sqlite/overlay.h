@@ -25,6 +25,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/sandbox.h"
 #include "backends/sqlite/overlay_base.h"
 #include "backends/sqlite/overlay_file.h"
 #include "backends/sqlite/overlay_store.h"
@@ -33,7 +34,7 @@ namespace based::sqlite {
 
 class Overlay {
  public:
-  static constexpr std::size_t marks_max = 64;
+  static constexpr std::size_t marks_max = sandbox_marks_max;
   static constexpr std::size_t mark_name_bytes_max = 63;
   static constexpr std::size_t files_max = 64;  // names of files, journals included
 

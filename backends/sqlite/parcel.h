@@ -11,7 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/reactor.h"
 #include "backends/sink.h"
+#include "backends/statement.h"
 #include "protocol/value.h"
 
 namespace based::sqlite {
@@ -25,6 +27,13 @@ class Arena {
   std::vector<std::unique_ptr<char[]>> chunks_;
   char* free_ = nullptr;
   std::size_t left_ = 0;
+};
+
+// A statement that began: for the log of a sandbox.
+struct Trace {
+  StatementRef statement;
+  Duration duration{};
+  std::uint64_t rows = 0;  // given or changed
 };
 
 class Parcel {
@@ -52,13 +61,18 @@ class Parcel {
                    std::span<const std::string> types);
   void add_row(std::size_t step, std::span<const ValueView> row);
   void add_result(std::size_t step, StepResult result);
-  void finish(UnitOutcome outcome) { outcome_ = std::move(outcome); }
+  void finish(UnitOutcome outcome, std::vector<Trace> traces) {
+    outcome_ = std::move(outcome);
+    traces_ = std::move(traces);
+  }
 
   bool full() const { return bytes_ >= bytes_max || rows_ >= rows_max; }
   bool empty() const { return sections_.empty(); }
   std::size_t bytes() const { return bytes_; }
   const std::vector<Section>& sections() const { return sections_; }
   std::optional<UnitOutcome>& outcome() { return outcome_; }
+  // Comes with the outcome, where somebody asked for it.
+  const std::vector<Trace>& traces() const { return traces_; }
 
  private:
   Section& section_of(std::size_t step);
@@ -68,6 +82,7 @@ class Parcel {
   std::size_t bytes_ = 0;
   std::size_t rows_ = 0;
   std::optional<UnitOutcome> outcome_;
+  std::vector<Trace> traces_;
 };
 
 }  // namespace based::sqlite

@@ -2,6 +2,7 @@
 
 #include "backends/sql/statement_table.h"
 #include "backends/sqlite/lane.h"
+#include "backends/sqlite/sandbox.h"
 #include "backends/sqlite/session.h"
 #include "protocol/check.h"
 
@@ -11,7 +12,12 @@ namespace {
 class SqliteDatabase final : public Database {
  public:
   SqliteDatabase(SqliteOptions options, Reactor& reactor, Log& log)
-      : options_(std::move(options)), reactor_(reactor), lane_(options_, reactor, log) {}
+      : options_(std::move(options)),
+        reactor_(reactor),
+        sandbox_(options_, reactor),
+        lane_(options_, reactor, log, options_.force_rollback ? &sandbox_.log() : nullptr) {
+    sandbox_.attach(lane_);
+  }
 
   const std::string& name() const override { return options_.name; }
   Dialect dialect() const override { return Dialect::sqlite; }
@@ -35,20 +41,14 @@ class SqliteDatabase final : public Database {
     status.force_rollback = options_.force_rollback;
     status.lanes.push_back(lane_.status());
     if (!options_.force_rollback) return status;
-    const auto& lane = status.lanes.front();
-    SandboxStatus sandbox;
-    sandbox.name = options_.name;
-    sandbox.state = lane.state == "closed" ? "closed" : "ready";
-    sandbox.holder = lane.holder;
-    sandbox.waiting = lane.waiting;
-    sandbox.transactions = lane_.executor().commits();
-    sandbox.units = lane.units;
-    sandbox.epoch = 1;
-    status.sandboxes.push_back(std::move(sandbox));
+    status.sandboxes.push_back(sandbox_.status());
     return status;
   }
 
+  Sandbox* sandbox() override { return options_.force_rollback ? &sandbox_ : nullptr; }
+
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
+    sandbox_.shut_down();
     lane_.close(std::move(done));
   }
 
@@ -57,6 +57,7 @@ class SqliteDatabase final : public Database {
   Reactor& reactor_;
   sql::StatementTable texts_{Dialect::sqlite};
   WaitResource waits_{.name = options_.name};
+  sqlite::SqliteSandbox sandbox_;
   sqlite::Lane lane_;
 };
 

@@ -57,7 +57,8 @@ struct SqliteOptions {
   // A lease may rest this long while somebody waits for the lane, and never longer than the cap.
   Duration idle_in_transaction = std::chrono::seconds(5);
   Duration idle_in_transaction_cap = std::chrono::seconds(60);
-  Duration transaction_max{};  // whole transaction; zero: none
+  Duration turn_timeout = std::chrono::seconds(30);  // SANDBOX MARK waits so long; zero: no limit
+  Duration transaction_max{};                        // whole transaction; zero: none
   // A result that its reader does not take may hold the lane this long while somebody waits.
   Duration slow_reader = std::chrono::seconds(5);
   // How long a lock of another process is waited for; a unit's own deadlines may shorten it.

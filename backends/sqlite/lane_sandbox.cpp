@@ -1,0 +1,103 @@
+// The part of the lane that resets a sandbox, and keeps the log of what ran in it.
+#include <algorithm>
+#include <utility>
+
+#include "backends/sqlite/lane.h"
+
+namespace based::sqlite {
+namespace {
+
+constexpr std::string_view cancelled_by_reset = "canceling statement: the sandbox is being reset";
+
+Error reset_error() {
+  return Error::make(sqlstate::serialization_failure,
+                     "the sandbox was reset while a transaction was open in it")
+      .with_detail("what the transaction did is gone")
+      .with_scope(ErrorScope::transaction);
+}
+
+}  // namespace
+
+void Lane::reset(Reset reset) {
+  if (state_ == LaneState::closed || resets_.size() >= options_.waiting_max) {
+    auto error = state_ == LaneState::closed
+                     ? Error::make(sqlstate::admin_shutdown, "the database is shutting down")
+                     : Error::make(sqlstate::too_many_connections,
+                                   "too many resets wait for the database " + options_.name);
+    reactor_.post([done = std::move(reset.done), error = std::move(error)] { done(error); });
+    return;
+  }
+  resets_.push_back(std::move(reset));
+  switch (state_) {
+    case LaneState::idle:
+    case LaneState::leased:
+      return start_reset();
+    case LaneState::running: {
+      if (holder_.job != nullptr) holder_.job->cancel(cancelled_by_reset);
+      // What the thread has ahead of its turn goes before the reset: not for long.
+      auto waiter = waiters_.begin();
+      for (std::size_t i = 0; i < posted_; ++i, ++waiter) {
+        waiter->second.job->cancel(cancelled_by_reset);
+      }
+      return;
+    }
+    case LaneState::cleaning:
+    case LaneState::closed:
+      return;
+  }
+}
+
+void Lane::start_reset() {
+  auto reset = std::move(resets_.front());
+  resets_.pop_front();
+  auto* client = holder_.leased ? holder_.client : nullptr;
+  holder_.leased = false;
+  holder_.client = nullptr;
+  transition(LaneState::cleaning, "sandbox reset");
+  thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_},
+                 reset = std::move(reset)] {
+    std::optional<Error> error;
+    if (reset.drop) {
+      executor->discard();
+    } else {
+      error = executor->reset(reset.mark);
+    }
+    reactor_.post([weak, done = reset.done, error = std::move(error)] {
+      done(error);
+      const auto lane = weak.lock();
+      if (lane && *lane != nullptr) (*lane)->cleaned();
+    });
+  });
+  arm();
+  if (client != nullptr) client->lose_lease(reset_error());
+}
+
+void Lane::refuse_resets() {
+  for (auto& reset : std::exchange(resets_, {})) {
+    reactor_.post([done = std::move(reset.done)] {
+      done(Error::make(sqlstate::admin_shutdown, "the database is shutting down"));
+    });
+  }
+}
+
+// One entry for each statement that began; the unit's error is the last one's.
+void Lane::keep_log(const UnitOutcome& outcome, const std::vector<Trace>& traces) {
+  const auto& setup = holder_.job->setup();
+  SandboxLogEntry entry;
+  entry.session = setup.session_id;
+  entry.client = holder_.client_name;
+  entry.level = setup.holds_lease || setup.unit.keep_lease ? 1 : 0;
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    // The log cuts it; what is far too long is not even copied.
+    entry.statement = traces[i].statement->text.substr(0, SandboxLog::Limits{}.text_bytes_max + 1);
+    entry.duration = traces[i].duration;
+    entry.rows = traces[i].rows;
+    if (i + 1 == traces.size() && outcome.error) {
+      entry.sqlstate = outcome.error->sqlstate.text();
+      entry.error = outcome.error->message;
+    }
+    sandbox_log_->add(entry);
+  }
+}
+
+}  // namespace based::sqlite
