@@ -291,6 +291,9 @@ class Relay : public WireSession,
   void forget_sequences(const Script& script);
   bool may_copy(const Script& script) const;
   static bool holds_back(const StatementRef& statement);
+  void close_left_names();
+  bool refuse_prepare(const Script& script);
+  bool may_run(const Script& script) { return !refuse_prepare(script) && pin(script); }
   void note_copy(const Reply& reply);
   bool is_skipped() const;
   void run_swallowed(std::string_view text);
@@ -390,6 +393,7 @@ class Relay : public WireSession,
   bool unit_failed_ = false;    // stack: an error was told in it
   bool unit_wrote_ = false;     // stack: perhaps
   bool ending_failed_ = false;  // stack: by the statement that ends the transaction
+  bool link_is_new_ = false;  // nothing was sent since it was leased
   std::uint64_t losses_seen_ = 0;
 };
 

@@ -134,6 +134,7 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
+  link_is_new_ = true;
   link.stream_rows();
   prepare();
 }

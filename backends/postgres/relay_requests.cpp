@@ -178,6 +178,7 @@ void Relay::begin_request() {
     expect_swallowed(Expect::close);
   }
   sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
+  if (std::exchange(link_is_new_, false)) close_left_names();
 }
 
 void Relay::close_request(bool by_sync) { link_->queue().close(by_sync); }
@@ -248,7 +249,7 @@ void Relay::take_query(const WireMessage& message) {
   sent_.back().extended = sent_.back().extended || extended_;
   if (readable) {
     if (ScriptRef script = look_at(text)) {
-      if (!pin(*script)) return take_sync();  // of what was sent in its place
+      if (!may_run(*script)) return take_sync();  // of what was sent in its place
       // Behind a statement that is put in front of it, an error would skip the next ones too.
       const bool waits = own_names(*script) || std::ranges::any_of(script->statements, holds_back);
       number = add_item({.kind = ItemKind::query, .script = std::move(script)});
@@ -346,7 +347,7 @@ void Relay::take_execute(const WireMessage& message) {
       const PreparedRef text = found->second;
       if (text->control) return take_control(text->script->statements.front());
       if (stacked() && refuse_what_cannot(text->script)) return;
-      if (!pin(*text->script)) return;
+      if (!may_run(*text->script)) return;
       waits = std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
     }

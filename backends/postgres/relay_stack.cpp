@@ -195,7 +195,8 @@ void Relay::send_part(QueryPart part) {
     take_control(part.control);
     return end_request();
   }
-  if (refuse_what_cannot(part.script) || (part.script && !pin(*part.script))) return end_request();
+  if (refuse_what_cannot(part.script) || (part.script && !may_run(*part.script)))
+    return end_request();
   const bool copies = part.script && may_copy(*part.script);
   unit_wrote_ = unit_wrote_ || !part.reads;
   if (part.script) own_names(*part.script);

@@ -21,6 +21,12 @@ bool names_statement(char type) {
          type == request::close;
 }
 
+Error too_many_prepared() {
+  return Error::make(sqlstate::configuration_limit_exceeded,
+                     "the session has too many prepared statements")
+      .with_hint("Close some, or raise prepared_statements.");
+}
+
 }  // namespace
 
 void Relay::take_parse(const WireMessage& message) {
@@ -154,9 +160,7 @@ void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text)
         Error::make(Sqlstate("42P05"), "prepared statement \"" + name + "\" already exists"));
   }
   if (context_.prepared_max > 0 && prepared_.size() >= context_.prepared_max) {
-    return refuse_here(Error::make(sqlstate::configuration_limit_exceeded,
-                                   "the session has too many prepared statements")
-                           .with_hint("Close some, or raise prepared_statements_max."));
+    return refuse_here(too_many_prepared());
   }
   prepared_[name] = text;
   Item made{.kind = ItemKind::parse, .name = name, .prepared = text};
@@ -301,6 +305,34 @@ bool Relay::own_names(const Script& script) {
     }
   }
   return link_->out().size() != before;
+}
+
+// SQL's PREPARE fills the same table as Parse.
+bool Relay::refuse_prepare(const Script& script) {
+  if (context_.prepared_max == 0) return false;
+  const auto more = std::ranges::count_if(script.statements, [this](const StatementRef& s) {
+    return s->kind == StatementKind::prepare && s->setting == "prepare" &&
+           !prepared_.contains(s->name);
+  });
+  if (more == 0 || prepared_.size() + static_cast<std::size_t>(more) <= context_.prepared_max) {
+    return false;
+  }
+  refuse_here(too_many_prepared());
+  return true;
+}
+
+// What sessions have left on the link under names of their own, where that is more than a link
+// keeps. Who comes back makes it again.
+void Relay::close_left_names() {
+  auto& there = link_->own_statements().named;
+  if (there.size() <= link_->statements().entries_max()) return;
+  for (auto& [name, left] : there) {
+    const PreparedRef* own = find_prepared(name);
+    if (own != nullptr && left.text == *own) continue;
+    FrontendWriter(link_->out()).close_statement(name);
+    expect_swallowed(Expect::close);
+    left = {.text = nullptr, .closed = true};
+  }
 }
 
 void Relay::erase_portal(std::string_view name) {

@@ -14,7 +14,8 @@ BOGUS = "select 1/(n-1) from generate_series(1, 1) n"
 
 def setUpModule():
     Conversation.servers = Servers(pools={"one": "max_size = 1", "two": "max_size = 2",
-                                          "few": "max_size = 3"})
+                                          "few": "max_size = 3",
+                                          "small": "max_size = 1\nstatement_cache = 5\nprepared_statements = 20"})
     for name in Conversation.servers.pools:
         Conversation.servers.cluster.query("create table t(n int); create sequence s", name)
     Conversation.servers.cluster.query("create role other_role; create schema elsewhere; "
@@ -366,6 +367,38 @@ class PreparedBySql:
         self.assertEqual(first.ask(extended("execute q", describing=True), sync()), "1 2 T:a D:1 C:SELECT 1 Z:I")
         self.assertEqual(first.ask(extended("deallocate q"), sync()), "1 2 C:DEALLOCATE Z:I")
         self.assertEqual(first.ask(extended("execute q"), sync()), "1 2 E:26000 Z:I")
+
+
+class LeftNames(Conversation):
+    """SQL's PREPARE goes by its client's own name, on a link that is everybody's."""
+
+    pool = "small"
+    LEFT = "select count(*) from pg_prepared_statements where name like 'left%'"
+
+    def test_those_of_clients_that_are_gone_do_not_pile_up(self):
+        stays = self.connect()
+        stays.query("prepare left_by_nobody as select 'mine'")
+        counts = set()
+        for i in range(40):
+            with self.connect() as client:
+                self.assertEqual(client.query(f"prepare left_{i} as select {i} as a"), "C:PREPARE Z:I")
+                self.assertEqual(client.query(f"execute left_{i}"), f"T:a D:{i} C:SELECT 1 Z:I")
+                counts.add(int(client.value(self.LEFT)))
+        self.assertLessEqual(max(counts), 5 + 1)
+        self.assertEqual(stays.value("execute left_by_nobody"), "mine")
+
+    def test_nor_do_those_of_one_that_has_many(self):
+        with self.connect() as client:
+            self.assertEqual(client.query("; ".join(f"prepare left_{i} as select {i}" for i in range(20))),
+                             " ".join(["C:PREPARE"] * 20) + " Z:I")
+            self.assertEqual(client.value(self.LEFT), "20")
+            self.assertEqual(self.connect().value(self.LEFT), "0")
+            self.assertEqual(client.query("prepare left_20 as select 20"), "E:53400 Z:I")
+            self.assertEqual(client.ask(extended("prepare left_20 as select 20"), sync()), "1 2 E:53400 Z:I")
+            self.assertEqual(client.query("deallocate left_0"), "C:DEALLOCATE Z:I")
+            self.assertEqual(client.query("prepare left_20 as select 20"), "C:PREPARE Z:I")
+            self.assertEqual(client.value("execute left_20"), "20")
+            self.assertEqual(client.value("execute left_7"), "7")
 
 
 @both
