@@ -138,6 +138,7 @@ void Relay::end(const Error& error) {
 // The unit that waits, or has begun, is answered with `error`.
 void Relay::refuse_unit(Error error) {
   refusal_ = std::move(error);
+  unsettled_.reset();
   cancel_reason_.clear();
   transition(State::skipping);
   finish_skipping();

@@ -216,12 +216,17 @@ class Relay : public WireSession,
   void prepare();
   bool are_accepted(const std::vector<std::string>& texts) const;
   void apply_unawaited(const std::vector<std::string>& texts);
-  void note_accepted();
+  void note_accepted(const Settings& wanted);
   bool needs_own_link() const;
   static bool needs_own_link(const Reported& reported);
   void forget_unseen();
   void enter_failed_transaction();
-  void on_settings_tried(const std::optional<Error>& error);
+  void try_settings(Settings wanted);
+  void on_settings_tried(const Settings& wanted, const std::optional<Error>& error);
+  bool try_to_heal(const Error& refusal);
+  ScriptRef script_of(const WireMessage& message) const;
+  bool heals(const WireMessage& message) const;
+  bool refuse_unhealed(const WireMessage& message);
   void on_prepared();
   bool refuse_cancelled();
   void welcome(const ReportedRef& reported);
@@ -286,14 +291,14 @@ class Relay : public WireSession,
   void own_name(std::string_view name);
   bool refuse_in_failed(const PreparedRef* prepared);
   bool own_names(const Script& script);
+  void close_left_names();
+  bool refuse_prepare(const Script& script);
+  bool may_run(const Script& script) { return !refuse_prepare(script) && pin(script); }
   bool pin(const Script& script);
   void keep_link(std::string_view reason, bool lasts);
   void forget_sequences(const Script& script);
   bool may_copy(const Script& script) const;
   static bool holds_back(const StatementRef& statement);
-  void close_left_names();
-  bool refuse_prepare(const Script& script);
-  bool may_run(const Script& script) { return !refuse_prepare(script) && pin(script); }
   void note_copy(const Reply& reply);
   bool is_skipped() const;
   void run_swallowed(std::string_view text);
@@ -382,9 +387,13 @@ class Relay : public WireSession,
   bool lost_ = false;
   std::optional<Error> loss_;     // not told yet
   std::optional<Error> refusal_;  // skipping: to be told
+  // Why the server has refused this session's settings, while the link has the others of them: for
+  // a unit that changes those.
+  std::optional<Error> unsettled_;
   std::string cancel_reason_;
   TimePoint sent_at_;  // of the oldest unit in flight
   bool retried_ = false;
+  bool link_is_new_ = false;  // nothing was sent since it was leased
 
   WireStack stack_;    // as it will be when everything sent is done
   WireStack reached_;  // as it is
@@ -393,7 +402,6 @@ class Relay : public WireSession,
   bool unit_failed_ = false;    // stack: an error was told in it
   bool unit_wrote_ = false;     // stack: perhaps
   bool ending_failed_ = false;  // stack: by the statement that ends the transaction
-  bool link_is_new_ = false;  // nothing was sent since it was leased
   std::uint64_t losses_seen_ = 0;
 };
 

@@ -140,6 +140,7 @@ void Relay::on_lease(Link& link) {
 }
 
 bool Relay::needs_preparing() const {
+  if (unsettled_) return false;
   // Within a transaction the link is as this session has made it, whatever was rolled back.
   return lost_ || (status_ == 'I' && !link_->settings().has_profile(journal_.profile()));
 }
@@ -149,16 +150,21 @@ void Relay::prepare() {
   transition(State::preparing);
   if (lost_) return enter_failed_transaction();
   if (!needs_preparing()) return on_prepared();
-  std::vector<std::string> texts = link_->settings().difference(journal_.settings());
+  try_settings(journal_.settings());
+}
+
+void Relay::try_settings(Settings wanted) {
+  std::vector<std::string> texts = link_->settings().difference(wanted);
   if (texts.empty()) return on_prepared();
-  if (are_accepted(texts)) return apply_unawaited(texts);
+  if (!unsettled_ && are_accepted(texts)) return apply_unawaited(texts);
   arm(context_.settings_timeout);
   if (context_.stack.rooted) {  // an error must not take the root with it
     texts.insert(texts.begin(), "SAVEPOINT _based_settings");
     texts.push_back("RELEASE SAVEPOINT _based_settings");
   }
-  link_->run_chore({.texts = texts,
-                    .then = [this](const std::optional<Error>& error) { on_settings_tried(error); },
+  link_->run_chore({.texts = std::move(texts),
+                    .then = [this, wanted = std::move(wanted)](
+                                const auto& error) { on_settings_tried(wanted, error); },
                     .of_holder = true});
 }
 

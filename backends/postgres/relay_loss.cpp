@@ -69,6 +69,7 @@ Error Relay::lost_error(const Error& reason) const {
 void Relay::on_link_lost(const Error& reason) {
   link_ = nullptr;
   settings_under_way_ = false;
+  unsettled_.reset();
   if (context_.stack.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of it now
   const bool state_lost = pinned_ || session_mode_;
   if (pinned_) --context_.pinned;

@@ -342,6 +342,7 @@ void Relay::end_unit(char status) {
   if (status == 'I') portals_.clear();
   answered_ = retried_ = repeatable_ = false;
   cancel_reason_.clear();
+  unsettled_.reset();
   unit_.clear();
   if (timer_) timer_->disarm();
   status_ = status;

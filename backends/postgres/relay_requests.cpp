@@ -83,7 +83,7 @@ bool Relay::must_wait(const WireMessage& message) {
   if (extended_ || !is_unit_message(message.type)) return false;
   // What is prepared in a failed transaction depends on whether it still is one.
   if (!sent_.empty() && link_->status() == 'E' && !link_->queue().is_open()) return true;
-  if (!sent_.empty()) return stacked() || sent_.size() >= units_ahead_max;
+  if (!sent_.empty()) return stacked() || unsettled_ || sent_.size() >= units_ahead_max;
   if (!needs_preparing()) return false;
   prepare();
   return state_ != State::flowing;
@@ -102,6 +102,7 @@ void Relay::take(const WireMessage& message) {
     repeatable_ = unit_.bytes() <= repeatable_bytes_max && message.last;
   }
   if (copying_in_) return take_copy(message);
+  if (refuse_unhealed(message)) return;
   if (begins_extended(message.type)) {
     begin_request();
     guard_unit();
@@ -177,8 +178,8 @@ void Relay::begin_request() {
     FrontendWriter(link_->out()).close_statement(name);
     expect_swallowed(Expect::close);
   }
-  sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
   if (std::exchange(link_is_new_, false)) close_left_names();
+  sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
 }
 
 void Relay::close_request(bool by_sync) { link_->queue().close(by_sync); }

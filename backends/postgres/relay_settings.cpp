@@ -5,6 +5,7 @@
 
 #include "backends/postgres/relay.h"
 #include "protocol/postgres/backend_writer.h"
+#include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
 namespace {
@@ -16,6 +17,32 @@ constexpr std::array<std::string_view, 7> forgetting_texts{
     "UNLISTEN *",        "SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP",
     "DISCARD SEQUENCES",
 };
+
+bool changes_settings(const StatementRef& statement) {
+  if (statement->kind == StatementKind::discard) return statement->name == "all";
+  return statement->kind == StatementKind::setting && !statement->name.empty();
+}
+
+// Those settings that no statement of the script gives another value. REQUIRES changes_settings()
+// of each.
+Settings settings_kept_by(const Script& script, Settings settings) {
+  for (const StatementRef& statement : script.statements) {
+    const std::string& name = statement->name;
+    if (statement->kind == StatementKind::discard) {
+      settings.clear();
+    } else if (name == "all") {
+      std::erase_if(settings, [](const auto& entry) { return !survives_reset_all(entry.first); });
+    } else if (name == "session characteristics") {
+      std::erase_if(settings, [](const auto& entry) {
+        return entry.first.starts_with("default_transaction");
+      });
+    } else {
+      settings.erase(name);
+      if (name == "session_authorization") settings.erase("role");
+    }
+  }
+  return settings;
+}
 
 }  // namespace
 
@@ -40,17 +67,20 @@ void Relay::apply_unawaited(const std::vector<std::string>& texts) {
                     .then =
                         [this](const std::optional<Error>& error) {
                           settings_under_way_ = false;
-                          if (error) return link_->close(*error);
+                          if (error) {
+                            context_.accepted_texts.clear();  // the next time it is awaited
+                            return link_->close(*error);
+                          }
                           if (state_ == State::flowing) tell_reported();
                         },
                     .of_holder = true});
   on_prepared();
 }
 
-void Relay::on_settings_tried(const std::optional<Error>& error) {
+void Relay::on_settings_tried(const Settings& wanted, const std::optional<Error>& error) {
   if (!error) {
-    note_accepted();
-    link_->settings().became(journal_.settings(), link_->status() != 'I');
+    note_accepted(wanted);
+    link_->settings().became(wanted, link_->status() != 'I');
     return on_prepared();
   }
   Error reason = *error;
@@ -65,14 +95,63 @@ void Relay::on_settings_tried(const std::optional<Error>& error) {
     return end(reason);
   }
   if (reason.detail.empty()) reason.detail = "The session's settings could not be applied again.";
+  if (try_to_heal(reason)) return;
   if (status_ == 'I' && !pinned_ && !session_mode_) let_go();
   refuse_unit(std::move(reason));
 }
 
-void Relay::note_accepted() {
+// What waits may be the statement that is to change the setting, or to drop it: a link with all the
+// others of them will do.
+bool Relay::try_to_heal(const Error& refusal) {
+  if (unsettled_ || held_.empty()) return false;
+  WireMessage message;
+  held_.peek(message);
+  if (!heals(message)) return false;
+  unsettled_ = refusal;
+  try_settings(settings_kept_by(*script_of(message), journal_.settings()));
+  return true;
+}
+
+// The script that a message brings, or that it binds; null: none that Based has to know.
+ScriptRef Relay::script_of(const WireMessage& message) const {
+  std::string_view text;
+  ParseRequest parse;
+  BindNames names;
+  if (message.type == request::query && decode_text(message.body, text)) return look_at(text);
+  if (message.type == request::parse && decode_parse(message.body, parse)) {
+    return look_at(parse.text);
+  }
+  if (message.type != request::bind || !decode_bind_names(message.body, names)) return nullptr;
+  const PreparedRef* prepared =
+      names.statement.empty() ? &unnamed_ : find_prepared(names.statement);
+  return prepared == nullptr || !*prepared ? nullptr : (*prepared)->script;
+}
+
+bool Relay::heals(const WireMessage& message) const {
+  const ScriptRef script = script_of(message);
+  return script != nullptr && std::ranges::all_of(script->statements, changes_settings);
+}
+
+// Of a unit that runs without some of the session's settings, whatever else there is in it.
+bool Relay::refuse_unhealed(const WireMessage& message) {
+  const bool runs = message.type == request::query || message.type == request::parse ||
+                    message.type == request::bind || message.type == request::function_call;
+  if (!unsettled_ || !runs || heals(message)) return false;
+  const bool at_once = message.type == request::query || message.type == request::function_call;
+  begin_request();
+  refuse_here(*unsettled_);
+  if (at_once) {
+    take_sync();
+  } else {
+    extended_ = true;
+  }
+  return true;
+}
+
+void Relay::note_accepted(const Settings& wanted) {
   auto& texts = context_.accepted_texts;
   if (texts.size() >= accepted_max) texts.clear();
-  for (std::string& text : link_->settings().difference(journal_.settings())) {
+  for (std::string& text : link_->settings().difference(wanted)) {
     texts.insert(std::move(text));
   }
 }
