@@ -159,6 +159,12 @@ constexpr std::array rows{
         {.key = "nested_transactions",
          .help = "Through PostgreSQL's protocol, BEGIN inside of a transaction begins another one "
                  "inside of it. Otherwise it is PostgreSQL's warning."}),
+    bind<&D::sandboxes>(
+        {.key = "sandboxes",
+         .applies = postgresql,
+         .help = "Clients may name sandboxes of it, DATABASE#NAME, although DATABASE itself is not "
+                 "under force_rollback: migrations go there, tests here. With force_rollback they "
+                 "may in any case."}),
     bind<&D::prepared_statements>(
         {.key = "prepared_statements",
          .min = 1,

@@ -63,6 +63,25 @@ constexpr std::array rows{
          .help = "A database that [databases.\"*\"] has made is forgotten, with its connections, "
                  "when no client has used it for this time. 0: only for max_catch_all. Never under "
                  "force_rollback."}),
+    bind<&S::max_sandboxes>(
+        {.key = "max_sandboxes",
+         .min = 1,
+         .max = 10'000,
+         .help = "Sandboxes that clients may have named at once: DATABASE#NAME as database name, "
+                 "where DATABASE has force_rollback or sandboxes. Each needs one connection of "
+                 "the server. One more is refused with 53300."}),
+    bind<&S::sandbox_idle>(
+        {.key = "sandbox_idle",
+         .min = 0,
+         .max = 365 * day,
+         .help = "A named sandbox that no client has used for this time is closed, and what was "
+                 "done in it is gone. 0: never."}),
+    bind<&S::sandbox_by>(
+        {.key = "sandbox_by",
+         .choices = "name, peer-pid",
+         .help = "Which sandbox a client has that names none. name: the one that all of these "
+                 "share. peer-pid: over a unix socket one for each process, closed after the "
+                 "process has ended; a process that the daemon cannot see shares as before."}),
     bind<&S::handshake_timeout>(
         {.key = "handshake_timeout",
          .min = 100,

@@ -50,6 +50,9 @@ struct UserSettings {
   std::string place;
 };
 
+// Which sandbox a client on a unix socket has that names none: the database's, or its process's.
+enum class SandboxBySetting : std::uint8_t { name, peer_pid };
+
 enum class ListenModeSetting : std::uint8_t { shared, pin };
 
 // The mode of a unix socket's file, written in octal ("0700").
@@ -70,6 +73,9 @@ struct ServerSettings {
   std::uint32_t max_clients = 10'000;
   std::uint32_t max_catch_all = 100;  // databases that the catch-all has made at once
   std::chrono::milliseconds catch_all_idle = std::chrono::hours(1);
+  std::uint32_t max_sandboxes = 64;
+  std::chrono::milliseconds sandbox_idle = std::chrono::minutes(10);
+  SandboxBySetting sandbox_by = SandboxBySetting::name;
   std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
   std::chrono::milliseconds idle_timeout{0};  // of a client without sessions at work
   std::chrono::milliseconds ping_interval = std::chrono::seconds(60);
@@ -125,6 +131,7 @@ struct DatabaseSettings {
   std::uint32_t max_pinned = 0;
   bool verify_release = false;
   bool nested_transactions = false;
+  bool sandboxes = false;
   std::uint32_t prepared_statements = 10'000;
   ListenModeSetting listen = ListenModeSetting::shared;
   Bytes notification_queue = 1_MiB;

@@ -28,13 +28,60 @@ void DatabaseDirectory::set_catch_all(CatchAll catch_all, Reactor& reactor, Log&
     sweep_timer_ = reactor.make_timer([this] { sweep(); });
 }
 
-Result<const DatabaseDirectory::Entry*> DatabaseDirectory::find(std::string_view name) {
-  if (name.empty() && !entries_.empty()) return &entries_.front();
+void DatabaseDirectory::set_sandboxes(const SandboxLimits& limits, Reactor& reactor, Log& log) {
+  sandboxes_.emplace(limits, reactor, log);
+}
+
+// Without making anything.
+const DatabaseDirectory::Entry* DatabaseDirectory::look_up(std::string_view name) const {
   for (const Entry& entry : entries_) {
     if (entry.database->name() == name) return &entry;
   }
   const auto made = made_.find(name);
-  if (made != made_.end()) return &made->second.entry;
+  return made == made_.end() ? nullptr : &made->second.entry;
+}
+
+Result<const DatabaseDirectory::Entry*> DatabaseDirectory::find(
+    std::string_view name, std::optional<std::int32_t> peer_pid) {
+  if (owner_of(name) != name) {
+    const Result<const Entry*> base = find_database(owner_of(name));
+    if (!base) return base.error();
+    return sandboxes_->find(name, **base, {});
+  }
+  const Result<const Entry*> found = find_database(name);
+  const bool by_process = sandboxes_ && sandboxes_->limits().by_process && peer_pid;
+  if (!found || !by_process || !(*found)->make_sandbox) return found;
+  const std::optional<PeerProcess> process = look_at_process(*peer_pid);
+  if (!process) return found;  // it is in another pid namespace, or gone
+  return sandboxes_->find((*found)->database->name() + "#" + sandbox_name(*process), **found,
+                          process);
+}
+
+std::string_view DatabaseDirectory::owner_of(std::string_view name) const {
+  const auto split = NamedSandboxes::split(name);
+  if (!sandboxes_ || !split || look_up(name) != nullptr) return name;
+  const Entry* base = look_up(split->database);
+  const bool catches = reactor_ != nullptr && catch_all_.sandboxes;
+  // A catch-all without sandboxes takes the name as the server's own.
+  if (base == nullptr ? !catches : !base->make_sandbox && reactor_ != nullptr) return name;
+  return split->database;
+}
+
+std::vector<SandboxStatus> DatabaseDirectory::sandboxes_of(std::string_view database) const {
+  std::vector<SandboxStatus> all;
+  const auto add_of = [&all](const Entry& entry) {
+    Sandbox* sandbox = entry.database->sandbox();
+    if (sandbox != nullptr) all.push_back(sandbox->status());
+  };
+  if (const Entry* entry = look_up(database)) add_of(*entry);
+  if (!sandboxes_) return all;
+  for (const Entry* entry : sandboxes_->of(database)) add_of(*entry);
+  return all;
+}
+
+Result<const DatabaseDirectory::Entry*> DatabaseDirectory::find_database(std::string_view name) {
+  if (name.empty() && !entries_.empty()) return &entries_.front();
+  if (const Entry* entry = look_up(name)) return entry;
   const bool nameable =
       !name.empty() && name.size() <= name_bytes_max && name.find('\0') == std::string_view::npos;
   if (reactor_ == nullptr || !nameable) return unknown(name);
@@ -99,16 +146,20 @@ std::vector<const DatabaseDirectory::Entry*> DatabaseDirectory::present() const 
   std::vector<const Entry*> all;
   for (const Entry& entry : entries_) all.push_back(&entry);
   for (const auto& [name, made] : made_) all.push_back(&made.entry);
+  if (!sandboxes_) return all;
+  for (const Entry* entry : sandboxes_->all()) all.push_back(entry);
   return all;
 }
 
 void DatabaseDirectory::end() {
   sweep_timer_.reset();
   reactor_ = nullptr;
+  if (sandboxes_) sandboxes_->end();
 }
 
 void DatabaseDirectory::clear() {
   end();
+  sandboxes_.reset();
   made_.clear();
   entries_.clear();
 }

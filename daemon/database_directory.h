@@ -2,13 +2,15 @@
 // and those that a catch-all has made because a client named them. Loop thread.
 //
 // A made one that nobody uses is forgotten after a time, or as soon as its place is wanted. What a
-// sandbox holds is not to be lost before the end: it is never forgotten.
+// sandbox holds is not to be lost before the end: it is never forgotten. Those that clients have
+// named ("app#worker3") have their own rules: NamedSandboxes.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,61 +19,48 @@
 #include "backends/database.h"
 #include "backends/log.h"
 #include "backends/reactor.h"
+#include "daemon/database_entry.h"
+#include "daemon/named_sandboxes.h"
 
 namespace based {
 
-// What a session's own timeouts are cut to. Zero: no limit.
-struct DatabaseTimeouts {
-  Duration statement{};
-  Duration queue{};
-  Duration idle_in_transaction{};
-};
-
 class DatabaseDirectory {
  public:
-  struct Entry {
-    std::unique_ptr<Database> database;
-    DatabaseTimeouts timeouts;
-    // Of PostgreSQL's clients where the backend does not speak their protocol itself: BEGIN inside
-    // of a transaction begins another one.
-    bool nested_transactions = false;
-    mutable std::size_t uses = 0;  // see Use
-  };
-
-  // Held by whoever has a session of the entry's database: it is not forgotten meanwhile.
-  class Use {
-   public:
-    explicit Use(const Entry& entry) : entry_(entry) { ++entry_.uses; }
-    ~Use() { --entry_.uses; }
-    Use(const Use&) = delete;
-    Use& operator=(const Use&) = delete;
-
-   private:
-    const Entry& entry_;
-  };
+  using Entry = DatabaseEntry;
+  using Use = DatabaseUse;
 
   struct CatchAll {
-    std::function<Result<Entry>(const std::string& name)> make;
+    Entry::Make make;
+    bool sandboxes = false;           // of what it makes: they may be named
     std::size_t databases_max = 100;  // made ones at once
     Duration unused_max{};            // then one is forgotten. Zero: only when its place is wanted
   };
 
-  void add(std::unique_ptr<Database> database, DatabaseTimeouts timeouts,
-           bool nested_transactions = false) {
-    entries_.push_back({std::move(database), timeouts, nested_transactions});
+  void add(Entry entry) { entries_.push_back(std::move(entry)); }
+  void add(std::unique_ptr<Database> database, DatabaseTimeouts timeouts) {
+    add({.database = std::move(database), .timeouts = timeouts});
   }
   // From now on names that no entry has are made. Once, before clients come; the reactor and the
   // log outlive the directory.
   void set_catch_all(CatchAll catch_all, Reactor& reactor, Log& log);
 
-  // The empty name finds the first configured one. What the catch-all makes is valid while there is
-  // a Use of it, or until the next call. 3D000 when there is none of that name; 53300 when all that
-  // the catch-all may have made are in use.
-  Result<const Entry*> find(std::string_view name);
+  // From now on sandboxes may be named. The same.
+  void set_sandboxes(const SandboxLimits& limits, Reactor& reactor, Log& log);
+
+  // The empty name finds the first configured one. What is made is valid while there is a Use of
+  // it, or until the next call. 3D000 when there is none of that name; 53300 when all that the
+  // catch-all may have made are in use; what NamedSandboxes::find says. `peer_pid`: the client's
+  // process, whose sandbox it is where they go by process and the name is a database's.
+  Result<const Entry*> find(std::string_view name,
+                            std::optional<std::int32_t> peer_pid = std::nullopt);
+  // Whose rights decide over this name: of a sandbox its database's.
+  std::string_view owner_of(std::string_view name) const;
+  // What SANDBOX LIST shows: the database's own, then those that clients have named.
+  std::vector<SandboxStatus> sandboxes_of(std::string_view database) const;
 
   // The configured ones.
   const std::deque<Entry>& all() const { return entries_; }
-  // These, then the made ones by name.
+  // These, then the made ones by name, then the named sandboxes.
   std::vector<const Entry*> present() const;
   // Nothing is made or forgotten any more: before they are shut down.
   void end();
@@ -84,6 +73,8 @@ class DatabaseDirectory {
   };
   using MadeMap = std::map<std::string, Made, std::less<>>;
 
+  const Entry* look_up(std::string_view name) const;
+  Result<const Entry*> find_database(std::string_view name);
   Result<const Entry*> make(std::string_view name);
   void note_uses();
   bool make_room();
@@ -96,6 +87,7 @@ class DatabaseDirectory {
   Log* log_ = nullptr;
   MadeMap made_;
   std::unique_ptr<Reactor::Timer> sweep_timer_;
+  std::optional<NamedSandboxes> sandboxes_;
 };
 
 }  // namespace based

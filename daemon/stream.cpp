@@ -205,14 +205,24 @@ void Stream::close(std::string_view reason) {
   want_flush();
 }
 
-std::optional<std::uint32_t> Stream::peer_uid() const {
+std::optional<ucred> Stream::peer_credentials() const {
   uv_os_fd_t fd = -1;
   ucred credentials{};
   socklen_t length = sizeof credentials;
   const auto* handle = reinterpret_cast<const uv_handle_t*>(&cell_->handle.stream);
   if (handle->type != UV_NAMED_PIPE || uv_fileno(handle, &fd) != 0) return std::nullopt;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return std::nullopt;
-  return credentials.uid;
+  return credentials;
+}
+
+std::optional<std::uint32_t> Stream::peer_uid() const {
+  const std::optional<ucred> peer = peer_credentials();
+  return peer ? std::optional<std::uint32_t>(peer->uid) : std::nullopt;
+}
+
+std::optional<std::int32_t> Stream::peer_pid() const {
+  const std::optional<ucred> peer = peer_credentials();
+  return peer && peer->pid > 0 ? std::optional<std::int32_t>(peer->pid) : std::nullopt;
 }
 
 void Stream::abort(std::string_view reason) { finish(reason); }

@@ -5,6 +5,7 @@
 // client with nothing unsent holds no buffer. Loop thread only.
 #pragma once
 
+#include <sys/socket.h>
 #include <uv.h>
 
 #include <cstdint>
@@ -72,6 +73,7 @@ class Stream final : public Transport {
   void close(std::string_view reason) override;
   const std::string& peer() const override { return peer_; }
   std::optional<std::uint32_t> peer_uid() const override;
+  std::optional<std::int32_t> peer_pid() const override;
 
  private:
   enum class State : std::uint8_t {
@@ -84,6 +86,7 @@ class Stream final : public Transport {
 
   void transition(State to);
   void read_on();
+  std::optional<ucred> peer_credentials() const;
   void want_flush();
   void flush();
   void write_rest(std::string_view rest);

@@ -81,6 +81,12 @@ postgres::PostgresLimits postgres_limits(const ServerSettings& settings) {
   return limits;
 }
 
+SandboxLimits sandbox_limits(const ServerSettings& settings) {
+  return {.count_max = settings.max_sandboxes,
+          .idle_max = settings.sandbox_idle,
+          .by_process = settings.sandbox_by == SandboxBySetting::peer_pid};
+}
+
 SqliteOptions sqlite_options(const DatabaseSettings& settings) {
   SqliteOptions options;
   options.name = settings.name;

@@ -6,6 +6,7 @@
 #include "backends/postgres/postgres_database.h"
 #include "backends/sqlite/sqlite_database.h"
 #include "config/settings.h"
+#include "daemon/named_sandboxes.h"
 #include "daemon/native/limits.h"
 #include "daemon/postgres/front_end.h"
 #include "daemon/server.h"
@@ -21,6 +22,8 @@ native::NativeLimits native_limits(const ServerSettings& settings, const Databas
 
 Users users(const Settings& settings);
 postgres::PostgresLimits postgres_limits(const ServerSettings& settings);
+
+SandboxLimits sandbox_limits(const ServerSettings& settings);
 
 // REQUIRES a database of that kind.
 SqliteOptions sqlite_options(const DatabaseSettings& settings);

@@ -32,6 +32,8 @@ class Transport {
   virtual const std::string& peer() const = 0;
   // The user id of the process at the other end of a unix socket, as the kernel tells it.
   virtual std::optional<std::uint32_t> peer_uid() const { return std::nullopt; }
+  // That process's id, where it can be seen from here.
+  virtual std::optional<std::int32_t> peer_pid() const { return std::nullopt; }
 };
 
 class TransportHandler {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +59,8 @@ struct PostgresOptions {
   std::size_t notification_queue = std::size_t{1} << 20;  // bytes that wait for one client
 
   bool force_rollback = false;
+  // What SANDBOX LIST shows. Empty: this one only.
+  std::function<std::vector<SandboxStatus>()> siblings;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03
 };
 

@@ -38,8 +38,10 @@ struct SandboxSettings {
   Settings base_settings;
 };
 
-// What a link of a sandbox is opened with, beside what the conninfo says.
-inline constexpr const char* sandbox_startup_options = "-c default_transaction_read_only=on";
+// What a link of a sandbox is opened with, beside what the conninfo says. Roots of one database
+// wait for one another's rows and keys, and a root does not end by itself: hence the lock_timeout.
+inline constexpr const char* sandbox_startup_options =
+    "-c default_transaction_read_only=on -c lock_timeout=5s";
 
 class SandboxRoot final : public LeaseSource, public LinkHost {
  public:

@@ -69,7 +69,8 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   void take_status(const Frame& frame);
   void add_databases(Welcome& welcome) const;
   std::vector<const DatabaseDirectory::Entry*> databases() const;
-  Result<const DatabaseDirectory::Entry*> find_database(std::string_view name) const;
+  Result<const DatabaseDirectory::Entry*> find_database(std::string_view database,
+                                                        std::string_view sandbox) const;
   void welcome(std::uint32_t request, std::string_view auth, std::string_view auth_data);
   bool cancel_here(std::uint32_t session, std::uint32_t request);
   void send_end(const FrameHeader& to, const End& end);

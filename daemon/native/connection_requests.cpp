@@ -86,14 +86,16 @@ void NativeConnection::take_queued(const Frame& frame) {
 
 // The client's default, or the one of that name.
 Result<const DatabaseDirectory::Entry*> NativeConnection::find_database(
-    std::string_view name) const {
-  if (name.empty()) {
-    const auto usable = databases();
-    if (!usable.empty()) return usable.front();
+    std::string_view database, std::string_view sandbox) const {
+  std::string name(database);
+  if (const auto usable = databases(); name.empty() && !usable.empty()) {
+    name = usable.front()->database->name();
   }
-  if (!front_end_.users().may_use(user_, name))
+  if (!sandbox.empty()) name.append("#").append(sandbox);
+  DatabaseDirectory& all = front_end_.databases();
+  if (!front_end_.users().may_use(user_, all.owner_of(name)))
     return not_permitted(user_, name).with_scope(ErrorScope::session);
-  Result<const DatabaseDirectory::Entry*> found = front_end_.databases().find(name);
+  Result<const DatabaseDirectory::Entry*> found = all.find(name, transport_.peer_pid());
   if (!found) return std::move(found).error().with_scope(ErrorScope::session);
   return found;
 }
@@ -114,7 +116,8 @@ void NativeConnection::open_session(const Frame& frame) {
                           .with_scope(ErrorScope::session)
                           .as_retryable());
   }
-  const Result<const DatabaseDirectory::Entry*> found = find_database(open->database);
+  const Result<const DatabaseDirectory::Entry*> found =
+      find_database(open->database, open->sandbox);
   if (!found) return send_error(header, found.error());
   const DatabaseDirectory::Entry* entry = *found;
   auto session = make_session(*this, *entry, *open, header.session, front_end_.next_session_id());

@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint16_t newest_minor = 2;
 // Of a client that has not shown who it is.
 constexpr CutterLimits limits_of_strangers{.whole_bytes = 4096, .part_bytes = 4096};
+constexpr std::string_view sandbox_option = "based.sandbox";
 constexpr std::uint32_t authentication_sasl = 10;
 constexpr std::uint32_t authentication_sasl_continue = 11;
 constexpr std::uint32_t authentication_sasl_final = 12;
@@ -220,11 +221,24 @@ Result<std::string> PostgresClient::answer_proof(std::string_view message) {
   return proof_->exchange.first(first);
 }
 
+// based.sandbox = NAME is another way to name database#NAME, for who cannot change the database's
+// name.
+void PostgresClient::take_sandbox_option(Startup& startup) {
+  const auto is_ours = [](const auto& setting) { return setting.first == sandbox_option; };
+  for (const auto& setting : startup.settings) {
+    if (is_ours(setting)) database_ += "#" + setting.second;
+  }
+  std::erase_if(startup.settings, is_ours);
+}
+
 void PostgresClient::open_session(Startup startup) {
-  if (!front_end_.users().may_use(user_, database_)) {
+  take_sandbox_option(startup);
+  DatabaseDirectory& databases = front_end_.databases();
+  if (!front_end_.users().may_use(user_, databases.owner_of(database_))) {
     return refuse(not_permitted(user_, database_));
   }
-  const Result<const DatabaseDirectory::Entry*> found = front_end_.databases().find(database_);
+  const Result<const DatabaseDirectory::Entry*> found =
+      databases.find(database_, transport_.peer_pid());
   if (!found) return refuse(found.error());
   const DatabaseDirectory::Entry* entry = *found;
   use_.emplace(*entry);

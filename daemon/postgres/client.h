@@ -73,6 +73,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void authenticate(Startup startup);
   void take_proof(const Piece& message);
   Result<std::string> answer_proof(std::string_view message);
+  void take_sandbox_option(Startup& startup);
   void open_session(Startup startup);
   void deliver();
   void refuse(const Error& error);

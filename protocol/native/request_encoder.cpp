@@ -65,6 +65,7 @@ void encode(const Open& open, std::string& out) {
   MessagePackWriter(out).array(1);
   SmallMapWriter map(out);
   if (!open.database.empty()) map.key("database").text(open.database);
+  if (!open.sandbox.empty()) map.key("sandbox").text(open.sandbox);
   if (!open.label.empty()) map.key("label").text(open.label);
   if (open.read_only) map.key("read_only").boolean(true);
   if (open.transaction) {

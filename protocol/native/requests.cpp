@@ -128,8 +128,9 @@ constexpr std::array<Option<Tx>, 9> tx_options{{
      [](MessagePackReader& r, Tx& x) { return read_number(r, 1, rows_most, x.level.emplace()); }},
 }};
 
-constexpr std::array<Option<Open>, 7> open_options{{
+constexpr std::array<Option<Open>, 8> open_options{{
     {"database", [](MessagePackReader& r, Open& x) { return read_name(r, x.database); }},
+    {"sandbox", [](MessagePackReader& r, Open& x) { return read_name(r, x.sandbox); }},
     {"label", [](MessagePackReader& r, Open& x) { return read_name(r, x.label); }},
     {"read_only", [](MessagePackReader& r, Open& x) { return r.read(x.read_only); }},
     {"transaction",

@@ -59,6 +59,7 @@ struct LevelOptions {
 // Timeouts: none said means the database's own setting; 0 means no limit of the client's.
 struct Open {
   std::string_view database;  // empty: the first one
+  std::string_view sandbox;   // of that database, by its name; empty: none is named
   std::string_view label;
   bool read_only = false;
   // Present: an implicit transaction begins with the first statement, and CLOSE ends it.

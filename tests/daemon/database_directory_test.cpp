@@ -22,7 +22,7 @@ struct Directory {
     directory.set_catch_all(
         {.make = [this, rooted](const std::string& name) -> Result<DatabaseDirectory::Entry> {
            if (name == "bad") return Error::make(Sqlstate("22023"), "bad");
-           return DatabaseDirectory::Entry{fake(name, rooted), {}, false};
+           return DatabaseDirectory::Entry{.database = fake(name, rooted)};
          },
          .databases_max = databases_max,
          .unused_max = unused_max},
