@@ -146,9 +146,18 @@ constexpr std::array rows{
          .min = 0,
          .max = 10'000,
          .applies = postgresql,
-         .help = "Clients that may keep their connection between transactions because of state "
+         .help = "Sessions that may keep their connection between transactions because of state "
                  "that cannot be moved: temporary tables, session locks, LISTEN. One more fails "
                  "with 53300. 0: no limit but max_size."}),
+    bind<&D::idle_while_pinned>(
+        {.key = "idle_while_pinned",
+         .min = 0,
+         .max = 30 * day,
+         .applies = postgresql,
+         .help = "Such a session that is silent this long outside of a transaction loses its "
+                 "connection and that state, with 57P05; a client of PostgreSQL's protocol is "
+                 "closed. Not one that listens. 0: never, as for who keeps a session lock to "
+                 "be the only one."}),
     bind<&D::verify_release>(
         {.key = "verify_release",
          .applies = postgresql,

@@ -129,6 +129,7 @@ struct DatabaseSettings {
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
   PoolModeSetting pool_mode = PoolModeSetting::transaction;
   std::uint32_t max_pinned = 0;
+  std::chrono::milliseconds idle_while_pinned = std::chrono::hours(1);
   bool verify_release = false;
   bool nested_transactions = false;
   bool sandboxes = false;

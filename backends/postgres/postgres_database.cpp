@@ -72,10 +72,11 @@ PoolSettings pool_settings(const PostgresOptions& options, const InitSql& init) 
   return settings;
 }
 
-RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases,
+RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases, Pins& pins,
                            sql::StatementTable& texts, const Settings& base, Reactor& reactor,
                            Log& log) {
   return {.leases = leases,
+          .pins = pins,
           .reactor = reactor,
           .log = log,
           .texts = texts,
@@ -85,7 +86,6 @@ RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases,
           .settings_timeout = options.cleanup_timeout,
           .idle_in_transaction = options.idle_in_transaction,
           .prepared_max = options.prepared_statements_max,
-          .max_pinned = options.max_pinned,
           .verify_release = options.verify_release,
           .transaction_timeout = options.transaction_timeout,
           .session_mode = options.session_mode && !options.force_rollback,
@@ -116,7 +116,9 @@ class PooledDatabase final : public Database {
         reactor_(reactor),
         log_(log),
         statements_(Dialect::postgres),
-        pools_(pool_settings(options_, init), std::move(keywords), options_.connect_timeout,
+        pools_(pool_settings(options_, init),
+               {.most = options_.max_pinned, .idle = options_.idle_while_pinned},
+               std::move(keywords), options_.connect_timeout,
                {.relays = [this](UserPools::UserPool& pool) { return relays_of(pool); },
                 .sessions = [this](UserPools::UserPool& pool) { return sessions_of(pool); }},
                reactor, log) {
@@ -168,7 +170,7 @@ class PooledDatabase final : public Database {
  private:
   RelayContext relays_of(UserPools::UserPool& pool) {
     RelayContext context =
-        relay_context(options_, pool.pool, statements_, base_settings_, reactor_, log_);
+        relay_context(options_, pool.pool, pool.pins, statements_, base_settings_, reactor_, log_);
     // Where a session has its link to itself, or its transactions are not the server's own, it
     // listens on its own link.
     const bool shared = options_.listen == ListenMode::shared && !options_.session_mode;
@@ -178,6 +180,7 @@ class PooledDatabase final : public Database {
 
   SessionContext sessions_of(UserPools::UserPool& pool) {
     return {.leases = pool.pool,
+            .pins = pool.pins,
             .waits = pool.waits,
             .types = pool.types,
             .seen = pool.seen,
@@ -209,6 +212,7 @@ class SandboxDatabase final : public Database {
         opener_(std::move(keywords), options_.connect_timeout, reactor),
         waits_{.name = options_.name},
         context_{.leases = root_,
+                 .pins = pins_,
                  .waits = waits_,
                  .types = types_,
                  .seen = seen_,
@@ -222,7 +226,7 @@ class SandboxDatabase final : public Database {
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
                  .base_settings = init.settings},
-        relays_(relay_context(options_, root_, statements_, init.settings, reactor, log)),
+        relays_(relay_context(options_, root_, pins_, statements_, init.settings, reactor, log)),
         root_({.name = options_.name,
                .max_waiting = options_.max_waiting,
                .link = link_limits(options_),
@@ -265,6 +269,7 @@ class SandboxDatabase final : public Database {
   SeenTexts seen_;
   PqOpener opener_;
   WaitResource waits_;
+  Pins pins_;  // none: what is on the link is the sandbox's
   SessionContext context_;
   RelayContext relays_;
   SandboxRoot root_;
@@ -296,7 +301,7 @@ Result<void> check_options(const PostgresOptions& options) {
   }
   if (options.max_lifetime < none || options.max_idle < none || options.reconnect_timeout < none ||
       options.check_interval < none || options.idle_in_transaction < none ||
-      options.transaction_timeout < none) {
+      options.transaction_timeout < none || options.idle_while_pinned < none) {
     return bad_option(options, "a duration is negative");
   }
   if (options.message_bytes_max < 1024)

@@ -44,16 +44,17 @@ struct PostgresOptions {
   Duration cleanup_timeout =
       std::chrono::seconds(5);  // an abandoned link is clean by then, or closed
   Duration idle_in_transaction = std::chrono::minutes(10);  // lease resting between units: 25P03
+  std::size_t max_pinned = 0;      // sessions that keep their link because they must. 0: no limit
+  Duration idle_while_pinned{};    // such a one that is silent: 57P05. Zero: no limit
   Duration transaction_timeout{};  // a whole transaction: 57014 in a statement, else 25P03
 
   std::size_t statements_cached_max = 256;                 // per link; 0: never prepare by name
   std::size_t message_bytes_max = std::size_t{256} << 20;  // one row or one error of the server
 
   // Through PostgreSQL's protocol only.
-  bool session_mode = false;         // a client keeps its link to its end
-  std::size_t max_pinned = 0;        // clients that keep theirs because they must. 0: no limit
-  bool verify_release = false;       // forget what no text shows before each release
-  bool nested_transactions = false;  // BEGIN inside of a transaction begins another one
+  bool session_mode = false;                     // a client keeps its link to its end
+  bool verify_release = false;                   // forget what no text shows before each release
+  bool nested_transactions = false;              // BEGIN inside of a transaction begins another one
   std::size_t prepared_statements_max = 10'000;  // named ones of one client
   ListenMode listen = ListenMode::shared;
   std::size_t notification_queue = std::size_t{1} << 20;  // bytes that wait for one client

@@ -52,6 +52,7 @@ PostgresSession::~PostgresSession() {
 }
 
 void PostgresSession::let_go(Leaving leaving) {
+  unpin();
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
   if (run_) link.forget(run_.get());
@@ -116,8 +117,27 @@ void PostgresSession::submit(Unit unit) {
 
 Result<void> PostgresSession::check(const Unit& unit) const {
   if (Result<void> checked = check_unit(unit); !checked) return checked;
-  if (!context_.rooted) return {};
+  if (!context_.rooted) return check_pin(unit);
   return check_sandbox_unit(unit);
+}
+
+Result<void> PostgresSession::check_pin(const Unit& unit) const {
+  if (!unit.pin || pinned_ || !context_.pins.full()) return {};
+  const auto pinning = std::ranges::find_if(
+      unit.steps, [](const auto& step) { return step.statement->kind == StatementKind::pinning; });
+  return too_many_pinned(context_.pool, pinning == unit.steps.end() ? "" : pinning->statement->text)
+      .as_retryable();
+}
+
+void PostgresSession::pin() {
+  if (pinned_) return;
+  pinned_ = true;
+  if (!context_.rooted) ++context_.pins.count;
+  context_.leases.pin(*link_);
+}
+
+void PostgresSession::unpin() {
+  if (std::exchange(pinned_, false) && !context_.rooted) --context_.pins.count;
 }
 
 void PostgresSession::add_sandbox_parts(Unit& unit) const {
@@ -162,10 +182,6 @@ void PostgresSession::on_lease_refused(const Error& reason) {
 
 void PostgresSession::begin() {
   status_before_ = link_->status();
-  if (run_->unit().pin && !pinned_) {
-    pinned_ = true;
-    context_.leases.pin(*link_);
-  }
   if (!run_->unit().steps.empty()) {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }
@@ -207,6 +223,7 @@ void PostgresSession::on_synchronised(const std::optional<Error>& error) {
 }
 
 void PostgresSession::run() {
+  if (run_->unit().pin) pin();
   transition(State::running);
   const bool begins = run_->unit().keep_lease && transaction_due_ == TimePoint();
   if (begins && context_.transaction_timeout > Duration::zero()) {
@@ -334,9 +351,16 @@ void PostgresSession::on_timer() {
 
 void PostgresSession::on_rested_too_long() {
   const bool over = transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_;
+  const bool pinned_only = link_->status() == 'I';
   let_go(Leaving::abandoned);
-  pinned_ = false;
   transition(State::idle);
+  if (pinned_only) {
+    return listener_.on_lease_lost(
+        Error::make(Sqlstate("57P05"),
+                    "the session was idle for too long: what it had on its "
+                    "connection to PostgreSQL is gone")
+            .with_hint("Raise idle_while_pinned."));
+  }
   listener_.on_lease_lost(
       Error::make(sqlstate::idle_in_transaction_session_timeout,
                   over ? "the transaction has reached the time limit"

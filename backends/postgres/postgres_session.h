@@ -15,6 +15,7 @@
 #include "backends/database.h"
 #include "backends/log.h"
 #include "backends/postgres/lease_source.h"
+#include "backends/postgres/pins.h"
 #include "backends/postgres/unit_run.h"
 
 namespace based::postgres {
@@ -22,6 +23,7 @@ namespace based::postgres {
 // What the sessions of one database share. Outlives them.
 struct SessionContext {
   LeaseSource& leases;
+  Pins& pins;
   WaitResource& waits;
   TypeCatalogue& types;
   SeenTexts& seen;
@@ -36,6 +38,7 @@ struct SessionContext {
   Duration settings_timeout{};     // for the settings to be accepted
   Duration idle_in_transaction{};  // zero: no limit
   Duration transaction_timeout{};  // of a whole transaction; zero: no limit
+  std::string pool;                // for errors; of a rooted one nobody is told
   Settings base_settings;          // what every link is given when it is opened
 };
 
@@ -94,6 +97,10 @@ class PostgresSession : public BackendSession,
   void on_rested_too_long();
   Duration time_left(Duration own) const;
   void let_go(Leaving leaving);
+  Result<void> check_pin(const Unit& unit) const;
+  void pin();
+  void unpin();
+  Duration rest_most() const;
   Result<void> check(const Unit& unit) const;
   void add_sandbox_parts(Unit& unit) const;
   void arm(Duration from_now);

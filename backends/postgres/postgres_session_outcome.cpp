@@ -23,6 +23,7 @@ void PostgresSession::finish(UnitOutcome outcome) {
   if (link_ == nullptr && held_before_ && unsent) outcome.transaction = TransactionStatus::lost;
   if (link_ != nullptr) {
     const char status = link_->status();
+    if (run_->discarded_all() && status == 'I') unpin();
     outcome.transaction = plain_status(status);
     // After a BEGIN that was refused, too, there is nothing left to hold it for.
     const bool ended = outcome.error && !unsent && status == 'I';
@@ -34,11 +35,9 @@ void PostgresSession::finish(UnitOutcome outcome) {
     }
     outcome.lease_held = keep;
     if (keep) {
-      const Duration own = options_.idle_in_transaction;
       if (status == 'I') transaction_due_ = TimePoint();
-      const Duration rest = time_left(own > Duration::zero() ? own : context_.idle_in_transaction);
       transition(State::resting);
-      if (status != 'I' && rest > Duration::zero()) arm(rest);
+      if (rest_most() > Duration::zero()) arm(rest_most());
     } else {
       transaction_due_ = TimePoint();
       const bool clean = !context_.rooted || status == 'T';
@@ -57,9 +56,16 @@ void PostgresSession::finish(UnitOutcome outcome) {
   finished->unit().sink->on_done(std::move(outcome));
 }
 
+// How long the lease may rest; zero: for ever.
+Duration PostgresSession::rest_most() const {
+  if (link_->status() == 'I') return context_.pins.idle;
+  const Duration own = options_.idle_in_transaction;
+  return time_left(own > Duration::zero() ? own : context_.idle_in_transaction);
+}
+
 void PostgresSession::on_link_lost(const Error& reason) {
   link_ = nullptr;
-  pinned_ = false;
+  unpin();
   if (context_.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of this one now
   if (state_ == State::resting) {
     transition(State::idle);

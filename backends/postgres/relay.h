@@ -29,6 +29,7 @@
 #include "backends/postgres/listen_journal.h"
 #include "backends/postgres/listener.h"
 #include "backends/postgres/notification_queue.h"
+#include "backends/postgres/pins.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sql/statement_table.h"
@@ -40,6 +41,7 @@ namespace based::postgres {
 // What the relays of one pool share. Outlives them.
 struct RelayContext {
   LeaseSource& leases;
+  Pins& pins;
   Reactor& reactor;
   Log& log;
   sql::StatementTable& texts;
@@ -49,7 +51,6 @@ struct RelayContext {
   Duration settings_timeout{};         // for settings to be accepted
   Duration idle_in_transaction{};      // zero: no limit
   std::size_t prepared_max = 0;        // named statements of one session
-  std::size_t max_pinned = 0;          // sessions that keep their link; 0: no limit
   bool verify_release = false;         // forget what no text has shown before each release
   Duration transaction_timeout{};      // zero: none
   bool session_mode = false;           // each keeps its link from its first statement to its end,
@@ -61,7 +62,6 @@ struct RelayContext {
 
   std::uint64_t notifications_dropped = 0;
   std::uint64_t unsure_keys = 0;  // given to statements whose settings were not known
-  std::size_t pinned = 0;
   // What needs_own_link() has looked at last, and what came of it: mostly all links report the
   // same.
   ReportedRef judged;
@@ -338,6 +338,8 @@ class Relay : public WireSession,
   void run_again();
   void check_pin();
   void unpin();
+  void arm_pin_idle();
+  bool end_if_pinned_for_long();
   Item& item(std::uint32_t number) { return items_[number - first_item_]; }
   Flow to_client(std::string_view bytes);
   void send_ready(char status);
@@ -380,7 +382,9 @@ class Relay : public WireSession,
   bool settings_under_way_ = false;  // what the link reports is not yet this session's
   TimePoint transaction_due_;
   bool pinned_ = false;
-  bool pin_lasts_ = false;  // until DISCARD ALL
+  bool pin_lasts_ = false;    // until DISCARD ALL
+  bool pin_listens_ = false;  // it is silent because it listens
+  TimePoint rests_since_;     // outside of a transaction
   bool tell_rest_ = false;
   bool taking_ = true;
   // Its transaction was lost with its link: it is to find itself in a failed one.

@@ -69,6 +69,7 @@ void Relay::on_timer() {
             Error::make(Sqlstate("25P04"), "terminating connection due to transaction timeout"));
       }
       if (!sent_.empty()) return cancel(timeout_reason);
+      if (status_ == 'I' && end_if_pinned_for_long()) return;
       if (status_ == 'I') return check_pin();
       let_go();
       return end(Error::make(sqlstate::idle_in_transaction_session_timeout,

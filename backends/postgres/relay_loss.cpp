@@ -48,7 +48,7 @@ void Relay::let_go() {
   }
   link.forget(this);
   link.flush();
-  if (pinned_) --context_.pinned;
+  if (pinned_) --context_.pins.count;
   pinned_ = false;
   const bool clean = link.quiet() && status_ == 'I';
   const bool unseen = context_.verify_release && !context_.stack.rooted && !clean;
@@ -72,7 +72,7 @@ void Relay::on_link_lost(const Error& reason) {
   unsettled_.reset();
   if (context_.stack.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of it now
   const bool state_lost = pinned_ || session_mode_;
-  if (pinned_) --context_.pinned;
+  if (pinned_) --context_.pins.count;
   pinned_ = false;
   if (state_ == State::ended) return;
   if (listening_) listening_->on_link = listening_->unlistening = false;

@@ -37,14 +37,12 @@ bool Relay::pin(const Script& script) {
   const bool keeps = session_mode_ || context_.stack.rooted;  // its state is the sandbox's
   if (pinning == script.statements.end() || keeps) return true;
   pin_lasts_ = pin_lasts_ || lasts(**pinning);
+  pin_listens_ = pin_listens_ || std::ranges::any_of(script.statements, [](const auto& statement) {
+                   return statement->kind == StatementKind::listen;
+                 });
   if (pinned_) return true;
-  if (context_.max_pinned > 0 && context_.pinned >= context_.max_pinned) {
-    refuse_here(Error::make(sqlstate::too_many_connections,
-                            "too many sessions keep a connection of " + context_.pool)
-                    .with_detail("This statement would leave state on its connection: " +
-                                 (*pinning)->text.substr(0, 200))
-                    .with_hint("Raise max_pinned, or do without temporary objects, session locks "
-                               "and holdable cursors."));
+  if (context_.pins.full()) {
+    refuse_here(too_many_pinned(context_.pool, (*pinning)->text));
     return false;
   }
   forget_sequences(script);
@@ -55,7 +53,7 @@ bool Relay::pin(const Script& script) {
 void Relay::keep_link(std::string_view reason, bool lasting) {
   pinned_ = true;
   pin_lasts_ = pin_lasts_ || lasting;
-  ++context_.pinned;
+  ++context_.pins.count;
   context_.leases.pin(*link_);
   context_.log.write(LogLevel::info,
                      "pool " + context_.pool + ": " + describe() +
@@ -75,9 +73,26 @@ void Relay::forget_sequences(const Script& script) {
 
 void Relay::unpin() {
   if (!pinned_) return;
-  pinned_ = pin_lasts_ = false;
-  --context_.pinned;
+  pinned_ = pin_lasts_ = pin_listens_ = false;
+  --context_.pins.count;
   context_.leases.unpin(*link_);
+}
+
+// Others wait for its link. Who listens has nothing to say.
+void Relay::arm_pin_idle() {
+  if (context_.pins.idle <= Duration::zero() || pin_listens_) return;
+  arm(rests_since_ + context_.pins.idle - context_.reactor.now());
+}
+
+bool Relay::end_if_pinned_for_long() {
+  const Duration most = context_.pins.idle;
+  if (!pinned_ || pin_listens_ || most <= Duration::zero()) return false;
+  if (context_.reactor.now() < rests_since_ + most) return false;
+  let_go();
+  end(Error::make(Sqlstate("57P05"), "terminating connection due to idle-session timeout")
+          .with_detail("The session kept a connection to the server for itself.")
+          .with_hint("Raise idle_while_pinned."));
+  return true;
 }
 
 // Asks the server whether anything is left that could not be moved.
@@ -94,6 +109,7 @@ void Relay::check_pin() {
              if (!error && !*found) unpin();
              if (refuse_cancelled()) return;
              if (held_.empty() && !pinned_) return release();
+             if (held_.empty()) arm_pin_idle();
              pump();
            },
        .of_holder = true});

@@ -367,6 +367,8 @@ void Relay::rest() {
   if (status_ == 'I') {
     transaction_due_ = TimePoint();
     if (extended_) return;
+    rests_since_ = now;
+    if (pinned_ && pin_lasts_) arm_pin_idle();
     if (pinned_ && !pin_lasts_) arm(pin_rest);
     return release();
   }

@@ -253,6 +253,7 @@ void UnitRun::complete(Item& item, StepResult result) {
 }
 
 void UnitRun::on_tag(std::string_view command) {
+  discarded_all_ = command == "DISCARD ALL";
   if (command == "DISCARD ALL") {
     link_->forget_statements();
     link_->settings().all_reset();

@@ -59,7 +59,8 @@ class UnitRun final : public Requester {
   bool commit_unanswered() const;
   // Every statement was answered.
   bool all_answered() const { return answered_ == items_.size(); }
-  bool fatal() const { return fatal_; }  // the server's error was its last words
+  bool fatal() const { return fatal_; }                  // the server's error was its last words
+  bool discarded_all() const { return discarded_all_; }  // its last statement was DISCARD ALL
 
   // Requester
   Flow on_reply(const Reply& reply) override;
@@ -115,6 +116,7 @@ class UnitRun final : public Requester {
   bool told_ = false;  // the sink has heard something
   bool stale_ = false;
   bool fatal_ = false;
+  bool discarded_all_ = false;
   bool group_failed_ = false;
 };
 

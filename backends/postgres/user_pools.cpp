@@ -40,15 +40,17 @@ UserPools::UserPool::UserPool(const std::string& name, UserPools& pools)
                 .link = pools.settings_.link},
                opener, pools.reactor_, pools.log_),
       waits{.name = pools.settings_.name, .places = pools.settings_.max_size},
+      pins(pools.pins_),
       relays(pools.makers_.relays(*this)),
       sessions(pools.makers_.sessions(*this)),
       user(name.empty() ? value_of(pools.keywords_, "user") : name) {
-  relays.pool = pool.name();
+  relays.pool = sessions.pool = pool.name();
 }
 
-UserPools::UserPools(PoolSettings settings, ConnectionKeywords keywords, Duration connect_timeout,
-                     Makers makers, Reactor& reactor, Log& log)
+UserPools::UserPools(PoolSettings settings, const Pins& pins, ConnectionKeywords keywords,
+                     Duration connect_timeout, Makers makers, Reactor& reactor, Log& log)
     : settings_(std::move(settings)),
+      pins_(pins),
       keywords_(std::move(keywords)),
       connect_timeout_(connect_timeout),
       makers_(std::move(makers)),

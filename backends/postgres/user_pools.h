@@ -36,6 +36,7 @@ class UserPools final {
     Listener listener;
     SeenTexts seen;
     WaitResource waits;
+    Pins pins;
     RelayContext relays;
     SessionContext sessions;
     std::string user;
@@ -62,8 +63,8 @@ class UserPools final {
     std::function<SessionContext(UserPool& pool)> sessions;
   };
 
-  UserPools(PoolSettings settings, ConnectionKeywords keywords, Duration connect_timeout,
-            Makers makers, Reactor& reactor, Log& log);
+  UserPools(PoolSettings settings, const Pins& pins, ConnectionKeywords keywords,
+            Duration connect_timeout, Makers makers, Reactor& reactor, Log& log);
   ~UserPools();
 
   // The pool of the URL's user, which is also the one of clients without a name of their own.
@@ -83,6 +84,7 @@ class UserPools final {
   void forget_empty();
 
   PoolSettings settings_;
+  const Pins pins_;
   ConnectionKeywords keywords_;
   Duration connect_timeout_;
   const Makers makers_;

@@ -128,6 +128,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
   std::unique_ptr<Run> run_;
   bool previous_failed_ = false;  // for CHAIN
   bool pinned_ = false;
+  std::optional<Error> state_lost_;  // told to the next request that runs something
   bool draining_ = false;
   bool pumping_ = false;
   bool closed_ = false;

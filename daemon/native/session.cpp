@@ -127,6 +127,9 @@ void Session::start(const FrameHeader& header, std::string payload, const Waitin
     return finish_error(
         Error::make(sqlstate::request_skipped, "an earlier request of the chain failed"));
   }
+  if (state_lost_ && header.type != MessageType::close) {
+    return finish_error(*std::exchange(state_lost_, std::nullopt));
+  }
   switch (header.type) {
     case MessageType::exec:
       start_exec();

@@ -198,13 +198,19 @@ void Session::start_close() {
 }
 
 void Session::on_lease_lost(const Error& reason) {
-  pinned_ = false;
-  if (stack_.entered_depth() == 0) return;
-  abort_transaction(reason);
+  const bool pinned = std::exchange(pinned_, false);
+  const bool inside = stack_.entered_depth() > 0;
+  if (!inside && !pinned) return;
+  if (inside) {
+    abort_transaction(reason);
+  } else {
+    state_lost_ = reason;
+    state_lost_->scope = ErrorScope::statement;
+  }
+  const Error& told = inside ? reason : *state_lost_;
+  const NoticeKind kind = inside ? NoticeKind::transaction_lost : NoticeKind::state_lost;
   std::string payload;
-  encode(
-      Notice{.kind = NoticeKind::transaction_lost, .error = &reason, .transaction = transaction()},
-      payload);
+  encode(Notice{.kind = kind, .error = &told, .transaction = transaction()}, payload);
   host_.send(MessageType::notice, number_, 0, payload);
 }
 

@@ -180,6 +180,7 @@ void encode(const Notice& notice, std::string& out) {
       map.key("reason").display_text(notice.reason);
       return put_number(map, "deadline_ms", notice.deadline_ms);
     case NoticeKind::transaction_lost:
+    case NoticeKind::state_lost:
       INVARIANT(notice.error != nullptr);
       put_error(map, *notice.error, out);
       return put_transaction(map, notice.transaction);

@@ -146,6 +146,7 @@ enum class NoticeKind : std::uint8_t {
   database,          // a NOTICE or WARNING of the database: severity, error
   goaway,            // the daemon is about to end: reason, deadline_ms
   transaction_lost,  // between requests the session's stack was rolled back: error, transaction
+  state_lost,        // so was what the session had on its connection: error, transaction
 };
 std::string_view text_of(NoticeKind kind) noexcept;
 

@@ -29,10 +29,11 @@ inline constexpr std::array<Word<Executed>, 3> executed_words{{
     {Executed::unknown, "unknown"},
 }};
 
-inline constexpr std::array<Word<NoticeKind>, 3> notice_kinds{{
+inline constexpr std::array<Word<NoticeKind>, 4> notice_kinds{{
     {NoticeKind::database, "database"},
     {NoticeKind::goaway, "goaway"},
     {NoticeKind::transaction_lost, "transaction_lost"},
+    {NoticeKind::state_lost, "state_lost"},
 }};
 
 struct LimitRow {

@@ -1,11 +1,11 @@
-"""max_pinned: how many clients may keep their link, what one more is told, and when a place is free again."""
+"""max_pinned and idle_while_pinned: how many sessions may keep their link, and for how long they may be silent."""
 
 import pathlib
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from based_client import connect
+from based_client import Error, connect
 from pg_client import bind, execute, extended, flush, parse, query, sync
 from servers import wait_until
 from wire_servers import Conversation, Servers
@@ -15,7 +15,8 @@ ONE = "T:?column? D:1 C:SELECT 1 Z:I"
 
 
 def setUpModule():
-    Conversation.servers = Servers(pools={"few": "max_size = 3\nmax_pinned = 1", "free": "max_size = 3"})
+    Conversation.servers = Servers(pools={"few": "max_size = 3\nmax_pinned = 1\nlisten = 'pin'", "free": "max_size = 3",
+                                          "brief": "max_size = 4\nidle_while_pinned = '500ms'\nlisten = 'pin'"})
 
 
 class Pins(Conversation):
@@ -147,6 +148,123 @@ class Freed(Pins):
         first, second = self.connect(), self.connect()
         self.assertEqual(first.query("create temp table mine(a no_such_type)"), "E:42704 Z:I")
         self.gets_the_place(second)
+
+
+class Native(Pins):
+    def native(self):
+        connection = connect(f"unix:{self.servers.daemon.socket_path}")
+        self.addCleanup(connection.__exit__)
+        return connection.session(database=self.pool).opened.wait().session
+
+    def fails(self, code, session, sql):
+        with self.assertRaises(Error) as caught:
+            session.exec(sql)
+        self.assertEqual(caught.exception.code, code)
+        return caught.exception
+
+
+class NativePins(Native):
+    def test_one_too_many_is_refused_whichever_protocol_they_speak(self):
+        wire, first, second = self.connect(), self.native(), self.native()
+        first.exec(TEMPORARY)
+        self.assertEqual(self.pinned(), 1)
+        self.assertEqual(wire.query(TEMPORARY), "E:53300 Z:I")
+        error = self.fails("53300", second, TEMPORARY)
+        self.assertEqual((error.executed, error.retry), ("no", True))
+        self.assertIn(TEMPORARY, error.detail)
+        self.assertIn("max_pinned", error.hint)
+        self.assertEqual(list(second.exec("select 1")), [[1]])
+        self.assertEqual(list(first.exec("select * from mine")), [])
+        first.connection.__exit__()
+        self.gets_the_place(wire)
+        self.fails("53300", second, TEMPORARY)
+
+    def test_in_a_transaction_it_changes_nothing(self):
+        wire, session = self.connect(), self.native()
+        self.takes_the_place(wire)
+        with session.transaction():
+            self.fails("53300", session, TEMPORARY)
+            self.assertEqual(list(session.exec("select 1")), [[1]])
+
+    def test_discard_all_frees_the_place(self):
+        wire, session = self.connect(), self.native()
+        session.exec(TEMPORARY)
+        self.assertEqual(wire.query(TEMPORARY), "E:53300 Z:I")
+        session.exec("discard all")
+        self.gets_the_place(wire)
+        self.fails("53300", session, TEMPORARY)
+
+
+class Silent(Native):
+    pool = "brief"
+
+    def test_what_kept_the_link_is_gone_and_the_client_is_told(self):
+        for sql in (TEMPORARY, "select pg_advisory_lock(7)", "load 'auto_explain'",
+                    "begin; declare c cursor with hold for select 1; commit"):
+            with self.subTest(sql):
+                client = self.connect()
+                self.assertNotIn("E:", client.query(sql))
+                data = client.rest()
+                self.assertIn(b"SFATAL\0VFATAL\0C57P05\0", data)
+                self.assertIn(b"idle_while_pinned", data)
+                wait_until(lambda: self.pinned() == 0, "the link to be free")
+        self.assertEqual(self.server("select count(*) from pg_locks where locktype = 'advisory'"), [["0"]])
+        self.assertEqual(self.connect().query("select * from mine"), "E:42P01 Z:I")
+
+    def test_who_is_in_a_transaction_or_listens_or_has_nothing_there_stays(self):
+        busy, listens, free = self.connect(), self.connect(), self.connect()
+        busy.query(TEMPORARY)
+        busy.query("begin")
+        listens.query("listen something")
+        free.query("select 1")
+        self.assertIn(b"57P05", self.pinning().rest())
+        self.assertEqual(busy.query("select * from mine"), "T:a C:SELECT 0 Z:T")
+        self.assertEqual(free.query("notify something"), "C:NOTIFY Z:I")
+        self.assertEqual(listens.take(1), "A:something|")
+        busy.query("commit")
+        self.assertIn(b"57P05", busy.rest())
+
+    def pinning(self):
+        client = self.connect()
+        client.query(TEMPORARY)
+        return client
+
+    def test_a_native_session_is_told_at_once_and_by_its_next_request_and_goes_on(self):
+        session = self.native()
+        session.exec(TEMPORARY + "; select pg_advisory_lock(8)")
+        wait_until(lambda: (session.connection.ping(), session.connection.notices)[1], "the notice")
+        number, request, kind, told = session.connection.notices[-1]
+        self.assertEqual((number, request, kind, told["code"], told["tx"]),
+                         (session.number, 0, "state_lost", "57P05", ["idle", 0]))
+        self.assertIn("idle_while_pinned", told["hint"])
+        wait_until(lambda: self.pinned() == 0, "the link to be free")
+        self.assertEqual(self.server("select count(*) from pg_locks where locktype = 'advisory'"), [["0"]])
+        error = self.fails("57P05", session, "select 1")
+        self.assertEqual((error.executed, error.scope), ("no", "statement"))
+        self.fails("42P01", session, "select * from mine")
+        self.assertEqual(list(session.exec("select 1")), [[1]])
+
+    def test_a_native_session_that_lost_its_link_is_told_too(self):
+        session = self.native()
+        session.exec("load 'auto_explain'")
+        pid = list(session.exec("select pg_backend_pid()"))[0][0]
+        self.server(f"select pg_terminate_backend({pid}, 5000)")
+        wait_until(lambda: (session.connection.ping(), session.connection.notices)[1], "the notice")
+        kind, told = session.connection.notices[-1][2:]
+        self.assertEqual((kind, told["code"]), ("state_lost", "08006"))
+        self.fails("08006", session, "select 1")
+        self.assertEqual(list(session.exec("select 1")), [[1]])
+
+    def test_a_native_session_in_a_transaction_keeps_it(self):
+        session = self.native()
+        session.exec(TEMPORARY)
+        session.tx("begin")
+        session.exec("insert into mine values (1)")
+        self.assertIn(b"57P05", self.pinning().rest())
+        self.assertEqual(list(session.exec("select * from mine")), [[1]])
+        session.tx("commit")
+        wait_until(lambda: (session.connection.ping(), session.connection.notices)[1], "the notice")
+        self.fails("57P05", session, "select * from mine")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ class PoolFixture final : public Database {
   FakeCluster cluster;
   Pool pool;
   WaitResource waits{.name = "pool"};
+  Pins pins;
   SessionContext context{.leases = pool,
+                         .pins = pins,
                          .waits = waits,
                          .types = types,
                          .seen = seen,

@@ -83,8 +83,8 @@ Result<std::string> again_failure(const Result<DecodedFailure>& decoded) {
 
 Result<std::string> again_notice(const Result<DecodedNotice>& decoded) {
   if (!decoded) return decoded.error();
-  for (const NoticeKind kind :
-       {NoticeKind::database, NoticeKind::goaway, NoticeKind::transaction_lost}) {
+  for (const NoticeKind kind : {NoticeKind::database, NoticeKind::goaway,
+                                NoticeKind::transaction_lost, NoticeKind::state_lost}) {
     if (text_of(kind) != decoded->kind) continue;
     Notice notice;
     notice.kind = kind;
