@@ -256,6 +256,8 @@ void Relay::on_stack_ready() {
   const char status = stack_.status();
   const char expected = status == 'E' ? 'E' : context_.stack.rooted ? 'T' : status;
   if (link_->status() != expected) {
+    // Its client waits for an answer all the same.
+    sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
     return link_->close(
         Error::make(sqlstate::connection_failure, "its transaction is not what Based made of it"));
   }

@@ -28,14 +28,18 @@ class Case(unittest.TestCase):
             connect_timeout = "1s"
             timeout = "5s"
             statement_timeout = "1s"
+
+            [databases.nested]
+            url = "postgresql://postgres@127.0.0.1:{cls.server.port}/nested"
+            nested_transactions = true
             """)
         cls.addClassCleanup(cls.daemon.close)
 
     def setUp(self):
         self.server.says.clear()
 
-    def connect(self):
-        client = PgClient(f"127.0.0.1:{self.daemon.port}", database="app")
+    def connect(self, database="app"):
+        client = PgClient(f"127.0.0.1:{self.daemon.port}", database=database)
         self.addCleanup(client.close)
         return client
 
@@ -305,6 +309,15 @@ class Own(Case):
         self.assertEqual(client.ask(parse("p", "select 1"), sync()), "1 Z:I")
         self.assertEqual(client.ask(parse("p", "select 2"), sync()), "E:08006 Z:I")  # 42P05 of a good one
         self.assertEqual(client.query("select 1"), "C:SELECT Z:I")
+        self.check_others()
+
+    def test_a_transaction_that_it_says_is_not_open(self):
+        client = self.connect("nested")
+        self.server.says["begin"] = complete("BEGIN")
+        self.assertEqual(client.query("begin"), "C:BEGIN E:08006 Z:I")
+        self.server.says.clear()
+        self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
+        self.assertEqual(client.query("commit"), "C:COMMIT Z:I")
         self.check_others()
 
     def test_settings_that_are_answered_with_garbage(self):

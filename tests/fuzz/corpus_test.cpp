@@ -8,6 +8,7 @@
 
 #include "tests/fuzz/client_target.h"
 #include "tests/fuzz/native_target.h"
+#include "tests/fuzz/server_target.h"
 
 namespace {
 
@@ -33,4 +34,8 @@ TEST_CASE("every input of the native fuzzer's corpus keeps the codec's promises"
 
 TEST_CASE("every input of the client fuzzer's corpus keeps the promises of start-up and messages") {
   CHECK(run_corpus("client_corpus", based::postgres::fuzz_client) > 20);
+}
+
+TEST_CASE("every input of the server fuzzer's corpus keeps what the relay promises its clients") {
+  CHECK(run_corpus("server_corpus", based::postgres::fuzz_server) > 45);
 }
