@@ -19,6 +19,7 @@ struct Step {
   // Compile it and run nothing: its columns (SQLite's have their declared types, "NULL" for those
   // without one), its tag, and 0 rows affected where it would count them. No parameters are given.
   bool describe = false;
+  bool own = false;  // Based's own question: no log of a sandbox shows it
 };
 
 // What Based itself runs around a unit's steps: transaction control of the session's stack, guards

@@ -40,7 +40,8 @@ std::optional<Error> Executor::run_step(Job& job, std::size_t index) {
   const auto began = Clock::now();
   rows_of_step_ = 0;
   auto error = run_statement(job, index);
-  if (!job.unit().steps[index].describe) trace(job.unit().steps[index].statement, began);
+  const auto& step = job.unit().steps[index];
+  if (!step.describe && !step.own) trace(step.statement, began);
   return error;
 }
 

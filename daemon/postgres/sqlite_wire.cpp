@@ -43,11 +43,12 @@ SqliteWire::SqliteWire(Database& database, WireOptions options, WireClient& clie
               .rooted = database.rooted(),
               .read_only = false,
               .depth_max = rules.depth_max}),
-      envelopes_(stack_.rules()) {
+      envelopes_(stack_.rules()),
+      anchor_(std::make_shared<SqliteWire*>(this)) {
   reset_backend();
 }
 
-SqliteWire::~SqliteWire() = default;
+SqliteWire::~SqliteWire() { *anchor_ = nullptr; }
 
 void SqliteWire::start() {
   for (const auto& [name, value] : options_.settings) {
@@ -262,7 +263,7 @@ void SqliteWire::sync() {
   if (!implicit_) return ready();
   end_in_sync_ = true;
   if (stack_.state() != StackState::sound) {
-    return fail(std::move(stack_.check_usable()).error());
+    return fail(loss_ ? *loss_ : std::move(stack_.check_usable()).error());
   }
   start_ending(stack_.plan_commit_transaction(), "");
 }
@@ -303,6 +304,7 @@ void SqliteWire::resume_messages() {
 // The client is told; its transaction has failed, what was implicit is rolled back.
 void SqliteWire::fail(Error error, const WireStatement* of) {
   release_tag();
+  loss_.reset();
   std::optional<std::uint32_t> position;
   if (of != nullptr && !of->translated && error.position) {
     position = character_position(of->text, *error.position);

@@ -42,6 +42,7 @@ struct WireStatement {
 using WireStatementRef = std::shared_ptr<WireStatement>;
 
 bool is_control(StatementKind kind);
+std::vector<WireStatement::Column> sandbox_columns_of(const Statement& statement);
 
 struct WirePortal {
   WireStatementRef prepared;
@@ -68,7 +69,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   void tell_when_at_rest() override { tell_at_rest_ = true; }
 
  private:
-  enum class Purpose : std::uint8_t { none, steps, ending, describe };
+  enum class Purpose : std::uint8_t { none, steps, ending, describe, sandbox };
   enum class Reading : std::uint8_t { all, until_sync };
   // What a description is for. parse: only the types of columns that parameters meet.
   enum class Describing : std::uint8_t { parse, statement, portal };
@@ -145,7 +146,8 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   WireStatementRef find_statement(std::string_view name, Error& error) const;
 
   // --- what is answered here (sqlite_wire_control.cpp)
-  void run_here(const WireStatement& prepared, bool tells_columns);
+  void run_here(const WireStatement& prepared, bool tells_columns,
+                const std::vector<std::int16_t>& formats = {});
   void run_control(const Statement& statement);
   void begin_level(const Statement& statement);
   void end_transaction(const Statement& statement);
@@ -158,6 +160,13 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   Result<void> apply_set_configs(const WireStatement& prepared);
   Result<void> set(std::string_view name, std::string_view value, bool local);
   void warn(Sqlstate code, std::string message);
+
+  // --- SANDBOX (sqlite_wire_sandbox.cpp)
+  void run_sandbox(const WireStatement& prepared, bool tells_columns,
+                   const std::vector<std::int16_t>& formats);
+  void give_sandbox_rows(const Statement& statement, bool tells_columns,
+                         const std::vector<std::int16_t>& formats);
+  void sandbox_done(std::string_view tag, const std::optional<Error>& error);
 
   // --- units (sqlite_wire_units.cpp)
   std::optional<Error> refusal_of(const WireStatement& prepared) const;
@@ -213,7 +222,8 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   std::vector<Running> running_;         // the unit's steps
   std::vector<ValueList> values_;        // and their parameters
   Ending ending_;
-  std::string held_tag_;  // of the last step: told when its unit has succeeded
+  std::string held_tag_;       // of the last step: told when its unit has succeeded
+  std::optional<Error> loss_;  // of the transaction; the client does not know yet
   std::optional<Error> own_error_;
   std::size_t own_error_step_ = 0;
 
@@ -228,6 +238,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   std::vector<std::int16_t> described_formats_;
   std::vector<WireStatement::Column> found_columns_;
   std::vector<TableColumn> table_columns_;
+  std::shared_ptr<SqliteWire*> anchor_;  // what comes later finds the session through it, or null
 };
 
 }  // namespace based

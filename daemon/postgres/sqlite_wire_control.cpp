@@ -21,9 +21,12 @@ void SqliteWire::warn(Sqlstate code, std::string message) {
   writer_.notice("WARNING", Error::make(code, std::move(message)));
 }
 
-void SqliteWire::run_here(const WireStatement& prepared, bool tells_columns) {
+void SqliteWire::run_here(const WireStatement& prepared, bool tells_columns,
+                          const std::vector<std::int16_t>& formats) {
   if (prepared.command) {
     run_command(*prepared.command, tells_columns);
+  } else if (prepared.statement->kind == StatementKind::sandbox) {
+    run_sandbox(prepared, tells_columns, formats);
   } else {
     if (tells_columns && !querying_) writer_.no_data();
     run_control(*prepared.statement);
@@ -85,6 +88,11 @@ void SqliteWire::end_transaction(const Statement& statement) {
     ending_.chain = stack_.levels()[depth - 1].options;
   }
   if (commits && usable()) return start_ending(stack_.plan_commit_transaction(), tag);
+  if (auto loss = std::exchange(loss_, std::nullopt); loss && commits) {
+    // It believes that what it did is there.
+    start_ending(stack_.plan_rollback_transaction(), "");
+    return fail(std::move(*loss));
+  }
   start_ending(stack_.plan_rollback_transaction(), "ROLLBACK");
 }
 

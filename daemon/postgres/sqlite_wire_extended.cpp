@@ -211,7 +211,7 @@ void SqliteWire::execute(const std::string& name, std::uint64_t rows_max, bool a
   if (auto refusal = refusal_of(*prepared)) return fail(std::move(*refusal), prepared.get());
   if (prepared->command || is_control(prepared->statement->kind)) {
     portal.state = WirePortal::State::done;
-    return run_here(*prepared, describe);
+    return run_here(*prepared, describe, portal.formats);
   }
   running_.clear();
   values_.clear();
@@ -273,7 +273,7 @@ void SqliteWire::submit_description(const WireStatementRef& prepared, bool with_
     }
     const auto script = database_.intern(text + ")", ParameterStyle::none);
     INVARIANT(script.ok());
-    unit.steps.push_back({.statement = (*script)->statements[0], .parameters = {}});
+    unit.steps.push_back({.statement = (*script)->statements[0], .parameters = {}, .own = true});
   }
   const bool inside = !stack_.empty();
   unit.envelope = inside ? envelopes_.around(stack_, {.reads = true}) : Envelope{};
@@ -343,6 +343,11 @@ void SqliteWire::tell_description() {
     WireStatement shown;
     shown.columns = std::move(columns);
     return tell_columns(shown, described_formats_);
+  }
+  if (prepared->statement && prepared->statement->kind == StatementKind::sandbox) {
+    WireStatement told;
+    told.columns = sandbox_columns_of(*prepared->statement);
+    if (!told.columns->empty()) return tell_columns(told, described_formats_);
   }
   if (!prepared->columns || prepared->columns->empty()) return writer_.no_data();
   tell_columns(*prepared, described_formats_);

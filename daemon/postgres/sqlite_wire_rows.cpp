@@ -166,6 +166,7 @@ void SqliteWire::on_done(UnitOutcome outcome) {
   paused_ = false;
   switch (purpose) {
     case Purpose::none:
+    case Purpose::sandbox:
       INVARIANT(false);
     case Purpose::steps:
       steps_done(outcome);
@@ -183,7 +184,9 @@ void SqliteWire::on_done(UnitOutcome outcome) {
 }
 
 void SqliteWire::on_lease_lost(const Error& reason) {
-  if (stack_.entered_depth() > 0) stack_.abort(reason);
+  if (stack_.entered_depth() == 0) return;
+  stack_.abort(reason);
+  loss_ = reason;
 }
 
 }  // namespace based

@@ -31,6 +31,7 @@ bool is_control(StatementKind kind) {
     case StatementKind::savepoint:
     case StatementKind::release:
     case StatementKind::rollback_to:
+    case StatementKind::sandbox:
       return true;
     default:
       return false;
@@ -62,6 +63,7 @@ std::optional<Error> SqliteWire::refusal_of(const WireStatement& prepared) const
     const bool leaves = kind == StatementKind::commit || kind == StatementKind::rollback ||
                         kind == StatementKind::rollback_to;
     if (leaves) return std::nullopt;
+    if (loss_) return loss_;
     if (stack_.state() == StackState::aborted) return stack_.check_usable().error();
     return Error::make(sqlstate::in_failed_sql_transaction,
                        "current transaction is aborted, commands ignored until end of "
@@ -151,6 +153,7 @@ void SqliteWire::end_levels(const LevelsEnd& plan) {
     }
   }
   set_locals_.clear();
+  loss_.reset();
   implicit_ = false;
   read_only_ = false;
   portals_.clear();

@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(SqliteWireFixture, "who rests in a transaction while others wa
   slow.query("CREATE TABLE t(a INTEGER)");
   CHECK(slow.query("BEGIN; INSERT INTO t VALUES (1)") == "C:BEGIN C:INSERT 0 1 Z:T");
   CHECK(other.query("INSERT INTO t VALUES (2)") == "C:INSERT 0 1 Z:I");
-  CHECK(slow.query("INSERT INTO t VALUES (3)") == "E:25P02 Z:E");
+  CHECK(slow.query("INSERT INTO t VALUES (3)") == "E:25P03 Z:E");
   CHECK(slow.query("SELECT 1") == "E:25P02 Z:E");
   CHECK(slow.query("ROLLBACK") == "C:ROLLBACK Z:I");
   CHECK(slow.query("SELECT a FROM t") == "T D:2 C:SELECT 1 Z:I");

@@ -72,8 +72,10 @@ class SqliteClient {
 
 class SqliteWireFixture {
  public:
-  SqliteWireFixture() {
-    auto opened = open_sqlite({.name = "app", .idle_in_transaction = std::chrono::milliseconds(50)},
+  explicit SqliteWireFixture(bool sandboxed = false) {
+    auto opened = open_sqlite({.name = "app",
+                               .force_rollback = sandboxed,
+                               .idle_in_transaction = std::chrono::milliseconds(50)},
                               loop.reactor, log);
     REQUIRE(opened);
     database = std::move(*opened);
