@@ -289,7 +289,7 @@ class Relay : public WireSession,
   void erase_portal(std::string_view name);
   void inject_unnamed();
   void own_name(std::string_view name);
-  bool refuse_in_failed(const PreparedRef* prepared);
+  bool refuse_in_failed(std::string_view name, const PreparedRef* prepared);
   bool own_names(const Script& script);
   void close_left_names();
   bool refuse_prepare(const Script& script);

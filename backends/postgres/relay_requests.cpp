@@ -282,7 +282,7 @@ void Relay::take_bind(const WireMessage& message) {
     if (!unnamed_ || !unnamed_->control) inject_unnamed();
   } else if (readable) {
     prepared = find_prepared(names.statement);
-    if (refuse_in_failed(prepared)) return;
+    if (refuse_in_failed(names.statement, prepared)) return;
     if (prepared != nullptr && (*prepared)->script) own_names(*(*prepared)->script);
     if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
   }
@@ -319,7 +319,7 @@ void Relay::take_named(const WireMessage& message) {
       inject_unnamed();
     } else {
       const PreparedRef* prepared = find_prepared(named.name);
-      if (refuse_in_failed(prepared)) return;
+      if (refuse_in_failed(named.name, prepared)) return;
       if (prepared != nullptr && !(*prepared)->from_sql) {
         const std::string_view name = name_on_link(*prepared);
         expect(Expect::describe_statement);

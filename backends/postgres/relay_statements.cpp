@@ -270,10 +270,13 @@ void Relay::own_name(std::string_view name) {
   there[std::string(name)] = {.text = *prepared};
 }
 
-// In a failed transaction nothing can be prepared, so what the link may lack is refused: the server
-// would do so.
-bool Relay::refuse_in_failed(const PreparedRef* prepared) {
+// In a failed transaction nothing can be prepared, so what the link lacks is refused: the server
+// would do so, but where a statement without rows is described.
+bool Relay::refuse_in_failed(std::string_view name, const PreparedRef* prepared) {
   if (prepared == nullptr || !(*prepared)->from_sql || link_->status() != 'E') return false;
+  const auto& there = link_->own_statements().named;
+  const auto found = there.find(name);
+  if (found != there.end() && found->second.text == *prepared) return false;
   refuse_here(Error::make(Sqlstate("25P02"),
                           "current transaction is aborted, commands ignored until end of "
                           "transaction block"));

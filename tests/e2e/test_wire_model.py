@@ -276,6 +276,8 @@ class Model(Conversation):
             early = ("42P05" if "25P02" not in said[-1] else "25P02") if kind == "P" else "25P02" if kind in ("B", "DS") else None
             both_fail = early and right[-1].startswith("E ") and f"'C': '{early}'" in said[-1]
             both_fail = both_fail or (kind in ("B", "DS") and right[-1].startswith("E ") and said[-1][:20] == right[-1][:20])
+            # In a failed transaction, one without rows is described only where the server still has it.
+            both_fail = both_fail or (kind == "DS" and right[-1] == "n " and "'C': '25P02'" in said[-1])
             # A portal that failed is refused for one of two reasons.
             both_fail = both_fail or (kind == "E" and "'C': '25P02'" in right[-1] and "'C': '55000'" in said[-1])
             if kind != other or (right != said and not both_fail):

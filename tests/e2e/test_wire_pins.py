@@ -65,7 +65,7 @@ class Refused(Pins):
     def test_whatever_the_reason_and_the_way_to_say_it(self):
         first, second = self.connect(), self.connect()
         self.takes_the_place(first)
-        for sql in (TEMPORARY, "select pg_advisory_lock(1)", "listen something", "load 'auto_explain'",
+        for sql in (TEMPORARY, "select pg_advisory_lock(1)", "load 'auto_explain'",
                     "select set_config('work_mem', '5MB', false)", "select 1 as a into temp mine",
                     "select 1; " + TEMPORARY):
             with self.subTest(sql):
