@@ -97,7 +97,8 @@ struct Statement {
   // kind == read and nothing in it is known to write, lock, notify or depend on the connection: it
   // may go to a read handle or a replica. A user's own function that writes cannot be seen.
   bool plain_read = false;
-  bool may_copy = false;  // may answer with COPY: nothing must be pipelined behind it
+  bool sets_local = false;  // by set_config: until the transaction ends literals may mean another
+  bool may_copy = false;    // may answer with COPY: nothing must be pipelined behind it
 
   // Filled for transaction control and settings only.
   BeginOptions begin;  // begin, set_transaction, and SET SESSION CHARACTERISTICS: the modes

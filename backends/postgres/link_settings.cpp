@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/postgres/date_style.h"
+#include "backends/sql/traits.h"
+
 namespace based::postgres {
 namespace {
 
@@ -45,7 +48,10 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
   for (const auto& [name, value] : wanted) {
     const auto found = believed_.find(name);
     const bool same = found != believed_.end() && found->second == value;
-    if (!same || doubtful_.contains(name)) texts.push_back(set_text(name, value));
+    if (same && !doubtful_.contains(name)) continue;
+    // SET changes only what it names of it, and the rest would be somebody else's.
+    if (name == "datestyle") texts.push_back(reset_text(name));
+    texts.push_back(set_text(name, value));
   }
   return texts;
 }
@@ -77,7 +83,7 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   exactly_.reset();
   if (statement.name.empty()) return;
   if (statement.kind == StatementKind::set_transaction) {
-    local_.insert(statement.name);
+    local_[statement.name] = statement.setting;
     return;
   }
   if (statement.name == "session characteristics") {
@@ -100,7 +106,9 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   if (statement.setting.empty()) {
     believed_.erase(statement.name);
   } else {
-    believed_[statement.name] = statement.setting;
+    std::string& value = believed_[statement.name];
+    const bool changes = statement.name == "datestyle";
+    value = changes ? changed_date_style(value, statement.setting) : statement.setting;
   }
   if (in_transaction) in_transaction_.insert(statement.name);
 }
@@ -109,15 +117,28 @@ void LinkSettings::committed(bool rooted) {
   in_transaction_.clear();
   if (rooted && !local_.empty()) {
     exactly_.reset();
-    doubtful_.merge(local_);
+    for (const auto& [name, value] : local_) doubtful_.insert(name);
   }
   local_.clear();
+  literals_doubted_ = false;
 }
 
 void LinkSettings::rolled_back() {
   if (!in_transaction_.empty()) exactly_.reset();
   doubtful_.merge(in_transaction_);
   in_transaction_.clear();
+  if (!local_.empty()) literals_doubted_ = true;  // some of it may be gone
+}
+
+std::optional<std::string> LinkSettings::literals_key() const {
+  if (literals_doubted_) return std::nullopt;
+  std::string key;
+  for (const auto& [name, value] : local_) {
+    if (name == "search_path" || sql::decides_literals(name)) {
+      key.append("\n").append(name).append("=").append(value);
+    }
+  }
+  return key;
 }
 
 void LinkSettings::all_reset() {
@@ -126,6 +147,7 @@ void LinkSettings::all_reset() {
   doubtful_.clear();
   in_transaction_.clear();
   local_.clear();
+  literals_doubted_ = false;
 }
 
 SessionProfileRef ProfileTable::intern(Settings settings) {

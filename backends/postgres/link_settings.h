@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -55,10 +56,17 @@ class LinkSettings {
   // DISCARD ALL, RESET ALL.
   void all_reset();
 
+  // A setting that is not known has been set for the transaction.
+  void doubt_literals() { literals_doubted_ = true; }
+  // What of SET LOCAL decides over the literals of a text that is parsed now: empty outside of a
+  // transaction. nullopt: not known.
+  std::optional<std::string> literals_key() const;
+
  private:
   Settings believed_;
-  std::set<std::string, std::less<>> in_transaction_;  // set since the transaction began
-  std::set<std::string, std::less<>> local_;           // SET LOCAL since then
+  std::set<std::string, std::less<>> in_transaction_;      // set since the transaction began
+  std::map<std::string, std::string, std::less<>> local_;  // SET LOCAL since then, and the values
+  bool literals_doubted_ = false;
   std::set<std::string, std::less<>> doubtful_;
   // The profile that the link has exactly, where that was found; null: not known.
   mutable SessionProfileRef exactly_;

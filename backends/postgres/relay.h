@@ -294,6 +294,8 @@ class Relay : public WireSession,
   void close_left_names();
   bool refuse_prepare(const Script& script);
   bool may_run(const Script& script) { return !refuse_prepare(script) && pin(script); }
+  ScriptRef seen_through(const ScriptRef& script) const;
+  PreparedRef seen_through(const PreparedRef& text) const;
   bool pin(const Script& script);
   void keep_link(std::string_view reason, bool lasts);
   void forget_sequences(const Script& script);

@@ -254,6 +254,7 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
     default:
       break;
   }
+  if (statement->sets_local) link_->settings().doubt_literals();
   journal_.done(*statement, tag);
   note_listen(*statement, tag);
 }

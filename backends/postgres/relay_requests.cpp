@@ -214,7 +214,7 @@ ScriptRef Relay::look_at(std::string_view text) const {
       case StatementKind::read:
       case StatementKind::write:
       case StatementKind::definition:
-        return false;
+        return s->sets_local;
       case StatementKind::standalone:
         return stacked();
       case StatementKind::other:
@@ -249,11 +249,12 @@ void Relay::take_query(const WireMessage& message) {
   begin_request();
   sent_.back().extended = sent_.back().extended || extended_;
   if (readable) {
-    if (ScriptRef script = look_at(text)) {
-      if (!may_run(*script)) return take_sync();  // of what was sent in its place
+    if (const ScriptRef script = look_at(text)) {
+      ScriptRef seen = seen_through(script);
+      if (!may_run(*seen)) return take_sync();  // of what was sent in its place
       // Behind a statement that is put in front of it, an error would skip the next ones too.
-      const bool waits = own_names(*script) || std::ranges::any_of(script->statements, holds_back);
-      number = add_item({.kind = ItemKind::query, .script = std::move(script)});
+      const bool waits = own_names(*script) || std::ranges::any_of(seen->statements, holds_back);
+      number = add_item({.kind = ItemKind::query, .script = std::move(seen)});
       if (waits && !is_skipped()) copy_awaited_ = number;
     }
   }
@@ -292,7 +293,7 @@ void Relay::take_bind(const WireMessage& message) {
   const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && (*prepared)->script) {
-    portals_[std::string(names.portal)] = *prepared;
+    portals_[std::string(names.portal)] = seen_through(*prepared);
   } else {
     erase_portal(names.portal);
   }

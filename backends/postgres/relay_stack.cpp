@@ -195,13 +195,13 @@ void Relay::send_part(QueryPart part) {
     take_control(part.control);
     return end_request();
   }
-  if (refuse_what_cannot(part.script) || (part.script && !may_run(*part.script)))
-    return end_request();
-  const bool copies = part.script && may_copy(*part.script);
+  const ScriptRef seen = seen_through(part.script);
+  if (refuse_what_cannot(seen) || (seen && !may_run(*seen))) return end_request();
+  const bool copies = seen && may_copy(*seen);
   unit_wrote_ = unit_wrote_ || !part.reads;
   if (part.script) own_names(*part.script);
   std::uint32_t number = 0;
-  if (part.script) number = add_item({.kind = ItemKind::query, .script = part.script});
+  if (seen) number = add_item({.kind = ItemKind::query, .script = seen});
   copy_awaited_ = copies ? number : 0;
   expect(Expect::query, Fate::forward, number);
   FrontendWriter(link_->out()).query(part.text);

@@ -16,9 +16,15 @@ bool begins_with_select(std::string_view text) {
   return sql::is_word(tokens.next().of(text), "SELECT");
 }
 
+constexpr unsigned executes_max = 8;  // of an EXECUTE that executes an EXECUTE
+
+bool executes(const Statement& statement) {
+  return statement.kind == StatementKind::prepare && statement.setting == "execute";
+}
+
 bool names_statement(char type) {
-  return type == request::parse || type == request::bind || type == request::describe ||
-         type == request::close;
+  return type == request::query || type == request::parse || type == request::bind ||
+         type == request::describe || type == request::close;
 }
 
 Error too_many_prepared() {
@@ -192,8 +198,10 @@ std::string_view Relay::name_for(const PreparedRef& text, std::string_view setti
 // them, a key that nothing else has.
 std::string Relay::settings_key() {
   const auto decides = [](const StatementRef& statement) {
+    if (statement->sets_local) return true;
     switch (statement->kind) {
       case StatementKind::setting:
+      case StatementKind::set_transaction:
       case StatementKind::discard:
       case StatementKind::rollback:
       case StatementKind::rollback_to:
@@ -210,7 +218,9 @@ std::string Relay::settings_key() {
     sure = sure && std::ranges::none_of(script->statements, decides);
   }
   sure = sure || link_->status() == 'E';  // in a failed transaction nothing is parsed
-  return sure ? journal_.fingerprint() : "?" + std::to_string(++context_.unsure_keys);
+  const std::optional<std::string> local = link_->settings().literals_key();
+  if (!sure || !local) return "?" + std::to_string(++context_.unsure_keys);
+  return journal_.fingerprint() + *local;
 }
 
 const PreparedRef* Relay::find_prepared(std::string_view name) const {
@@ -336,6 +346,33 @@ void Relay::close_left_names() {
     expect_swallowed(Expect::close);
     left = {.text = nullptr, .closed = true};
   }
+}
+
+// The script with what each EXECUTE does in the EXECUTE's place: a statement that PostgreSQL's
+// protocol has prepared may be a SET as well as a SELECT.
+ScriptRef Relay::seen_through(const ScriptRef& script) const {
+  std::shared_ptr<Script> seen;
+  for (std::size_t i = 0; script && i < script->statements.size(); ++i) {
+    StatementRef statement = script->statements[i];
+    for (unsigned depth = 0; depth < executes_max && executes(*statement); ++depth) {
+      const PreparedRef* prepared = find_prepared(statement->name);
+      if (prepared == nullptr || !(*prepared)->script) break;
+      if ((*prepared)->script->statements.size() != 1) break;
+      statement = (*prepared)->script->statements.front();
+    }
+    if (statement == script->statements[i]) continue;
+    if (!seen) seen = std::make_shared<Script>(*script);
+    seen->statements[i] = std::move(statement);
+  }
+  return seen ? seen : script;
+}
+
+PreparedRef Relay::seen_through(const PreparedRef& text) const {
+  ScriptRef seen = seen_through(text->script);
+  if (seen == text->script) return text;
+  auto made = std::make_shared<PreparedText>(*text);
+  made->script = std::move(seen);
+  return made;
 }
 
 void Relay::erase_portal(std::string_view name) {

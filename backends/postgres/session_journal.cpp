@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/postgres/date_style.h"
+
 namespace based::postgres {
 
 SessionJournal::SessionJournal(Settings start, ProfileTable& profiles)
@@ -76,7 +78,9 @@ void SessionJournal::set(const Statement& statement) {
   } else if (!statement.setting.empty()) {
     // A change of the user takes the role with it.
     if (statement.name == "session_authorization") settings.erase("role");
-    settings[statement.name] = statement.setting;
+    std::string& value = settings[statement.name];
+    const bool changes = statement.name == "datestyle";
+    value = changes ? changed_date_style(value, statement.setting) : statement.setting;
   } else {
     settings.erase(statement.name);
     if (statement.name == "session_authorization") settings.erase("role");

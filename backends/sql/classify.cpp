@@ -167,6 +167,7 @@ std::optional<Error> classify(const Cursor& cursor, const Traits& traits, std::u
                        statement.kind == other || statement.kind == definition;
   if (postgres && traits.pins && movable) statement.kind = pinning;
   statement.plain_read = statement.kind == read && !traits.locks_rows && !traits.impure;
+  statement.sets_local = postgres && traits.sets_local;
   statement.may_copy =
       postgres && (statement.kind == copy || (statement.kind == other && traits.copies));
   return std::nullopt;

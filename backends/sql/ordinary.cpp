@@ -22,7 +22,7 @@ bool is_ordinary(std::string_view text) {
   }
   if (token.kind == TokenKind::semicolon && tokenizer.next().kind != TokenKind::end) return false;
   const Traits& traits = collector.traits();
-  return !traits.pins && !traits.into_temporary && !traits.copies;
+  return !traits.pins && !traits.into_temporary && !traits.copies && !traits.sets_local;
 }
 
 }  // namespace based::sql

@@ -1,5 +1,6 @@
 #include "backends/sql/traits.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -76,10 +77,25 @@ std::string_view bare_name(const Token& token, std::string_view text) {
   return source.substr(quote_at + 1, source.size() - quote_at - 2);
 }
 
+// A literal that names a setting.
+bool is_harmless(std::string_view source) {
+  if (source.size() < 2 || source.front() != '\'' || source.back() != '\'') return false;
+  const std::string_view name = source.substr(1, source.size() - 2);
+  return name.find('\'') == name.npos && !decides_literals(lower_ascii(name));
+}
+
 }  // namespace
 
 bool TraitCollector::previous_is(std::string_view upper) const {
   return previous_.kind == TokenKind::word && is_word(previous_.of(text_), upper);
+}
+
+bool decides_literals(std::string_view name) {
+  static constexpr std::array<std::string_view, 8> names{
+      "timezone",  "datestyle",   "intervalstyle",   "standard_conforming_strings",
+      "xmloption", "lc_monetary", "backslash_quote", "default_text_search_config",
+  };
+  return std::ranges::find(names, name) != names.end();
 }
 
 void TraitCollector::observe(const Token& token) {
@@ -142,14 +158,17 @@ void TraitCollector::observe_config_argument(const Token& token) {
   if (own && token.kind == TokenKind::close_paren) {
     const bool local = config_.commas == 2 && config_.tokens == 1 && config_.literal_true;
     if (!local) traits_.pins = true;
+    if (local && !config_.harmless) traits_.sets_local = true;
     config_.open = false;
   } else if (own && token.kind == TokenKind::comma) {
+    if (config_.commas == 0) config_.harmless = config_.harmless && config_.tokens == 1;
     ++config_.commas;
     config_.tokens = 0;
   } else {
     static constexpr std::array<std::string_view, 5> truths{"TRUE", "'TRUE'", "'T'", "'ON'", "'1'"};
     ++config_.tokens;
     config_.literal_true = is_one_of(token.of(text_), truths);
+    if (config_.commas == 0) config_.harmless = is_harmless(token.of(text_));
   }
 }
 

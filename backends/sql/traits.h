@@ -21,7 +21,13 @@ struct Traits {
   bool copies = false;  // the word COPY
   bool pins = false;    // calls a function that leaves state on its connection; names pg_temp
   bool impure = false;  // calls one that writes, locks, notifies or asks about the connection
+  // Calls set_config for the transaction, maybe of a setting that decides what a literal means.
+  bool sets_local = false;
 };
+
+// Does what a literal of a text means depend on this setting of PostgreSQL's (a date without a time
+// zone)? The server decides it when it parses the text. `name` in lower case.
+bool decides_literals(std::string_view name);
 
 class TraitCollector {
  public:
@@ -40,6 +46,7 @@ class TraitCollector {
     std::uint32_t commas = 0;
     std::uint32_t tokens = 0;  // of the current argument
     bool literal_true = false;
+    bool harmless = false;  // the setting is named, and decides over no literal
   };
 
   void observe_word(std::string_view word);

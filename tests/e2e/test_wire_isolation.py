@@ -18,6 +18,8 @@ SETTINGS = {
                              "T:x D: C:SELECT 1 Z:I"),
     "the encoding": ("set client_encoding = latin1", "show client_encoding", "T:client_encoding D:UTF8 C:SHOW Z:I"),
     "the style of dates": ("set datestyle = german", "select date '2020-12-31' as d", "T:d D:2020-12-31 C:SELECT 1 Z:I"),
+    "the order of dates": ("set datestyle = german; set datestyle = iso", "set datestyle = iso; select date '01/02/2020' as d",
+                           "C:SET T:d D:2020-01-02 C:SELECT 1 Z:I"),
     "the path": ("set search_path = elsewhere", "select to_regclass('only_elsewhere') as r", "T:r D:NULL C:SELECT 1 Z:I"),
     "a timeout": ("set statement_timeout = 50", "select pg_sleep(0.1)", "T:pg_sleep D: C:SELECT 1 Z:I"),
     "read only": ("set session characteristics as transaction read only", "delete from t", "C:DELETE 0 Z:I"),
@@ -129,6 +131,14 @@ class Settings(Sessions):
 
 @both
 class Objects(Sessions):
+    def test_made_by_execute_of_what_the_protocol_prepared(self):
+        first = self.connect("few")
+        first.ask(parse("b", "create temp table mine(n int)"), sync())
+        self.assertEqual(first.query("execute b"), "C:CREATE TABLE Z:I")
+        self.sees("select * from mine", "E:42P01 Z:I", "few")
+        self.assertEqual(first.query("select * from mine"), "T:n C:SELECT 0 Z:I")
+        first.close()
+
     def test_of_one_that_stays(self):
         for what, (make, look, wanted) in OBJECTS.items():
             with self.subTest(what):

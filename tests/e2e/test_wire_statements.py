@@ -126,6 +126,32 @@ class UnnamedStatements:
 
 
 @both
+class Surprises:
+    def test_execute_of_what_the_protocol_prepared_is_what_that_says(self):
+        first, second = self.connect(), self.connect()
+        first.ask(parse("b", "set timezone = 'Asia/Tokyo'"), sync())
+        self.assertEqual(first.query("execute b"), "C:SET Z:I")
+        self.assertEqual(second.query("show timezone"), "T:TimeZone D:Etc/UTC C:SHOW Z:I")
+        self.assertEqual(first.query("show timezone"), "T:TimeZone D:Asia/Tokyo C:SHOW Z:I")
+        second.ask(parse("c", "set work_mem = '7MB'"), parse("d", "execute c"), bind("", "d"), execute(), sync())
+        self.assertEqual(first.query("show work_mem"), "T:work_mem D:4MB C:SHOW Z:I")
+        self.assertEqual(second.query("show work_mem"), "T:work_mem D:7MB C:SHOW Z:I")
+
+    def test_a_literal_means_what_it_meant_where_it_was_parsed(self):
+        moment = "select extract(epoch from '2020-02-03 04:05'::timestamptz) as e"
+        for sets in ("set local timezone to 'Asia/Tokyo'", "select set_config('timezone', 'Asia/Tokyo', true)"):
+            with self.subTest(sets):
+                client = self.connect()
+                client.query("begin")
+                client.query(sets)
+                self.assertEqual(client.ask(parse("one", moment), bind("", "one"), execute(), sync()),
+                                 "1 2 D:1580670300.000000 C:SELECT 1 Z:T")
+                self.assertEqual(client.query("commit"), "C:COMMIT Z:I")
+                self.assertEqual(client.ask(parse("two", moment), bind("", "two"), execute(), sync()),
+                                 "1 2 D:1580702700.000000 C:SELECT 1 Z:I")
+
+
+@both
 class NamedStatements:
     def test_each_client_has_its_own_names(self):
         first, second = self.connect(), self.connect()

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "backends/postgres/date_style.h"
 #include "backends/postgres/link_settings.h"
 #include "backends/postgres/opener.h"
 #include "backends/postgres/parameters.h"
@@ -287,6 +288,18 @@ TEST_CASE("what would close the sandbox's cursor is seen in any spelling") {
   for (const char* text : {"CLOSE mine", "SELECT 'CLOSE ALL'", "CLOSE", "CLOSE \"ALL\"", ""}) {
     CHECK_FALSE(closes_root_cursor(text));
   }
+}
+
+TEST_CASE("SET datestyle changes what it names") {
+  CHECK(changed_date_style("", "iso") == "iso");
+  CHECK(changed_date_style("", "'German'") == "german, dmy");
+  CHECK(changed_date_style("german, dmy", "ISO") == "iso, dmy");
+  CHECK(changed_date_style("iso, dmy", "'us'") == "iso, mdy");
+  CHECK(changed_date_style("iso", "'SQL, YMD'") == "sql, ymd");
+  CHECK(changed_date_style("", "PostgreSQL, European") == "postgres, dmy");
+  CHECK(changed_date_style("sql", "dmy") == "sql, dmy");
+  CHECK(changed_date_style("iso, dmy", "default") == "default");
+  CHECK(changed_date_style("iso, dmy", "$1") == "$1");
 }
 
 }  // namespace based::postgres

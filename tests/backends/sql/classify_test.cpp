@@ -156,4 +156,16 @@ TEST_CASE("only what may be COPY says so") {
 }
 
 }  // namespace
+TEST_CASE("a setting for the transaction that decides what literals mean is seen") {
+  const auto sets = [](const char* text) { return one(text, Dialect::postgres)->sets_local; };
+  CHECK(sets("select set_config('timezone', 'Asia/Tokyo', true)"));
+  CHECK(sets("select set_config('DateStyle', $1, true)"));
+  CHECK(sets("select set_config($1, $2, true)"));
+  CHECK(sets("select set_config('time' || 'zone', $2, true)"));
+  CHECK(sets("select set_config('a.b', $2, true), set_config('timezone', 'UTC', true)"));
+  CHECK_FALSE(sets("select set_config('a.b', $2, true), set_config('search_path', $3, true)"));
+  CHECK_FALSE(sets("select set_config('timezone', 'UTC', false)"));  // it pins
+  CHECK_FALSE(sets("select 1"));
+}
+
 }  // namespace based::sql
