@@ -163,6 +163,38 @@ class SlowClients(Tester):
         self.assertEqual(alive.ping(1), 1)
         self.works(daemon)
 
+    def test_half_a_frame_and_then_silence_is_silence(self):
+        daemon = self.daemon('ping_interval = "500ms"')
+        whole = client.HEADER.pack(1000, client.OPEN, 0, 0, 1, 2) + bytes(1000)
+        with self.client(daemon).session() as other:
+            for size in (1, client.HEADER.size - 1, client.HEADER.size, len(whole) - 1):
+                with self.subTest(size):
+                    half = self.raw(daemon)
+                    half.send(whole[:size])
+                    closed, kinds = threading.Event(), []
+                    threading.Thread(target=lambda: (kinds.append(half.answer()[0]), half.rest(), closed.set()),
+                                     daemon=True).start()
+                    while not closed.is_set():
+                        self.assertEqual(list(other.exec("select 1")), [[1]])
+                        closed.wait(0.1)
+                    self.assertEqual(kinds, [client.PING])
+
+    def test_half_a_start_up_or_proof_and_then_silence_ends_with_the_greetings_time(self):
+        hashed = subprocess.run([BASED, "hash-password"], input="hush\n", capture_output=True, text=True, timeout=60)
+        users = f'[users]\nann = "{hashed.stdout.strip()}"'
+        daemon = self.daemon(f'handshake_timeout = "1s"\n{users}')
+        begins = startup({"user": "ann"})
+        for before, half in (((), begins[:1]), ((), begins[:5]), ((), begins[:-1]), ((begins,), b""),
+                             ((begins,), message("p", bytes(50))[:4]), ((begins,), message("p", bytes(50))[:-1])):
+            with self.subTest(half), PgClient(f"127.0.0.1:{daemon.port}", start=False) as wire:
+                for packet in before:
+                    wire.send(packet)
+                    self.assertEqual(wire.message()[0], "R")
+                began = time.monotonic()
+                wire.send(half)
+                wire.rest()
+                self.assertTrue(0.3 < time.monotonic() - began < 10)
+
     def test_a_client_that_asks_nothing_is_closed_after_idle_timeout_unless_a_transaction_is_open(self):
         daemon = self.daemon('idle_timeout = "500ms"')
         idle, busy = self.raw(daemon), self.client(daemon)
