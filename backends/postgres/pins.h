@@ -1,5 +1,5 @@
-// Pins: the sessions of one pool that keep their link between two units, because the state they have
-// on it cannot be moved: temporary objects, session locks and the like. Loop thread only.
+// Pins: the sessions of one pool that keep their link between two units, because the state they
+// have on it cannot be moved: temporary objects, session locks and the like. Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,9 @@ inline Error too_many_pinned(std::string_view pool, std::string_view statement) 
                      "too many sessions keep a connection of " + std::string(pool))
       .with_detail("This statement would leave state on its connection: " +
                    std::string(statement.substr(0, 200)))
-      .with_hint("Raise max_pinned, or do without temporary objects, session locks and holdable "
-                 "cursors.");
+      .with_hint(
+          "Raise max_pinned, or do without temporary objects, session locks and holdable "
+          "cursors.");
 }
 
 }  // namespace based::postgres
