@@ -1,5 +1,7 @@
 #include "daemon/greeter.h"
 
+#include <utility>
+
 namespace based {
 namespace {
 
@@ -25,7 +27,7 @@ bool begins_like_http(char first) { return first >= 'A' && first <= 'Z'; }
 Greeter::Greeter(Transport& transport, const GreeterOptions& options, Reactor& reactor)
     : transport_(transport),
       options_(options),
-      silence_(reactor.make_timer([this] { transport_.close("it said nothing"); })) {
+      silence_(reactor.make_timer([this] { give_up(); })) {
   silence_->arm(reactor.now() + options.first_byte_max);
 }
 
@@ -34,14 +36,37 @@ void Greeter::on_bytes(std::string_view bytes) {
   if (refused_ || bytes.empty()) return;
   const char first = bytes.front();
   if (first == native_first_byte || first == postgres_first_byte) {
-    silence_.reset();
-    const auto& make = first == native_first_byte ? options_.native : options_.postgres;
-    front_end_ = make(transport_);
-    return front_end_->on_bytes(bytes);
+    const auto uid =
+        options_.peer_names != nullptr ? transport_.peer_uid() : std::optional<std::uint32_t>();
+    return uid ? find_peer_user(*uid, bytes) : hand_over(bytes);
   }
   if (first == tls_first_byte) return refuse(tls_alert, "TLS on a port without it");
   if (begins_like_http(first)) return refuse(http_refusal, "HTTP on a native port");
   refuse("", "an unknown protocol");
+}
+
+void Greeter::give_up() {
+  refused_ = true;
+  transport_.close(held_.empty() ? "it said nothing" : "its user was not found in time");
+}
+
+void Greeter::find_peer_user(std::uint32_t uid, std::string_view bytes) {
+  held_ = bytes;
+  transport_.set_reading(false);
+  options_.peer_names->find(uid, [anchor = anchor_](const std::string& name) {
+    Greeter* self = *anchor;
+    if (self == nullptr || self->refused_) return;
+    self->transport_.set_peer_user(name);
+    self->transport_.set_reading(true);
+    self->hand_over(std::exchange(self->held_, {}));
+  });
+}
+
+void Greeter::hand_over(std::string_view bytes) {
+  silence_.reset();
+  const auto& make = bytes.front() == native_first_byte ? options_.native : options_.postgres;
+  front_end_ = make(transport_);
+  front_end_->on_bytes(bytes);
 }
 
 void Greeter::refuse(std::string_view answer, std::string_view reason) {

@@ -1,6 +1,9 @@
 // Greeter: tells a new client's protocol by its first byte and hands the connection to that front
 // end.
 //
+// Where clients are known by the user of their process, that one's name is looked up before: the
+// client waits, for first_byte_max at most, and nobody else.
+//
 // A protocol that this port does not speak gets a refusal that its own program can read, and is
 // closed: a TLS alert, an HTTP status.
 #pragma once
@@ -10,6 +13,7 @@
 #include <string>
 
 #include "backends/reactor.h"
+#include "daemon/peer_names.h"
 #include "daemon/transport.h"
 
 namespace based {
@@ -18,15 +22,17 @@ namespace based {
 using FrontEndFactory = std::function<std::unique_ptr<TransportHandler>(Transport&)>;
 
 struct GreeterOptions {
-  Duration first_byte_max;  // a client that says nothing for this long is closed
+  Duration first_byte_max;  // a client that has no front end by then is closed
   FrontEndFactory native;
   FrontEndFactory postgres;
+  PeerNames* peer_names = nullptr;  // null: nobody asks for the user behind a unix socket
 };
 
 class Greeter final : public TransportHandler {
  public:
   // `options` outlives the greeter.
   Greeter(Transport& transport, const GreeterOptions& options, Reactor& reactor);
+  ~Greeter() override { *anchor_ = nullptr; }
 
   // No front end has the client yet.
   bool is_waiting() const { return front_end_ == nullptr; }
@@ -36,6 +42,9 @@ class Greeter final : public TransportHandler {
   void on_closed(std::string_view reason) override;
 
  private:
+  void give_up();
+  void find_peer_user(std::uint32_t uid, std::string_view bytes);
+  void hand_over(std::string_view bytes);
   void refuse(std::string_view answer, std::string_view reason);
 
   Transport& transport_;
@@ -43,6 +52,9 @@ class Greeter final : public TransportHandler {
   std::unique_ptr<Reactor::Timer> silence_;
   std::unique_ptr<TransportHandler> front_end_;
   bool refused_ = false;
+  std::string held_;  // while its user is being looked up; nothing is read then
+  // What waits for that finds the greeter through it.
+  const std::shared_ptr<Greeter*> anchor_ = std::make_shared<Greeter*>(this);
 };
 
 }  // namespace based

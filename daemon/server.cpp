@@ -39,11 +39,13 @@ Server::Server(ServerOptions options, UvReactor& reactor, Log& log, DatabaseDire
       databases_(databases),
       front_ends_(front_ends),
       no_place_(no_place(options_.clients.clients_max)),
+      peer_names_(reactor),
       started_(reactor.now()) {
   greeters_ = {
       .welcome = {.first_byte_max = options_.first_byte_max,
                   .native = [this](Transport& t) { return front_ends_.native.accept(t); },
-                  .postgres = [this](Transport& t) { return front_ends_.postgres.accept(t); }},
+                  .postgres = [this](Transport& t) { return front_ends_.postgres.accept(t); },
+                  .peer_names = options_.names_peers ? &peer_names_ : nullptr},
       .turn_away = {
           .first_byte_max = options_.first_byte_max,
           .native = [this](Transport& t) { return front_ends_.native.turn_away(t, no_place_); },

@@ -15,6 +15,7 @@
 #include "daemon/front_end.h"
 #include "daemon/greeter.h"
 #include "daemon/listener.h"
+#include "daemon/peer_names.h"
 #include "daemon/service_manager.h"
 #include "daemon/signals.h"
 #include "daemon/uv_reactor.h"
@@ -27,6 +28,7 @@ struct ServerOptions {
   unsigned unix_socket_mode = 0700;  // of these
   ClientLimits clients;
   Duration first_byte_max;
+  bool names_peers = false;   // clients are known by the user of their process
   Duration shutdown_timeout;  // how long a drain lets open transactions finish
 };
 
@@ -79,6 +81,7 @@ class Server {
   FrontEnds front_ends_;
   ServiceManager service_manager_;
   const Error no_place_;  // what a client above max_clients is told
+  PeerNames peer_names_;
   ClientGreeters greeters_;
   std::unique_ptr<ClientList> clients_;
   std::vector<std::unique_ptr<Listener>> listeners_;

@@ -34,6 +34,7 @@ ServerOptions server_options(const ServerSettings& settings) {
   options.clients.clients_max = settings.max_clients;
   options.clients.write_stall_max = settings.write_timeout;
   options.first_byte_max = settings.handshake_timeout;
+  options.names_peers = settings.unix_auth == UnixAuthSetting::peer;
   options.shutdown_timeout = settings.shutdown_timeout;
   return options;
 }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace based {
 
@@ -34,6 +35,13 @@ class Transport {
   virtual std::optional<std::uint32_t> peer_uid() const { return std::nullopt; }
   // That process's id, where it can be seen from here.
   virtual std::optional<std::int32_t> peer_pid() const { return std::nullopt; }
+  // What that process's user is called. Empty until somebody has looked it up, and where there is
+  // no such user.
+  const std::string& peer_user() const { return peer_user_; }
+  void set_peer_user(std::string name) { peer_user_ = std::move(name); }
+
+ private:
+  std::string peer_user_;
 };
 
 class TransportHandler {

@@ -36,9 +36,8 @@ class Users {
   // `peer` is a Transport's.
   AuthMethod method(std::string_view peer) const;
   // trust and peer: 28000 where there are users and this is none of them, or where the process
-  // behind a unix socket (its user id, if the kernel told it) is another user's.
-  Result<void> check(AuthMethod method, std::string_view user,
-                     std::optional<std::uint32_t> peer_uid) const;
+  // behind a unix socket is another user's. `peer_user`: that one's name; empty: not known.
+  Result<void> check(AuthMethod method, std::string_view user, std::string_view peer_user) const;
   // scram: of an unknown user one that nobody can pass, always the same for the same name.
   ScramVerifier verifier(std::string_view user) const;
   // Of a user who is known by now; whoever is none of the users may do everything.

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t cancel_key_bytes = 16;
 
+// It does not wait: Users has had random bytes before the first client.
 std::string random_key() {
   std::string key(cancel_key_bytes, '\0');
   INVARIANT(getrandom(key.data(), key.size(), 0) == static_cast<ssize_t>(key.size()));
@@ -171,7 +172,7 @@ void NativeConnection::take_hello(const Frame& frame) {
   const Users& users = front_end_.users();
   const AuthMethod method = users.method(transport_.peer());
   if (method != AuthMethod::scram) {
-    const Result<void> known = users.check(method, user_, transport_.peer_uid());
+    const Result<void> known = users.check(method, user_, transport_.peer_user());
     return known ? begin(frame.header.request) : refuse_login(frame.header, known.error());
   }
   if (user_.empty()) {

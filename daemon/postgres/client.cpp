@@ -169,7 +169,7 @@ void PostgresClient::authenticate(Startup startup) {
   const Users& users = front_end_.users();
   const AuthMethod method = users.method(transport_.peer());
   if (method != AuthMethod::scram) {
-    const Result<void> checked = users.check(method, startup.user, transport_.peer_uid());
+    const Result<void> checked = users.check(method, startup.user, transport_.peer_user());
     if (!checked) return refuse(checked.error());
     return open_session(std::move(startup));
   }

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,7 @@ class FakeTransport final : public Transport {
   std::string close_reason;
   bool closed = false;
   bool reading = true;
+  std::optional<std::uint32_t> uid;  // of the peer's process
 
   // How many of these bytes arrive together; none: all.
   std::function<std::size_t(std::size_t)> split;
@@ -76,6 +78,7 @@ class FakeTransport final : public Transport {
     });
   }
   const std::string& peer() const override { return peer_; }
+  std::optional<std::uint32_t> peer_uid() const override { return uid; }
 
  private:
   void tell_drained() {
