@@ -202,6 +202,37 @@ class PooledDatabase final : public Database {
   std::unique_ptr<Reactor::Timer> ending_;
 };
 
+// What SANDBOX acts on.
+class RootSandbox final : public Sandbox {
+ public:
+  RootSandbox(SandboxRoot& root, const PostgresOptions& options, Reactor& reactor)
+      : root_(root), options_(options), reactor_(reactor) {}
+
+  void mark(const std::string& name, Done done) override {
+    root_.mark(name, reactor_.now() + options_.turn_timeout, std::move(done));
+  }
+  void reset(const std::optional<std::string>& mark, Done done) override {
+    mark ? root_.reset_to(*mark, std::move(done)) : root_.reset(std::move(done));
+  }
+  void drop(Done done) override {
+    root_.drop([this, done = std::move(done)](const std::optional<Error>& error) {
+      if (!error) log_.clear();
+      done(error);
+    });
+  }
+  SandboxStatus status() const override { return root_.status(); }
+  std::vector<SandboxStatus> list() const override {
+    return options_.siblings ? options_.siblings() : std::vector<SandboxStatus>{status()};
+  }
+  SandboxLog& log() override { return log_; }
+
+ private:
+  SandboxRoot& root_;
+  const PostgresOptions& options_;
+  Reactor& reactor_;
+  SandboxLog log_;
+};
+
 // A sandbox: every session's work is in one root transaction, which is rolled back at the end.
 class SandboxDatabase final : public Database {
  public:
@@ -232,7 +263,10 @@ class SandboxDatabase final : public Database {
                .link = link_limits(options_),
                .init_texts = init.texts,
                .base_settings = init.settings},
-              opener_, types_, reactor, log) {}
+              opener_, types_, reactor, log),
+        sandbox_(root_, options_, reactor) {
+    relays_.sandbox = &sandbox_;
+  }
 
   const std::string& name() const override { return options_.name; }
   Dialect dialect() const override { return Dialect::postgres; }
@@ -257,6 +291,8 @@ class SandboxDatabase final : public Database {
     status.sandboxes.push_back(root_.status());
     return status;
   }
+  bool is_idle() const override { return root_.is_closed(); }
+  Sandbox* sandbox() override { return &sandbox_; }
 
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
     root_.end(std::move(done));
@@ -273,6 +309,7 @@ class SandboxDatabase final : public Database {
   SessionContext context_;
   RelayContext relays_;
   SandboxRoot root_;
+  RootSandbox sandbox_;
 };
 
 Error bad_option(const PostgresOptions& options, std::string_view what) {

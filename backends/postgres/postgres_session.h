@@ -70,6 +70,7 @@ class PostgresSession : public BackendSession,
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
+  void on_lease_revoked(const Error& reason) override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override { return settings.has(settings_); }
   std::string describe() const override;
@@ -92,6 +93,7 @@ class PostgresSession : public BackendSession,
   void continue_after_group();
   void finish(UnitOutcome outcome);
   void fail_soon(Error error);
+  void lose(const Error& reason);
   Error lost_error(const Error& reason) const;
   void on_timer();
   void on_rested_too_long();

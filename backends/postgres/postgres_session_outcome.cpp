@@ -65,8 +65,18 @@ Duration PostgresSession::rest_most() const {
 
 void PostgresSession::on_link_lost(const Error& reason) {
   link_ = nullptr;
-  unpin();
   if (context_.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of this one now
+  lose(reason);
+}
+
+void PostgresSession::on_lease_revoked(const Error& reason) {
+  let_go(Leaving::abandoned);
+  lose(reason);
+}
+
+// What the session did on its link is gone.
+void PostgresSession::lose(const Error& reason) {
+  unpin();
   if (state_ == State::resting) {
     transition(State::idle);
     Error lost = lost_error(reason);
@@ -95,6 +105,8 @@ void PostgresSession::on_link_lost(const Error& reason) {
 
 Error PostgresSession::lost_error(const Error& reason) const {
   Error error = reason;
+  if (error.sqlstate == sqlstate::serialization_failure)
+    return error;  // a reset: nothing is in doubt
   if (error.sqlstate.klass() != "08") {
     error.detail =
         "The server said: " + reason.message + " (" + std::string(reason.sqlstate.text()) + ")";

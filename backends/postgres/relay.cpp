@@ -37,6 +37,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
       losses_seen_(context.leases.losses()) {}
 
 Relay::~Relay() {
+  if (command_) *command_->anchor = nullptr;
   if (state_ == State::waiting) context_.leases.withdraw(*this);
   if (listening_) context_.listener->unsubscribe_all(*this);
   let_go();
@@ -64,7 +65,10 @@ void Relay::on_message(const WireMessage& message) {
   if (state_ == State::ended) return;
   if (state_ == State::idle) {
     if (loss_ && is_rollback(message)) loss_.reset();
-    acquire();
+    begin_unit(message);
+  }
+  if (state_ == State::commanding && held_.empty() && !command_->running) {
+    return take_command(message);
   }
   if (state_ == State::flowing && held_.empty() && !must_wait(message)) return take(message);
   hold(message);
@@ -123,6 +127,7 @@ void Relay::cancel(std::string_view reason) {
     case State::listening:
     case State::settling:
     case State::skipping:
+    case State::commanding:
     case State::ended:
       return;
   }
@@ -179,7 +184,7 @@ void Relay::skip(const WireMessage& message) {
   transition(link_ != nullptr ? State::flowing : State::idle);
   send_ready(status);
   if (link_ != nullptr) return pump();
-  if (!held_.empty()) acquire();
+  if (!held_.empty()) pump_commands();
 }
 
 }  // namespace based::postgres

@@ -2,8 +2,9 @@
 // are, the server's bytes come back, and between two transactions the link is somebody else's.
 //
 //   idle -> waiting -> preparing -> flowing -> [listening] -> [settling] -> idle
-//   listening: a LISTEN was committed; the client hears of it when it is effective.
-//   skipping: a unit was refused; what is left of it is answered here. ended: the client was told.
+//   commanding: a SANDBOX command is answered without a link. listening: a LISTEN was committed;
+//   the client hears of it when it is effective. skipping: a unit was refused; what is left of it
+//   is answered here. ended: the client was told.
 //
 // What a session keeps while it has no link: its settings (SessionJournal) and its prepared
 // statements. Before a unit the link is brought to these settings, in a Sync group of its own; a
@@ -32,6 +33,7 @@
 #include "backends/postgres/pins.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
+#include "backends/sandbox.h"
 #include "backends/sql/statement_table.h"
 #include "backends/wire.h"
 #include "protocol/postgres/requests.h"
@@ -57,6 +59,7 @@ struct RelayContext {
                                        // unless its own pool_mode says otherwise
   Settings base_settings;              // what every link is given when it is opened
   WireStackRules stack;                // are transactions the server's own?
+  Sandbox* sandbox = nullptr;          // what SANDBOX acts on; null: it is refused
   Listener* listener = nullptr;        // null: who listens keeps its link
   std::size_t notification_queue = 0;  // bytes that wait for one session
 
@@ -109,6 +112,7 @@ class Relay : public WireSession,
     listening,
     settling,
     skipping,
+    commanding,
     ended,
   };
 
@@ -147,6 +151,15 @@ class Relay : public WireSession,
     std::string bytes;      // reply: what was never asked of the server
     std::unique_ptr<Control> control;
   };
+  // A unit of SANDBOX commands.
+  struct Command {
+    bool simple = false;
+    bool running = false;
+    bool failed = false;
+    StatementRef statement;                           // that runs
+    std::map<std::string, bool, std::less<>> binary;  // portals: the result's format
+    std::shared_ptr<Relay*> anchor = std::make_shared<Relay*>(nullptr);  // finds who has asked
+  };
   // A part of a simple Query that is sent by itself.
   struct QueryPart {
     StatementRef control;  // null: text
@@ -171,6 +184,7 @@ class Relay : public WireSession,
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
+  void on_lease_revoked(const Error& reason) override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override {
     return settings.has_profile(journal_.profile());
@@ -241,6 +255,7 @@ class Relay : public WireSession,
   void end(const Error& error);
   Error lost_error(const Error& reason) const;
   void run_elsewhere();
+  void lose(const Error& reason, bool state_lost);
   void answer_lost(const Error& error);
   void refuse_unit(Error error);
   void skip(const WireMessage& message);
@@ -324,6 +339,25 @@ class Relay : public WireSession,
   void end_request();
   void on_stack_ready();
 
+  // relay_sandbox.cpp: SANDBOX commands
+  void begin_unit(const WireMessage& message);
+  bool begins_command(const WireMessage& message) const;
+  StatementRef command_of(std::string_view text) const;
+  static StatementRef command_of(const PreparedRef& prepared);
+  void take_command(const WireMessage& message);
+  void command_query(const WireMessage& message);
+  void command_parse(const WireMessage& message);
+  void command_bind(const WireMessage& message);
+  void command_describe(const WireMessage& message);
+  void command_execute(const WireMessage& message);
+  void command_close(const WireMessage& message);
+  void run_command(const StatementRef& statement);
+  void on_command_done(const std::optional<Error>& error);
+  void fail_command(const Error& error);
+  void end_command();
+  void pump_commands();
+  void take_sandbox(const StatementRef& statement);
+
   // relay_replies.cpp: from the link to the client
   Flow send_part_of(const Reply& reply);
   void on_synthesised(const Reply& reply);
@@ -400,6 +434,8 @@ class Relay : public WireSession,
   TimePoint sent_at_;  // of the oldest unit in flight
   bool retried_ = false;
   bool link_is_new_ = false;  // nothing was sent since it was leased
+
+  std::unique_ptr<Command> command_;  // of the unit, while commanding
 
   WireStack stack_;    // as it will be when everything sent is done
   WireStack reached_;  // as it is

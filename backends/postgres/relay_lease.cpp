@@ -20,7 +20,7 @@ constexpr bool is_edge(Relay::State from, Relay::State to) {
   using enum Relay::State;
   switch (from) {
     case idle:
-      return to == waiting || to == skipping || to == ended;
+      return to == waiting || to == skipping || to == commanding || to == ended;
     case waiting:
       return to == preparing || to == skipping || to == idle || to == ended;
     case preparing:  // back to waiting where its link was lost before anything was done
@@ -34,6 +34,8 @@ constexpr bool is_edge(Relay::State from, Relay::State to) {
       return to == flowing || to == idle || to == ended;
     case skipping:
       return to == idle || to == flowing || to == ended;
+    case commanding:
+      return to == idle || to == ended;
     case ended:
       return to == ended;
   }

@@ -60,7 +60,8 @@ void Relay::let_go() {
 
 Error Relay::lost_error(const Error& reason) const {
   Error error = reason;
-  if (error.sqlstate.klass() == "08") return error;  // it says so itself
+  const Sqlstate code = error.sqlstate;  // it says so itself
+  if (code.klass() == "08" || code == sqlstate::serialization_failure) return error;
   if (error.sqlstate.klass() != "57") error.sqlstate = sqlstate::connection_failure;
   error.message = "the connection to PostgreSQL was lost: " + reason.message;
   return error;
@@ -74,6 +75,20 @@ void Relay::on_link_lost(const Error& reason) {
   const bool state_lost = pinned_ || session_mode_;
   if (pinned_) --context_.pins.count;
   pinned_ = false;
+  lose(reason, state_lost);
+}
+
+// By a reset of the sandbox. The link stays the sandbox's.
+void Relay::on_lease_revoked(const Error& reason) {
+  let_go();
+  part_open_ = false;
+  settings_under_way_ = false;
+  run_elsewhere_ = false;
+  lose(reason, false);
+}
+
+// What the session did on its link is gone. `state_lost`: what it cannot go on without, too.
+void Relay::lose(const Error& reason, bool state_lost) {
   if (state_ == State::ended) return;
   if (listening_) listening_->on_link = listening_->unlistening = false;
   if (state_ == State::listening && !state_lost) return go_on_listening();
@@ -132,7 +147,7 @@ void Relay::answer_lost(const Error& error) {
              return statement->kind == StatementKind::commit;
            });
   });
-  if (commits && in_transaction) {
+  if (commits && in_transaction && told.sqlstate != sqlstate::serialization_failure) {
     told.sqlstate = sqlstate::transaction_resolution_unknown;
     told.message += "; whether the transaction was committed is not known";
   }
@@ -163,7 +178,7 @@ void Relay::answer_lost(const Error& error) {
     transition(State::skipping);
     finish_skipping();
   } else if (!held_.empty()) {
-    acquire();
+    pump_commands();
   }
 }
 

@@ -30,6 +30,11 @@ bool lasts(const Statement& statement) {
 
 // Before a statement whose state cannot be moved to another link. False: it was refused.
 bool Relay::pin(const Script& script) {
+  const auto is_command = [](const auto& s) { return s->kind == StatementKind::sandbox; };
+  if (std::ranges::any_of(script.statements, is_command)) {
+    refuse_here(no_sandbox_error(options_.database));
+    return false;
+  }
   const auto pinning =
       std::ranges::find_if(script.statements, [this](const StatementRef& statement) {
         return statement->kind == StatementKind::pinning || listens_here(*statement);

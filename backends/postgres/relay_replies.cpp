@@ -359,7 +359,7 @@ void Relay::end_unit(char status) {
 // With what has come meanwhile.
 void Relay::go_on() {
   if (state_ == State::flowing) return pump();
-  if (state_ == State::idle && !held_.empty()) acquire();
+  if (state_ == State::idle && !held_.empty()) pump_commands();
 }
 
 // Nothing is in flight.

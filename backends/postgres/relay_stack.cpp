@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_replies.h"
 #include "backends/sql/ordinary.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend_writer.h"
@@ -85,17 +86,22 @@ bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
   if (named.what == 'P') {
     const auto found = portals_.find(named.name);
     if (found == portals_.end() || !found->second->control) return false;
+    const StatementRef command = closes ? nullptr : command_of(found->second);
     if (closes) portals_.erase(found);
-    reply_here(std::string(closes ? closed : no_columns));
+    reply_here(command ? described(command->verb, false)
+                       : std::string(closes ? closed : no_columns));
     return true;
   }
   const PreparedRef* prepared = named.name.empty() ? &unnamed_ : find_prepared(named.name);
   if (closes || prepared == nullptr || !*prepared || !(*prepared)->control) return false;
-  reply_here(std::string(no_parameters).append(no_columns));
+  const StatementRef command = command_of(*prepared);
+  reply_here(std::string(no_parameters)
+                 .append(command ? described(command->verb, false) : std::string(no_columns)));
   return true;
 }
 
 void Relay::take_control(const StatementRef& statement) {
+  if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
   guard_unit();
   WireStack::Plan plan = stack_.plan(statement);
   if (plan.error) return refuse_here(*plan.error);

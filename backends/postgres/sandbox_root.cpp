@@ -1,4 +1,4 @@
-#include "backends/postgres/sandbox_root.h"
+#include "backends/postgres/sandbox_mark_turn.h"
 
 #include <algorithm>
 #include <utility>
@@ -36,6 +36,7 @@ SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue
   retry_ = reactor_.make_timer([this] { open(); });
   burial_ = reactor_.make_timer([this] { buried_.reset(); });
   ending_ = reactor_.make_timer([this] { continue_ending(); });
+  operate_ = reactor_.make_timer([this] { on_operate(); });
 }
 
 SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
@@ -43,7 +44,7 @@ SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
 // --- turns
 
 std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadline) {
-  if (waiters_.empty() && serve(waiter)) return std::nullopt;
+  if (waiters_.empty() && operations_.empty() && serve(waiter)) return std::nullopt;
   if (settings_.max_waiting > 0 && waiters_.size() >= settings_.max_waiting) {
     return Error::make(sqlstate::too_many_connections,
                        "too many requests wait for a turn in sandbox " + settings_.name)
@@ -62,6 +63,7 @@ bool SandboxRoot::serve(LeaseWaiter& waiter) {
   last_statement_ = nullptr;
   units_of_turn_ = 0;
   ++turns_;
+  ++turns_total_;
   waiter.on_lease(*link_);
   return true;
 }
@@ -72,17 +74,28 @@ void SandboxRoot::withdraw(LeaseWaiter& waiter) {
 
 void SandboxRoot::note_statement(Link&, const StatementRef& statement) {
   last_statement_ = statement;
-  if (++units_of_turn_ == 2) ++transactions_;
+  if (++units_of_turn_ != 2) return;
+  ++transactions_;
+  ++transactions_total_;
 }
 
 void SandboxRoot::on_link_idle(Link&) {
-  if (failures_ > 0 || turns_ == 0) {
+  if (!root_told_) {
+    root_told_ = true;
     log_.write(LogLevel::info, "sandbox " + settings_.name + ": root " + std::to_string(roots_) +
                                    " opened, on " + link_->describe());
   }
   failures_ = 0;
   last_failure_.reset();
+  tell_operations(std::nullopt);
   if (done_) return ending_->arm(reactor_.now());
+  serve_waiters();
+}
+
+// Where the link is idle, which it may not be any more after somebody was told something.
+void SandboxRoot::serve_waiters() {
+  if (!link_ || link_->state() != LinkState::idle) return;
+  if (!operations_.empty()) return begin_operation();
   if (waiters_.empty()) return;
   const Waiter first = waiters_.front();
   waiters_.pop_front();
@@ -93,6 +106,8 @@ std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   holder_ = nullptr;
   std::vector<Chore> chores;
   if (link.status() == 'I') return chores;  // the root is gone: the link is closed for it
+  if (operating_) return {operation_chore(link)};
+  if (marking_ != nullptr) return {mark_chore(link)};
   if (link.abandoned()) {
     chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
   } else {
@@ -115,28 +130,46 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
   attempt_.reset();
   if (!opened) return on_open_failed(opened.error());
   ++roots_;
+  marks_.clear();
   turns_ = transactions_ = 0;
+  root_began_ = reactor_.now();
+  root_told_ = false;
   link_ = std::make_unique<Link>(roots_, *std::move(opened), settings_.link, *this, reactor_, log_);
   std::vector<Chore> chores;
   chores.push_back({.texts = {no_server_timeouts}});
-  chores.push_back({.texts = {"BEGIN READ WRITE", root_cursor}});
-  for (const std::string& text : settings_.init_texts) chores.push_back({.texts = {text}});
+  chores.push_back({.texts = root_texts()});
   chores.push_back(types_.load());
   chores.push_back({.texts = {"SAVEPOINT _based_turn"}});
   link_->settings().became(settings_.base_settings, false);
   link_->start(std::move(chores));
 }
 
+std::vector<std::string> SandboxRoot::root_texts() const {
+  std::vector<std::string> texts{"BEGIN READ WRITE", root_cursor};
+  texts.insert(texts.end(), settings_.init_texts.begin(), settings_.init_texts.end());
+  return texts;
+}
+
 void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
   buried_ = std::move(link_);
   burial_->arm(reactor_.now());
   holder_ = nullptr;
-  if (done_) return ending_->arm(reactor_.now());
+  marks_.clear();
+  if (done_) {
+    tell_operations(reason);
+    return ending_->arm(reactor_.now());
+  }
+  if (operating_ && operations_.front().kind == OperationKind::drop) {
+    tell_operations(std::nullopt);
+    return open();
+  }
+  if (!operations_.empty()) operate_->arm(reactor_.now());
   if (!was_started) return on_open_failed(reason);
   ++losses_;
   last_loss_ = reason.message;
   log_.write(LogLevel::error, "sandbox " + settings_.name + " was LOST: " + reason.message + "; " +
                                   std::to_string(turns_) + " turns are gone");
+  tell_operations(loss());
   refuse_all(loss());
 }
 
@@ -229,8 +262,10 @@ std::string SandboxRoot::holder_text() const {
 // --- the end
 
 void SandboxRoot::end(std::function<void(std::vector<std::string>)> done) {
-  INVARIANT(waiters_.empty() && !done_);
+  INVARIANT(!done_);
   done_ = std::move(done);
+  drop_operations();
+  INVARIANT(waiters_.empty());
   attempt_.reset();
   ending_->arm(reactor_.now());
 }
@@ -252,8 +287,8 @@ void SandboxRoot::continue_ending() {
 void SandboxRoot::report() {
   std::vector<std::string> lines;
   if (roots_ > 0) {
-    lines.push_back("sandbox " + settings_.name + ": " + std::to_string(turns_) +
-                    " turns rolled back, " + std::to_string(transactions_) +
+    lines.push_back("sandbox " + settings_.name + ": " + std::to_string(turns_total_) +
+                    " turns rolled back, " + std::to_string(transactions_total_) +
                     " of them longer transactions; the database is as it was");
   }
   const auto done = std::exchange(done_, nullptr);
@@ -271,6 +306,14 @@ SandboxStatus SandboxRoot::status() const {
   status.transactions = transactions_;
   status.units = turns_;
   status.epoch = roots_;
+  status.resets = resets_;
+  if (link_) {
+    const auto age = std::chrono::duration_cast<milliseconds>(reactor_.now() - root_began_);
+    status.age_ms = static_cast<std::uint64_t>(age.count());
+  }
+  for (const Mark& mark : marks_) {
+    if (!mark.moved) status.marks.push_back(mark.name);
+  }
   status.holder = holder_ == nullptr ? 0 : holder_->session_id();
   return status;
 }

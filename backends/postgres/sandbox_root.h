@@ -7,17 +7,22 @@
 // lost root cannot write; and every ready status must be in a transaction, else the sandbox is
 // lost, loudly: each session hears one error before it goes on in a fresh root.
 //
+// Marks are savepoints below the turn's. A reset takes the turn away from who has it, rolls back to
+// a mark, or all of the root and begins another on the same link, where what was prepared stays.
+//
 // A turn is one autocommit unit or one client transaction, FIFO. Between two turns there is always
 // the savepoint _based_turn: what an abandoned session left is rolled back to it, and nobody
 // else's work. Loop thread only.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/log.h"
@@ -26,6 +31,7 @@
 #include "backends/postgres/link.h"
 #include "backends/postgres/type_catalogue.h"
 #include "backends/reactor.h"
+#include "backends/sandbox.h"
 #include "backends/status.h"
 
 namespace based::postgres {
@@ -56,6 +62,17 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::uint64_t losses() const override { return losses_; }
   Error loss() const override;
 
+  // As Sandbox (backends/sandbox.h) has them; mark() waits until the deadline for its turn.
+  void mark(const std::string& name, TimePoint deadline, Sandbox::Done done);
+  void reset(Sandbox::Done done) { operate(OperationKind::reset, {}, std::move(done)); }
+  void reset_to(std::string mark, Sandbox::Done done) {
+    operate(OperationKind::reset_to, std::move(mark), std::move(done));
+  }
+  void drop(Sandbox::Done done) { operate(OperationKind::drop, {}, std::move(done)); }
+
+  // Has it no link, and does nobody wait for one?
+  bool is_closed() const { return !link_ && !attempt_ && waiters_.empty(); }
+
   // Rolls the root back and closes the link; `done` runs from the loop, with a line about what was
   // discarded. REQUIRES that no session is left.
   void end(std::function<void(std::vector<std::string>)> done);
@@ -70,12 +87,32 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     TimePoint deadline;
   };
 
+  class MarkTurn;
+  struct Mark {
+    std::string name;
+    std::uint64_t number = 0;  // its savepoint's
+    bool moved = false;        // the name belongs to a newer one
+    LinkSettings settings;     // the link's at that time
+  };
+  enum class OperationKind : std::uint8_t { reset, reset_to, drop };
+  struct Operation {
+    OperationKind kind = OperationKind::reset;
+    std::string mark;
+    Sandbox::Done done;
+  };
+  // Holds the link for an operation, for no time.
+  struct Operator final : LinkHolder {
+    void on_link_lost(const Error&) override {}
+    void on_cancel_over() override {}
+  };
+
   void on_link_idle(Link& link) override;
   void on_link_closed(Link& link, const Error& reason, bool was_started) override;
   std::vector<Chore> cleaning_chores(Link& link) override;
   char rest_status() const override { return 'T'; }
 
   bool serve(LeaseWaiter& waiter);
+  void serve_waiters();
   void open();
   void on_opened(Result<std::unique_ptr<Channel>> opened);
   void on_open_failed(const Error& error);
@@ -87,6 +124,21 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void arm_waiters();
   void continue_ending();
   void report();
+  std::vector<std::string> root_texts() const;
+
+  // sandbox_root_operations.cpp
+  void operate(OperationKind kind, std::string mark, Sandbox::Done done);
+  void on_operate();
+  void revoke(OperationKind kind);
+  std::optional<std::size_t> find_mark(const std::string& name) const;
+  void begin_operation();
+  Chore operation_chore(Link& link);
+  Chore mark_chore(Link& link);
+  void finish_mark(MarkTurn& turn, const std::optional<Error>& error);
+  void finish_operation(const std::optional<Error>& error);
+  void begin_anew();
+  void tell_operations(const std::optional<Error>& lost);
+  void drop_operations();
 
   SandboxSettings settings_;
   Opener& opener_;
@@ -96,7 +148,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::unique_ptr<Link> link_;
   std::unique_ptr<Link> buried_;  // freed from the loop
   std::unique_ptr<OpenAttempt> attempt_;
-  std::unique_ptr<Reactor::Timer> waiters_due_, retry_, burial_, ending_;
+  std::unique_ptr<Reactor::Timer> waiters_due_, retry_, burial_, ending_, operate_;
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;
@@ -111,6 +163,20 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::uint64_t turns_ = 0;         // of this root
   std::uint64_t transactions_ = 0;  // turns of more than one unit
   std::uint64_t units_of_turn_ = 0;
+  std::uint64_t turns_total_ = 0;  // of all roots
+  std::uint64_t transactions_total_ = 0;
+  TimePoint root_began_;
+  bool root_told_ = false;  // the log has it
+  std::uint64_t resets_ = 0;
+
+  std::vector<Mark> marks_;  // the oldest first
+  std::uint64_t marks_made_ = 0;
+  std::list<std::unique_ptr<MarkTurn>> mark_turns_;
+  MarkTurn* marking_ = nullptr;                        // the link's cleaning makes its mark
+  std::vector<std::pair<MarkTurn*, Error>> refusals_;  // to be told from the loop
+  std::deque<Operation> operations_;
+  bool operating_ = false;  // the front one has begun
+  Operator operator_;
   std::function<void(std::vector<std::string>)> done_;
 };
 

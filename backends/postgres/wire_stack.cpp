@@ -87,6 +87,8 @@ bool WireStack::is_control(const Statement& statement) const {
       return true;
     case StatementKind::set_transaction:
       return rules_.rooted;
+    case StatementKind::sandbox:
+      return rules_.rooted;
     case StatementKind::discard:
       return rules_.rooted && statement.name == "all";
     default:

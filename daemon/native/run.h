@@ -47,9 +47,10 @@ struct Held {
 };
 
 enum class UnitPurpose : std::uint8_t {
-  none,    // no unit is in flight
-  steps,   // the request's statements
-  ending,  // the end of levels: commit, rollback
+  none,     // no unit is in flight
+  steps,    // the request's statements
+  ending,   // the end of levels: commit, rollback
+  sandbox,  // a SANDBOX command
 };
 
 struct Run {
@@ -90,6 +91,7 @@ struct Run {
 
   // Ends of levels, as a request of its own or as a step
   UnitPurpose purpose = UnitPurpose::none;
+  TimePoint since;  // when the statement that runs began, for a sandbox's log
   LevelsEnd ending;
   std::optional<BeginOptions> chain;  // AND CHAIN: what begins after the end
   std::optional<Error> close_error;   // CLOSE: to be told after the rollback

@@ -22,6 +22,7 @@ void Session::process(UnitOutcome outcome) {
   run_->purpose = UnitPurpose::none;
   run_->paused = false;
   if (purpose == UnitPurpose::ending) return ending_done(outcome);
+  if (purpose == UnitPurpose::sandbox) return sandbox_done(outcome);
   if (run_->cancelled && run_->dropped && !outcome.error && !run_->own_error) {
     run_->own_error = Error::make(sqlstate::query_canceled, "cancelled by the client");
     run_->own_error_item = run_->steps[run_->group_end - 1].item;
@@ -65,6 +66,7 @@ void Session::steps_failed(UnitOutcome& outcome) {
   if (!in_step) error.position.reset();
   const std::uint32_t item = ours ? run_->own_error_item : step.item;
   note_failure(outcome, error);
+  note_in_sandbox(*step.statement, 0, &error);
   if (error.scope == ErrorScope::statement && stack_.state() == StackState::aborted) {
     error.scope = ErrorScope::transaction;
   }

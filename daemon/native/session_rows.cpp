@@ -114,6 +114,10 @@ void Session::on_step_done(std::size_t step, const StepResult& result) {
   item.truncated = item.truncated || result.truncated;
   const PlannedStep& planned = run_->steps[run_->group_begin + step];
   if (!planned.describe) apply_effects(*planned.statement);
+  if (!planned.describe) {
+    const auto changed = static_cast<std::uint64_t>(result.affected.value_or(0));
+    note_in_sandbox(*planned.statement, result.rows + changed, nullptr);
+  }
   if (run_->held.empty()) flush_rows();
 }
 
@@ -129,7 +133,9 @@ void Session::on_done(UnitOutcome outcome) {
   // An error does not wait until the client asks for rows.
   if (outcome.error) run_->held.clear();
   if (!run_->held.empty()) {
-    if (!stack_.empty()) stack_.entered();  // its lease may be lost before the rows are taken
+    const bool unit = run_->purpose != UnitPurpose::sandbox;
+    if (unit && !stack_.empty())
+      stack_.entered();  // its lease may be lost before the rows are taken
     run_->deferred = std::move(outcome);
     return;
   }

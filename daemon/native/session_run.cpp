@@ -202,6 +202,8 @@ void Session::advance() {
       fail_step(std::move(*refusal));
     } else if (is_control(step.statement->kind)) {
       step.describe ? skip_control(step) : run_control(step);
+    } else if (step.statement->kind == StatementKind::sandbox) {
+      run_sandbox(step);
     } else {
       submit_steps();
     }
@@ -244,6 +246,7 @@ std::optional<Error> Session::refusal_of(const PlannedStep& step) const {
   }
   if (control) return std::nullopt;  // the stack answers
   if (auto usable = stack_.check_usable(); !usable) return std::move(usable).error();
+  if (statement.kind == StatementKind::sandbox) return refusal_of_command(statement);
   const bool idle = stack_.empty();
   if (idle && draining_) {
     return Error::make(sqlstate::admin_shutdown, "the daemon is ending").as_retryable();
@@ -362,6 +365,7 @@ void Session::submit(Unit unit, UnitPurpose purpose) {
       now() + (queue_timeout_ > Duration::zero() ? queue_timeout_ : Duration(queue_wait_max));
   unit.sink = this;
   run_->purpose = purpose;
+  run_->since = now();
   backend_->submit(std::move(unit));
 }
 

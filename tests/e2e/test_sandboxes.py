@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import unittest
@@ -11,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import based_client
-from pg_client import PgClient, Refused
+from pg_client import PgClient, Refused, bind, cells, describe, execute, fields, parse, query, sync
 from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
 cluster = None
@@ -198,6 +199,253 @@ class Lives(Sandboxes):
         self.connect("app#w1").rows("select 1")
         names = [database["name"] for database in self.native().status()["databases"]]
         self.assertEqual(names, ["app", "app#w1"])
+
+
+class Commands(Sandboxes):
+    COUNT = "select count(*) from things"
+
+    def test_mark_and_reset(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.rows("insert into things values (2, 'fixture')")
+        self.assertEqual(one.query("sandbox mark fixtures"), "C:SANDBOX MARK Z:I")
+        two.rows("insert into things values (3, 'test')")
+        self.assertEqual(two.query("Sandbox Reset To Fixtures;"), "C:SANDBOX RESET Z:I")
+        for client in (one, two):
+            self.assertEqual(client.value(self.COUNT), "2")
+        two.rows("create table dune (id int)")
+        two.rows("sandbox mark later")
+        two.rows("sandbox reset to fixtures")
+        self.assertEqual(one.value("select to_regclass('dune')"), None)
+        self.assertEqual(one.error(query("sandbox reset to later"))["C"], "3B001")
+        self.assertEqual(one.error(query("sandbox reset to nowhere"))["C"], "3B001")
+        self.assertEqual(one.value(self.COUNT), "2")
+        one.rows("sandbox reset")
+        self.assertEqual(two.value(self.COUNT), "1")
+        self.assertEqual(two.error(query("sandbox reset to fixtures"))["C"], "3B001")
+
+    def test_a_mark_is_moved_by_its_name(self):
+        self.daemon()
+        one = self.connect("app#w")
+        for number in range(2, 60):  # over the limit, if each were kept
+            one.rows(f"insert into things values ({number}, 'x')")
+            one.rows("sandbox mark here")
+        one.rows("delete from things")
+        one.rows("sandbox reset to here")
+        self.assertEqual(one.value(self.COUNT), "59")
+        for number in range(31):
+            one.rows(f"sandbox mark m{number}")
+        self.assertEqual(one.error(query("sandbox mark more"))["C"], "54000")
+        one.rows("delete from things; select 1")
+        one.rows("sandbox mark m30")
+        one.rows("sandbox reset to m7")
+        self.assertEqual(one.value(self.COUNT), "59")
+        self.assertEqual(one.rows("sandbox status")[0][9], "here " + " ".join(f"m{n}" for n in range(8)))
+
+    def test_now_moves_at_a_reset_and_the_link_stays(self):
+        self.daemon()
+        one = self.connect("app#w")
+        asked = "select now()::text, pg_backend_pid()"
+        first = one.rows(asked)
+        self.assertEqual(one.rows(asked), first)
+        one.rows("sandbox reset")
+        second = one.rows(asked)
+        self.assertNotEqual(second[0][0], first[0][0])
+        self.assertEqual(second[0][1], first[0][1])
+
+    def test_a_reset_does_not_wait_for_the_transaction_that_is_open(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.rows("begin; insert into things values (2, 'x')")
+        self.assertEqual(two.query("sandbox reset"), "C:SANDBOX RESET Z:I")
+        self.assertEqual(two.value(self.COUNT), "1")
+        wrong = one.error(query("select 1"))
+        self.assertEqual((wrong["C"], wrong["M"]), ("40001", "the sandbox was reset"))
+        self.assertEqual(one.error(query("select 1"))["C"], "25P02")
+        self.assertEqual(one.query("commit"), "C:ROLLBACK Z:I")
+        one.rows("insert into things values (2, 'again')")
+        self.assertEqual(two.value(self.COUNT), "2")
+        # Who says ROLLBACK first hears nothing of it.
+        one.rows("begin; insert into things values (3, 'x')")
+        two.rows("sandbox reset")
+        self.assertEqual(one.query("rollback"), "C:ROLLBACK Z:I")
+
+    def test_a_reset_ends_what_runs(self):
+        self.daemon()
+        one, two, three = (self.connect("app#w") for _ in range(3))
+        one.send(query("insert into things values (2, 'x'); select pg_sleep(60)"))
+        wait_until(lambda: two.rows("sandbox status")[0][2] is not None, "it has its turn")
+        three.send(query(self.COUNT))  # waits behind it
+        wait_until(lambda: two.rows("sandbox status")[0][3] == "1", "another waits")
+        two.rows("sandbox reset")
+        kinds = [(kind, fields(body).get("C") if kind == "E" else None) for kind, body in one.messages()]
+        self.assertIn(("E", "40001"), kinds)
+        self.assertEqual(kinds[-1][0], "Z")
+        self.assertEqual([cells(body) for kind, body in three.messages() if kind == "D"], [[b"1"]])
+        self.assertEqual(one.value(self.COUNT), "1")
+
+    def test_what_is_prepared_stays_and_settings_too(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.ask(parse("plus", "select $1::int + 1"), sync())
+        one.rows("set work_mem = '7MB'")
+        two.rows("create temp table mine (a int); select pg_advisory_lock(9)")
+        two.rows("sandbox reset")
+        self.assertIn("D:42", one.ask(bind(statement="plus", values=[b"41"]), execute(), sync()))
+        self.assertEqual(one.value("show work_mem"), "7MB")
+        self.assertEqual(two.value("show work_mem"), "4MB")
+        self.assertEqual(one.value("select count(*) from pg_locks where locktype = 'advisory'"), "0")
+
+    def test_settings_are_each_clients_after_a_reset_to_a_mark(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.rows("set work_mem = '7MB'")
+        one.rows("sandbox mark a")
+        self.assertEqual(two.value("show work_mem"), "4MB")
+        two.rows("set work_mem = '8MB'")
+        two.rows("sandbox reset to a")
+        self.assertEqual(two.value("show work_mem"), "8MB")
+        self.assertEqual(self.connect("app#w").value("show work_mem"), "4MB")
+        self.assertEqual(one.value("show work_mem"), "7MB")
+
+    def test_inside_a_transaction(self):
+        self.daemon()
+        one = self.connect("app#w")
+        one.rows("begin")
+        self.assertEqual(one.rows("sandbox status")[0][0], "app#w")
+        wrong = one.error(query("sandbox mark a"))
+        self.assertEqual((wrong["C"], self.state_after(one)), ("25001", "E"))
+        self.assertEqual(one.error(query("sandbox status"))["C"], "25P02")
+        one.rows("rollback")
+        self.assertEqual(one.error(query("sandbox reset; select 1"))["C"], "0A000")
+        self.assertEqual(one.error(query("select 1; sandbox reset"))["C"], "25001")
+        self.assertEqual(one.error(query("sandbox restet"))["C"], "42601")
+        self.assertEqual(one.value("select 1; sandbox status"), "1")
+
+    def state_after(self, client):
+        client.send(query("select 1"))
+        return client.messages()[-1][1].decode()
+
+    def test_extended_protocol(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        two.rows("begin; insert into things values (2, 'x')")  # has the turn
+        self.assertEqual(one.ask(parse("", "sandbox reset"), bind(), describe("P"), execute(), sync()),
+                         "1 2 n C:SANDBOX RESET Z:I")
+        self.assertEqual(one.ask(parse("m", "sandbox mark a"), describe("S", "m"), sync()), "1 t: n Z:I")
+        for _ in range(2):
+            self.assertEqual(one.ask(bind(statement="m"), execute(), sync()), "2 C:SANDBOX MARK Z:I")
+        two.query("rollback")
+        one.send(parse("", "sandbox status") + bind(results=[1]) + describe("P") + execute() + sync())
+        kinds = one.messages()
+        self.assertEqual([kind for kind, _ in kinds], ["1", "2", "T", "D", "C", "Z"])
+        row = cells(kinds[3][1])
+        self.assertEqual((row[0], row[7], row[9]), (b"app#w", struct.pack("!q", 1), b"a"))
+        self.assertEqual(one.ask(describe("S", "m"), sync(), bind(statement="m"), execute(), sync()),
+                         "t: n Z:I 2 C:SANDBOX MARK Z:I")
+        mixed = one.ask(parse("", "sandbox mark b"), bind(), parse("", "select 1"), bind(), execute(), sync())
+        self.assertRegex(mixed, "^1 2 E:0A000 Z:I$")
+        self.assertEqual(one.value("select 1"), "1")
+        one.rows("begin")
+        self.assertRegex(one.ask(bind(statement="m"), execute(), sync()), "E:25001 Z:E$")
+        one.rows("rollback")
+
+    def test_pipelined_with_other_units(self):
+        self.daemon()
+        one = self.connect("app#w")
+        one.send(query("insert into things values (2, 'x')") + query("sandbox reset") + query(self.COUNT)
+                 + query("sandbox mark a") + query("delete from things") + query("sandbox reset to a")
+                 + query(self.COUNT))
+        found = [cells(body) for kind, body in one.messages(7) if kind == "D"]
+        self.assertEqual(found, [[b"1"], [b"1"]])
+
+    def test_drop_gives_the_connection_back(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        roots = ("select count(*) from pg_stat_activity where state = 'idle in transaction' and query not like "
+                 "'%pg_stat_activity%'")
+        one.rows("begin; insert into things values (2, 'x')")
+        self.assertEqual(cluster.query(roots), [["1"]])
+        self.assertEqual(two.query("sandbox drop"), "C:SANDBOX DROP Z:I")
+        wait_until(lambda: cluster.query(roots) == [["0"]], "the connection is closed")
+        self.assertEqual(one.error(query("select 1"))["M"], "the sandbox was dropped")
+        one.rows("rollback")
+        self.assertEqual(one.value(self.COUNT), "1")
+        self.assertNotIn("LOST", self.running.log())
+
+    def test_status_and_list(self):
+        self.daemon()
+        one, two = self.connect("app#one"), self.connect("app#two")
+        one.rows("begin; select 1")
+        two.rows("insert into things values (2, 'x')")
+        self.assertEqual([row[0] for row in two.rows("sandbox list")], ["app", "app#one", "app#two"])
+        self.assertEqual(self.connect("app").rows("sandbox status")[0][:2], ["app", "ready"])
+        status = two.rows("sandbox status")[0]
+        self.assertEqual((status[1], status[2]), ("ready", None))
+        self.assertIsNotNone(one.rows("sandbox status")[0][2])
+
+    def test_a_database_that_is_no_sandbox_says_so(self):
+        self.daemon(table="sandboxes = true")
+        one = self.connect("app")
+        wrong = one.error(query("sandbox reset"))
+        self.assertEqual(wrong["C"], "0A000")
+        self.assertIn('"app#NAME"', wrong["H"])
+        self.assertRegex(one.ask(parse("", "sandbox status"), bind(), execute(), sync()), "^E:0A000 Z:I$")
+        one.rows("begin")
+        self.assertEqual(one.error(query("sandbox status"))["C"], "0A000")
+        one.rows("rollback")
+        with self.native().session(database="app") as session, self.assertRaises(based_client.Error) as refused:
+            session.exec("sandbox status")
+        self.assertEqual(refused.exception.code, "0A000")
+
+    def test_a_client_that_goes_while_it_waits(self):
+        self.daemon()
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.rows("begin; insert into things values (2, 'x')")
+        two.send(query("sandbox mark a"))  # waits for its turn
+        wait_until(lambda: one.rows("sandbox status")[0][3] == "1", "it waits")
+        two.vanish()
+        one.rows("commit")
+        self.assertEqual(one.value(self.COUNT), "2")
+        for _ in range(20):
+            three = self.connect("app#w")
+            three.send(query("sandbox reset"))
+            three.vanish()
+        wait_until(lambda: one.value(self.COUNT) == "1", "the resets are done")
+
+    def test_a_mark_waits_for_its_turn_but_not_for_ever(self):
+        self.daemon(table='force_rollback = true\ntimeout = "300ms"')
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.rows("begin; insert into things values (2, 'x')")
+        self.assertEqual(two.error(query("sandbox mark a"))["C"], "55P03")
+        one.rows("commit")
+        self.assertEqual(two.query("sandbox mark a"), "C:SANDBOX MARK Z:I")
+
+    def test_native_sessions(self):
+        self.daemon()
+        client = self.native()
+        with client.session(sandbox="w") as one, client.session(sandbox="w") as two:
+            one.exec("insert into things values (2, 'x')")
+            self.assertEqual(one.exec("sandbox mark a").wait().tag, "SANDBOX MARK")
+            with self.assertRaises(based_client.Error) as lost:
+                with one.transaction():
+                    one.exec("delete from things").wait()
+                    self.assertEqual(two.exec("sandbox reset to a").wait().tag, "SANDBOX RESET")
+                    one.exec("select 1").wait()
+            self.assertEqual(lost.exception.code, "25P02")
+            self.assertEqual(list(one.exec(self.COUNT)), [[2]])
+            status = two.exec("sandbox status").wait()
+            self.assertEqual([name for name, *_ in status.columns[0]][:2], ["name", "state"])
+            self.assertEqual(list(status)[0][9], "a")
+            self.assertEqual(status.tag, "SANDBOX STATUS")
+            with self.assertRaises(based_client.Error) as refused, one.transaction():
+                one.exec("sandbox reset").wait()
+            self.assertEqual(refused.exception.code, "25001")
+            with self.assertRaises(based_client.Error) as refused:
+                one.exec("sandbox reset to nowhere").wait()
+            self.assertEqual(refused.exception.code, "3B001")
+            two.exec("sandbox drop").wait()
+            self.assertEqual(list(one.exec(self.COUNT)), [[1]])
 
 
 class SqliteNames(unittest.TestCase):

@@ -1,0 +1,190 @@
+// What SANDBOX MARK, RESET and DROP do to the root: between two turns, before the next one.
+//
+// A mark is a savepoint below _based_turn, and so below everything that sessions do. A reset does
+// not wait for a turn: the holder's is taken away.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/sandbox_mark_turn.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+std::string mark_name(std::uint64_t number) { return "_based_m" + std::to_string(number); }
+
+Error no_mark(const std::string& name) {
+  return Error::make(sqlstate::invalid_savepoint, "there is no mark \"" + name + "\"")
+      .with_hint("SANDBOX STATUS shows the marks; a reset to an older one forgets the newer ones.");
+}
+
+Error ending_error() { return Error::make(sqlstate::admin_shutdown, "the daemon is ending"); }
+
+}  // namespace
+
+void SandboxRoot::mark(const std::string& name, TimePoint deadline, Sandbox::Done done) {
+  mark_turns_.push_back(std::make_unique<MarkTurn>(*this, name, std::move(done)));
+  MarkTurn& turn = *mark_turns_.back();
+  std::optional<Error> refused =
+      done_ ? std::optional<Error>(ending_error()) : acquire(turn, deadline);
+  if (!refused) return;
+  refusals_.emplace_back(&turn, *std::move(refused));
+  operate_->arm(reactor_.now());
+}
+
+void SandboxRoot::operate(OperationKind kind, std::string mark, Sandbox::Done done) {
+  operations_.push_back({.kind = kind, .mark = std::move(mark), .done = std::move(done)});
+  operate_->arm(reactor_.now());
+}
+
+// From the loop: takes the turn away from who has it, or begins at once.
+void SandboxRoot::on_operate() {
+  for (auto& [turn, error] : std::exchange(refusals_, {})) finish_mark(*turn, error);
+  while (!operations_.empty() && !operating_) {
+    const Operation& next = operations_.front();
+    if (done_) {
+      finish_operation(ending_error());
+    } else if (next.kind == OperationKind::reset_to && !find_mark(next.mark)) {
+      finish_operation(no_mark(next.mark));
+    } else if (!link_ || link_->state() == LinkState::closed) {
+      finish_operation(std::nullopt);  // nothing was done yet
+    } else if (link_->state() == LinkState::idle) {
+      return begin_operation();
+    } else {
+      if (holder_ != nullptr && link_->state() == LinkState::leased) revoke(next.kind);
+      return;  // on_link_idle or on_link_closed follows
+    }
+  }
+  if (!operating_ && !done_) serve_waiters();
+}
+
+void SandboxRoot::revoke(OperationKind kind) {
+  holder_->on_lease_revoked(
+      Error::make(sqlstate::serialization_failure,
+                  kind == OperationKind::drop ? "the sandbox was dropped" : "the sandbox was reset")
+          .with_detail("What the transaction had done is gone.")
+          .with_scope(ErrorScope::transaction)
+          .with_executed(Executed::no)
+          .as_retryable());
+}
+
+std::optional<std::size_t> SandboxRoot::find_mark(const std::string& name) const {
+  const auto found = std::ranges::find_if(
+      marks_, [&name](const Mark& mark) { return !mark.moved && mark.name == name; });
+  if (found == marks_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - marks_.begin());
+}
+
+// REQUIRES that the link is idle.
+void SandboxRoot::begin_operation() {
+  const OperationKind kind = operations_.front().kind;
+  if (kind == OperationKind::reset_to && !find_mark(operations_.front().mark)) {
+    operate_->arm(reactor_.now());
+    return;
+  }
+  operating_ = true;
+  Link& link = *link_;
+  if (kind == OperationKind::drop) {
+    link.run_last({.texts = {"ROLLBACK"}, .then = [&link](const std::optional<Error>&) {
+                     link.close(Error::make(sqlstate::admin_shutdown, "the sandbox is dropped"));
+                   }});
+    return;
+  }
+  if (!link.lease(operator_)) return;  // it closes soon
+  link.release(Leaving::finished);
+}
+
+// What brings the root to where the operation wants it, in one round trip. All of it comes behind
+// the end of the last turn.
+Chore SandboxRoot::operation_chore(Link& link) {
+  const Operation& operation = operations_.front();
+  Chore chore;
+  if (operation.kind == OperationKind::reset_to) {
+    const std::size_t at = *find_mark(operation.mark);
+    chore.texts = {"ROLLBACK TO SAVEPOINT " + mark_name(marks_[at].number),
+                   "SAVEPOINT _based_turn"};
+    link.settings() = marks_[at].settings;
+    return chore;
+  }
+  // Session locks and currval() outlive a transaction.
+  chore.texts = {"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD SEQUENCES", "ROLLBACK"};
+  for (std::string& text : root_texts()) chore.texts.push_back(std::move(text));
+  chore.texts.emplace_back("SAVEPOINT _based_turn");
+  link.settings() = LinkSettings();
+  link.settings().became(settings_.base_settings, false);
+  return chore;
+}
+
+Chore SandboxRoot::mark_chore(Link& link) {
+  Chore chore{.texts = {"RELEASE SAVEPOINT _based_turn"}};
+  const std::optional<std::size_t> at = find_mark(marking_->name());
+  // Not the newest one: its savepoint stays, under no name, as those above it need it.
+  if (at && *at + 1 == marks_.size()) {
+    chore.texts.push_back("RELEASE SAVEPOINT " + mark_name(marks_[*at].number));
+    marks_.pop_back();
+  } else if (marks_.size() >= sandbox_marks_max) {
+    const Error error = Error::make(sqlstate::program_limit_exceeded, "too many marks")
+                            .with_hint("A reset to an older one forgets the newer ones.");
+    return {.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"},
+            .then = [this, turn = std::exchange(marking_, nullptr),
+                     error](const std::optional<Error>&) { finish_mark(*turn, error); }};
+  } else if (at) {
+    marks_[*at].moved = true;
+  }
+  const std::uint64_t number = ++marks_made_;
+  chore.texts.push_back("SAVEPOINT " + mark_name(number));
+  chore.texts.emplace_back("SAVEPOINT _based_turn");
+  marks_.push_back({.name = marking_->name(), .number = number, .settings = link.settings()});
+  return chore;
+}
+
+// The link is idle again, or gone (`error`).
+void SandboxRoot::finish_mark(MarkTurn& turn, const std::optional<Error>& error) {
+  if (marking_ == &turn) marking_ = nullptr;
+  const Sandbox::Done done = turn.take_done();
+  std::erase_if(mark_turns_, [&turn](const auto& owned) { return owned.get() == &turn; });
+  done(error);
+}
+
+void SandboxRoot::finish_operation(const std::optional<Error>& error) {
+  const bool ran = std::exchange(operating_, false);
+  const Operation operation = std::move(operations_.front());
+  operations_.pop_front();
+  if (ran && !error) {
+    if (operation.kind != OperationKind::drop) ++resets_;
+    if (operation.kind == OperationKind::reset_to) {
+      marks_.resize(*find_mark(operation.mark) + 1);
+    } else {
+      begin_anew();
+    }
+  }
+  operation.done(error);
+}
+
+// Another root: nothing has been done in it.
+void SandboxRoot::begin_anew() {
+  marks_.clear();
+  turns_ = transactions_ = 0;
+  root_began_ = reactor_.now();
+  if (link_ && link_->state() != LinkState::closed) ++roots_;
+}
+
+// After the link has become idle, or was closed: what was asked for is told.
+void SandboxRoot::tell_operations(const std::optional<Error>& lost) {
+  if (marking_ != nullptr) finish_mark(*marking_, lost);
+  if (!operating_) return;
+  const bool only_to = operations_.front().kind == OperationKind::reset_to;
+  finish_operation(only_to ? lost : std::nullopt);  // a root that is gone is reset
+}
+
+// The sandbox ends, and nobody is there to hear of it.
+void SandboxRoot::drop_operations() {
+  while (!mark_turns_.empty()) {
+    withdraw(*mark_turns_.front());
+    finish_mark(*mark_turns_.front(), ending_error());
+  }
+  refusals_.clear();
+  if (!operations_.empty() && !operating_) operate_->arm(reactor_.now());
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,80 @@
+// SANDBOX commands, and what a sandbox's log hears of this session.
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "backends/sandbox_answer.h"
+#include "daemon/native/native_session.h"
+
+namespace based::native {
+
+std::optional<Error> Session::refusal_of_command(const Statement& statement) const {
+  if (database_.sandbox() == nullptr) return no_sandbox_error(database_.name());
+  const bool inside = !stack_.empty() || run_->options.atomic;
+  if (inside && sandbox_changes(statement.verb)) return sandbox_in_transaction_error();
+  return std::nullopt;
+}
+
+// As a unit of one step whose sink this session is, without the backend's half.
+void Session::run_sandbox(const PlannedStep& step) {
+  Run& run = *run_;
+  run.group_begin = run.next;
+  run.group_end = ++run.next;
+  run.purpose = UnitPurpose::sandbox;
+  const SandboxVerb verb = step.statement->verb;
+  if (sandbox_changes(verb) && !step.describe) {
+    return change_sandbox(*step.statement, *database_.sandbox(),
+                          [weak = std::weak_ptr<Session*>(anchor_)](const auto& error) {
+                            UnitOutcome outcome;
+                            outcome.error = error;
+                            if (const auto there = weak.lock())
+                              (*there)->on_done(std::move(outcome));
+                          });
+  }
+  std::vector<Column> columns;
+  for (const SandboxColumn& column : sandbox_columns(verb)) {
+    columns.push_back({.name = column.name,
+                       .type = column.number ? "int8" : "text",
+                       .type_oid = column.number ? 20U : 25U});
+  }
+  if (!columns.empty()) on_columns(0, columns);
+  if (!step.describe) {
+    for (const ValueList& row : sandbox_rows(verb, *database_.sandbox())) on_row(0, row.views());
+  }
+  on_done({});
+}
+
+void Session::sandbox_done(UnitOutcome& outcome) {
+  const PlannedStep& step = run_->steps[run_->group_begin];
+  if (run_->own_error) return finish_error(Error(*run_->own_error), step.item);
+  if (outcome.error) {
+    run_->next = run_->group_begin;
+    fail_step(*std::move(outcome.error));
+    if (run_ == nullptr) return;
+  } else {
+    ItemResult& item = item_of(0);
+    item.tag = sandbox_tag(step.statement->verb);
+    flush_rows();
+  }
+  advance();
+}
+
+void Session::note_in_sandbox(const Statement& statement, std::uint64_t rows, const Error* error) {
+  Sandbox* sandbox = database_.sandbox();
+  if (sandbox == nullptr) return;
+  const TimePoint ended = now();
+  SandboxLogEntry entry{.session = id_,
+                        .client = host_.peer(),
+                        .statement = statement.text,
+                        .duration = ended - run_->since,
+                        .rows = rows,
+                        .level = stack_.empty() ? 0U : 1U};
+  if (error != nullptr) {
+    entry.sqlstate = error->sqlstate.text();
+    entry.error = error->message;
+  }
+  run_->since = ended;
+  sandbox->log().add(std::move(entry));
+}
+
+}  // namespace based::native
