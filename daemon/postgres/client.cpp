@@ -36,6 +36,8 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
+constexpr std::size_t read_ahead_max = 64 * 1024;
+
 }  // namespace
 
 PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport,
@@ -285,6 +287,7 @@ void PostgresClient::on_started(std::span<const std::pair<std::string, std::stri
 
 void PostgresClient::deliver() {
   if (delivering_) return;
+  if (state_ == State::serving && !taking_) return keep_for_later();
   delivering_ = true;
   Piece piece;
   MessageCutter::Cut cut = MessageCutter::Cut::need_more;
@@ -307,7 +310,7 @@ void PostgresClient::deliver() {
                           .first = piece.first,
                           .last = piece.last});
   }
-  cutter_.keep();
+  keep_for_later();
   delivering_ = false;
   if (state_ == State::ended || state_ == State::opening) return;
   if (state_ == State::serving) since_ = front_end_.reactor().now();
@@ -326,10 +329,18 @@ void PostgresClient::deliver() {
   if (state_ == State::serving) session_->on_batch_end();
 }
 
+// A client that goes is noticed by reading only: so what the session does not take yet is read too,
+// up to a limit.
+void PostgresClient::keep_for_later() {
+  cutter_.keep();
+  if (!taking_ && cutter_.kept_bytes() >= read_ahead_max) transport_.set_reading(false);
+}
+
 void PostgresClient::set_taking(bool on) {
   taking_ = on;
-  transport_.set_reading(on);
-  if (on) front_end_.go_on_soon(*this);
+  if (!on) return;
+  transport_.set_reading(true);
+  front_end_.go_on_soon(*this);
 }
 
 void PostgresClient::go_on() {

@@ -76,6 +76,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void take_sandbox_option(Startup& startup);
   void open_session(Startup startup);
   void deliver();
+  void keep_for_later();
   void refuse(const Error& error);
 
   PostgresFrontEnd& front_end_;

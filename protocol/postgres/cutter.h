@@ -40,6 +40,7 @@ class MessageCutter {
   // Keeps what is left of the bytes, for the next time.
   void keep();
   bool empty() const { return kept_.empty() && left_ == 0; }
+  std::size_t kept_bytes() const { return kept_.size(); }
 
  private:
   Cut next_part(Piece& piece);
