@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <functional>
 #include <system_error>
 #include <utility>
 
@@ -44,17 +45,28 @@ bool has_sandboxes(const DatabaseSettings& database) {
   return (database.force_rollback && !database.read_only) || database.sandboxes;
 }
 
+// What SANDBOX LIST shows in the database of this name.
+std::function<std::vector<SandboxStatus>()> siblings_of(const DatabaseSettings& database,
+                                                        const std::string& name,
+                                                        const Maker& maker) {
+  const auto split = NamedSandboxes::split(name);
+  const std::string owner(split && database.force_rollback ? split->database : name);
+  return [&directory = maker.directory, owner] { return directory.sandboxes_of(owner); };
+}
+
+SqliteOptions options_of(const DatabaseSettings& database, const Maker& maker) {
+  SqliteOptions options = sqlite_options(database);
+  options.siblings = siblings_of(database, database.name, maker);
+  return options;
+}
+
 // Its options under this name; where a catch-all takes it, of the server's database `dbname`.
 PostgresOptions options_of(const DatabaseSettings& database, const std::string& name,
                            const std::string& dbname, const Maker& maker) {
   PostgresOptions options = postgres_options(database);
   options.name = name;
   options.dbname = dbname;
-  const auto split = NamedSandboxes::split(name);
-  const std::string owner(split && options.force_rollback ? split->database : name);
-  options.siblings = [&directory = maker.directory, owner] {
-    return directory.sandboxes_of(owner);
-  };
+  options.siblings = siblings_of(database, name, maker);
   return options;
 }
 
@@ -64,7 +76,7 @@ Result<std::unique_ptr<Database>> open(const DatabaseSettings& database, const M
       if (database.embedded) {
         if (auto made = make_folder(database); !made) return std::move(made).error();
       }
-      return open_sqlite(sqlite_options(database), maker.reactor, maker.log);
+      return open_sqlite(options_of(database, maker), maker.reactor, maker.log);
     case DatabaseKind::postgresql:
       return open_postgres(options_of(database, database.name, "", maker), maker.reactor,
                            maker.log);
@@ -79,7 +91,7 @@ Result<std::unique_ptr<Database>> open_sandbox(const DatabaseSettings& database,
   settings.force_rollback = true;
   settings.name = name;
   if (settings.kind == DatabaseKind::sqlite) {
-    return open_sqlite(sqlite_options(settings), maker.reactor, maker.log);
+    return open_sqlite(options_of(settings, maker), maker.reactor, maker.log);
   }
   return open_postgres(options_of(settings, name, dbname, maker), maker.reactor, maker.log);
 }

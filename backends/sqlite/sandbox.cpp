@@ -142,6 +142,10 @@ void SqliteSandbox::shut_down() {
   }
 }
 
+std::vector<SandboxStatus> SqliteSandbox::list() const {
+  return options_.siblings ? options_.siblings() : std::vector{status()};
+}
+
 SandboxStatus SqliteSandbox::status() const {
   const LaneStatus lane = lane_->status();
   const auto age = reactor_.now() - began_;

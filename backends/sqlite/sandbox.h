@@ -31,7 +31,7 @@ class SqliteSandbox final : public Sandbox {
   void reset(const std::optional<std::string>& mark, Done done) override;
   void drop(Done done) override;
   SandboxStatus status() const override;
-  std::vector<SandboxStatus> list() const override { return {status()}; }
+  std::vector<SandboxStatus> list() const override;
   SandboxLog& log() override { return log_; }
 
  private:

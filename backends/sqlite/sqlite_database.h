@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ struct SqliteOptions {
   SqliteSynchronous synchronous = SqliteSynchronous::full;
   bool read_only = false;       // the file is opened for reading only
   bool force_rollback = false;  // the file is never written: changes live in an overlay and go
+  // What SANDBOX LIST shows. Empty: this one only.
+  std::function<std::vector<SandboxStatus>()> siblings;
   std::vector<std::string> init_sql;  // run on each opening of the handle, with all rights
   std::string temp_dir;               // for overlays and sorting; empty: $TMPDIR, else /tmp
 

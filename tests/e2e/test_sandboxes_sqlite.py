@@ -1,0 +1,238 @@
+"""Sandboxes over a SQLite file: marks, resets under live clients, named ones side by side, and a file that never changes."""
+
+import hashlib
+import pathlib
+import random
+import shutil
+import sqlite3
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import pg_client
+from pg_client import PgClient, Refused
+from servers import Daemon, temporary_folder, wait_until
+
+ROUNDS = 10  # for each kind of file
+
+
+class Sandboxes(unittest.TestCase):
+    journal = "delete"
+
+    def setUp(self):
+        self.folder = temporary_folder()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.path = self.folder / "base.db"
+        base = sqlite3.connect(self.path, isolation_level=None)
+        base.execute(f"pragma journal_mode = {self.journal}")
+        base.execute("create table things (id integer primary key, note text unique)")
+        base.execute("with recursive n(i) as (values (1) union all select i + 1 from n where i < 2000) "
+                     "insert into things select i, 'base ' || i from n")
+        base.close()
+        self.before = self.files()
+
+    def files(self):
+        return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in self.folder.iterdir()}
+
+    def daemon(self, more=""):
+        daemon = Daemon(config=f'[databases.base]\nurl = "sqlite:///{self.path}"\nforce_rollback = true\n{more}')
+        self.addCleanup(self.end, daemon)
+        self.address = f"127.0.0.1:{daemon.port}"
+        return daemon
+
+    def end(self, daemon):
+        daemon.close()
+        self.assertEqual(self.files(), self.before)
+
+    def connect(self, database="base"):
+        client = PgClient(self.address, database=database)
+        self.addCleanup(client.close)
+        return client
+
+    def refusal(self, client, sql):
+        with self.assertRaises(Refused) as refused:
+            client.rows(sql)
+        return refused.exception.code
+
+    def count(self, client):
+        return int(client.value("select count(*) from things"))
+
+
+class Commands(Sandboxes):
+    def test_a_suite_of_tests_goes_back_to_its_fixtures_before_each_one(self):
+        self.daemon()
+        tests, application = self.connect(), self.connect()
+        tests.rows("create table users (name text unique); insert into users values ('ada')")
+        tests.rows("sandbox mark seeded")
+        for number in range(5):
+            with self.subTest(number=number):
+                application.rows("begin; insert into users values ('bob'); delete from things where id < 1000; commit")
+                self.assertEqual(self.refusal(application, "insert into users values ('bob')"), "23505")
+                application.rows("alter table users add column age int" if number % 2 else "drop table users")
+                application.rows("vacuum")
+                tests.rows("sandbox reset to seeded")
+                self.assertEqual(application.rows("select * from users"), [["ada"]])
+                self.assertEqual(self.count(application), 2000)
+        tests.rows("sandbox reset")
+        self.assertEqual(self.refusal(application, "select * from users"), "42P01")
+        self.assertEqual(self.refusal(tests, "sandbox reset to seeded"), "3B001")
+
+    def test_pragmas_vacuum_and_or_rollback_act_inside_only(self):
+        self.daemon()
+        client = self.connect()
+        client.rows("pragma user_version = 9")
+        client.rows("pragma journal_mode = delete")
+        client.rows("pragma page_size = 1024")
+        client.rows("vacuum")
+        self.assertEqual(client.value("pragma page_size"), "1024")
+        client.rows("sandbox mark small")
+        client.rows("pragma journal_mode = wal")
+        client.rows("begin; insert into things values (5000, 'mine')")
+        self.assertEqual(self.refusal(client, "insert or rollback into things values (5001, 'mine')"), "23505")
+        client.rows("rollback")
+        self.assertEqual(self.count(client), 2000)
+        for text in ("delete from things where id > 100", "pragma wal_checkpoint(truncate)", "vacuum"):
+            client.rows(text)
+        self.assertEqual(client.value("pragma integrity_check"), "ok")
+        client.rows("sandbox reset to small")
+        self.assertEqual((self.count(client), client.value("pragma page_size")), (2000, "1024"))
+        self.assertEqual(client.value("pragma user_version"), "9")
+        client.rows("sandbox reset")
+        self.assertEqual((client.value("pragma page_size"), client.value("pragma user_version")), ("4096", "0"))
+        self.assertEqual(client.value("pragma integrity_check"), "ok")
+
+    def test_a_reset_under_live_clients_ends_what_they_do_and_leaves_them_connected(self):
+        self.daemon()
+        resting, running, prepared, tests = (self.connect() for _ in range(4))
+        prepared.ask(pg_client.parse("p", "select count(*) from things"), pg_client.sync())
+        resting.rows("begin; delete from things where id < 10")
+        tests.rows("sandbox reset")
+        self.assertEqual(self.refusal(resting, "select 1"), "40001")
+        self.assertEqual(self.refusal(resting, "select 1"), "25P02")
+        resting.rows("rollback")
+        endless = "insert into things(note) with recursive n(i) as (values (1) union all select i + 1 from n) select i from n"
+        failed = []
+        waits = threading.Thread(target=lambda: failed.append(self.refusal(running, endless)))
+        waits.start()
+        wait_until(lambda: tests.rows("sandbox status")[0][2] is not None, "the statement runs")
+        tests.rows("sandbox reset")
+        waits.join()
+        self.assertEqual(failed, ["57014"])
+        for client in (resting, running, tests):
+            self.assertEqual(self.count(client), 2000)
+        self.assertIn("D:2000", prepared.ask(pg_client.bind(statement="p"), pg_client.execute(), pg_client.sync()))
+
+    def test_the_log_shows_what_the_application_really_sent(self):
+        self.daemon()
+        application, tests = self.connect(), self.connect()
+        application.rows("begin; insert into things values (3000, 'new')")
+        self.refusal(application, "insert into things values (3001, 'new')")
+        application.rows("rollback")
+        columns = {name: index for index, name in enumerate(
+            ["number", "time", "session", "client", "level", "duration_us", "rows", "sqlstate", "error", "statement"])}
+        log = tests.rows("sandbox log")
+        failed = [row for row in log if row[columns["sqlstate"]] is not None]
+        self.assertEqual([(row[columns["sqlstate"]], row[columns["level"]], row[columns["statement"]]) for row in failed],
+                         [("23505", "1", "insert into things values (3001, 'new')")])
+        self.assertIn("127.0.0.1", failed[0][columns["client"]])
+        self.assertIn("insert into things values (3000, 'new')", [row[columns["statement"]] for row in log])
+
+    def test_changes_are_limited_in_size(self):
+        self.daemon('max_overlay = "4MiB"\noverlay_memory = "1MiB"')
+        client = self.connect()
+        client.rows("sandbox mark small")
+        self.assertEqual(self.refusal(client, "update things set note = hex(randomblob(4000)) || id"), "53100")
+        self.assertEqual(self.count(client), 2000)
+        client.rows("update things set note = hex(randomblob(1000)) where id < 100")
+        client.rows("sandbox reset to small")
+        self.assertEqual(client.value("select note from things where id = 7"), "base 7")
+
+
+class InWriteAheadMode(Commands):
+    journal = "wal"
+
+
+class Named(Sandboxes):
+    def test_workers_over_one_file_do_not_meet(self):
+        self.daemon()
+        failures = []
+
+        def work(number):
+            try:
+                client = self.connect(f"base#w{number}")
+                client.rows("sandbox mark start")
+                for turn in range(10):
+                    client.rows(f"begin; insert into things values (5000, 'the same'); delete from things where id <= {number}")
+                    client.rows("commit")
+                    seen = client.rows("select count(*), max(note) from things")
+                    if seen != [[str(2001 - number), "the same"]]:
+                        failures.append(seen)
+                    client.rows("sandbox reset to start" if turn % 2 else "sandbox reset; sandbox mark start")
+            except Exception as error:  # told by the test's own thread
+                failures.append(error)
+
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        self.assertEqual(failures, [])
+        client = self.connect()
+        self.assertEqual([row[0] for row in client.rows("sandbox list")],
+                         ["base"] + [f"base#w{number}" for number in range(6)])
+        self.assertEqual([row[0] for row in self.connect("base#w3").rows("sandbox status")], ["base#w3"])
+        self.assertEqual(self.count(client), 2000)
+
+
+class Killed(Sandboxes):
+    def test_a_kill_at_any_moment_leaves_the_file_as_it_was(self):
+        """Each round a load of three clients in two sandboxes, with resets, is cut by SIGKILL after a random time."""
+        seed = random.randrange(1 << 32)
+        dice = random.Random(seed)
+        for number in range(ROUNDS):
+            daemon = Daemon(config=f'[databases.base]\nurl = "sqlite:///{self.path}"\nforce_rollback = true\n'
+                                   'overlay_memory = "64KiB"')
+            self.addCleanup(daemon.close)
+            self.address = f"127.0.0.1:{daemon.port}"
+            done = [0]
+            clients = [self.connect(name) for name in ("base", "base", "base#other")]
+            loads = [threading.Thread(target=self.load, args=(client, random.Random(dice.random()), done),
+                                      daemon=True) for client in clients]
+            for load in loads:
+                load.start()
+            wait_until(lambda: done[0] >= 5, "the load runs")
+            time.sleep(dice.random() * 0.1)  # the moment itself is what is tried
+            daemon.kill()
+            for load in loads:
+                load.join()
+            for client in clients:
+                client.close()
+            daemon.close()
+            self.assertEqual(self.files(), self.before, f"round {number}, seed {seed}")
+
+    @staticmethod
+    def load(client, dice, done):
+        texts = ("insert into things(note) values (hex(randomblob(3000)))",
+                 "begin; update things set note = note || 'x' where id % 7 = 3; commit",
+                 "begin; delete from things where id > 1000; rollback", "vacuum", "pragma user_version = 3",
+                 "sandbox mark m", "sandbox reset", "pragma journal_mode = wal", "create table if not exists more(a)")
+        try:
+            while True:
+                try:
+                    client.rows(dice.choice(texts))
+                except Refused:
+                    client.rows("rollback")
+                done[0] += 1
+        except (OSError, EOFError, AssertionError):
+            return
+
+
+class KilledInWriteAheadMode(Killed):
+    journal = "wal"
+
+
+if __name__ == "__main__":
+    unittest.main()
