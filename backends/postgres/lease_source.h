@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "backends/postgres/link.h"
 #include "backends/reactor.h"
@@ -50,6 +51,8 @@ class LeaseSource {
   // seen fewer losses must hear of it before it goes on.
   virtual std::uint64_t losses() const = 0;
   virtual Error loss() const = 0;
+  // A sandbox's root: its isolation level, as SHOW says it.
+  virtual std::string_view isolation() const { return {}; }
 };
 
 }  // namespace based::postgres

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/date_style.h"
+#include "backends/sql/control.h"
 #include "backends/sql/traits.h"
 
 namespace based::postgres {
@@ -83,7 +84,7 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   exactly_.reset();
   if (statement.name.empty()) return;
   if (statement.kind == StatementKind::set_transaction) {
-    local_[statement.name] = statement.setting;
+    if (!sql::is_mode_of_transaction(statement.name)) local_[statement.name] = statement.setting;
     return;
   }
   if (statement.name == "session characteristics") {

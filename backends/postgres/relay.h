@@ -137,6 +137,7 @@ class Relay : public WireSession,
     WireStack::Plan plan;
     WireStack after;
     bool discards = false;
+    bool with_columns = false;  // a row goes with its columns: in a simple Query
   };
   struct Item {
     ItemKind kind = ItemKind::parse;
@@ -324,12 +325,13 @@ class Relay : public WireSession,
   bool stacked() const { return context_.stack.active(); }
   PreparedRef own_text(const std::string& text);
   void inject(const StatementRef& step, std::uint32_t number);
-  void inject_steps(WireStack::Plan plan, bool discards = false);
+  void inject_steps(WireStack::Plan plan, bool discards = false, bool with_columns = false);
   void guard_unit();
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;
   bool answer_for_control(const NamedRequest& named, bool closes);
-  void take_control(const StatementRef& statement);
+  void take_control(const StatementRef& statement, bool with_columns = false);
+  std::string_view shown_isolation(BeginOptions::Isolation asked) const;
   bool refuse_what_cannot(const ScriptRef& script);
   void note_control(Item& made);
   void begin_query(std::string_view text);
@@ -425,11 +427,9 @@ class Relay : public WireSession,
   bool taking_ = true;
   // Its transaction was lost with its link: it is to find itself in a failed one.
   bool lost_ = false;
-  std::optional<Error> loss_;     // not told yet
-  std::optional<Error> refusal_;  // skipping: to be told
-  // Why the server has refused this session's settings, while the link has the others of them: for
-  // a unit that changes those.
-  std::optional<Error> unsettled_;
+  std::optional<Error> loss_;       // not told yet
+  std::optional<Error> refusal_;    // skipping: to be told
+  std::optional<Error> unsettled_;  // why a unit that is to change settings lacks some of its own
   std::string cancel_reason_;
   TimePoint sent_at_;  // of the oldest unit in flight
   bool retried_ = false;

@@ -210,8 +210,9 @@ ScriptRef Relay::look_at(std::string_view text) const {
   if (!script) return nullptr;  // the server will say what is wrong with it
   const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
     switch (s->kind) {
-      case StatementKind::empty:
       case StatementKind::read:
+        return s->sets_local || (stacked() && stack_.is_control(*s));
+      case StatementKind::empty:
       case StatementKind::write:
       case StatementKind::definition:
         return s->sets_local;

@@ -4,10 +4,12 @@
 // instead, and what the client is told of them is put in its place between the server's replies. A
 // simple Query with transaction control in it is sent in parts, one after the other.
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_replies.h"
+#include "backends/sql/control.h"
 #include "backends/sql/ordinary.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend_writer.h"
@@ -23,7 +25,37 @@ constexpr std::string_view closed("3\0\0\0\4", 5);
 // The end of a statement in its script's text.
 std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
 
+constexpr Field isolation_column{
+    .name = "transaction_isolation", .type_oid = 25, .type_size = -1, .type_modifier = -1};
+
+std::string_view name_of(BeginOptions::Isolation level) {
+  static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
+                                                         "repeatable read", "serializable"};
+  return names[static_cast<std::size_t>(level)];
+}
+
+// What a Describe of transaction control, or of a SANDBOX command, is answered.
+std::string columns_of(const PreparedText& control) {
+  const Statement& statement = *control.script->statements.front();
+  if (statement.kind == StatementKind::sandbox) return described(statement.verb, false);
+  if (statement.kind != StatementKind::read) return std::string(no_columns);
+  std::string bytes;
+  BackendWriter(bytes).row_description({&isolation_column, 1});
+  return bytes;
+}
+
 }  // namespace
+
+// Every level is true where sessions run one after another, so each is shown what it has asked for.
+std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
+  if (asked != BeginOptions::Isolation::unset) return name_of(asked);
+  const auto found = journal_.settings().find("default_transaction_isolation");
+  if (found == journal_.settings().end()) return context_.leases.isolation();
+  std::string_view value = found->second;
+  if (value.starts_with('\'')) value = value.substr(1, value.size() - 2);
+  const std::string_view name = name_of(sql::isolation_named(value));
+  return name.empty() ? context_.leases.isolation() : name;
+}
 
 PreparedRef Relay::own_text(const std::string& text) {
   const auto found = context_.own_texts.find(text);
@@ -53,10 +85,12 @@ void Relay::inject(const StatementRef& step, std::uint32_t number) {
   expect(Expect::execute, Fate::swallow, number);
 }
 
-void Relay::inject_steps(WireStack::Plan plan, bool discards) {
+void Relay::inject_steps(WireStack::Plan plan, bool discards, bool with_columns) {
   Item made{.kind = ItemKind::control};
-  made.control = std::make_unique<Control>(
-      Control{.plan = std::move(plan), .after = stack_, .discards = discards});
+  made.control = std::make_unique<Control>(Control{.plan = std::move(plan),
+                                                   .after = stack_,
+                                                   .discards = discards,
+                                                   .with_columns = with_columns});
   const std::vector<StatementRef> steps = made.control->plan.steps;
   const std::uint32_t number = add_item(std::move(made));
   for (const StatementRef& step : steps) inject(step, number);
@@ -86,26 +120,23 @@ bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
   if (named.what == 'P') {
     const auto found = portals_.find(named.name);
     if (found == portals_.end() || !found->second->control) return false;
-    const StatementRef command = closes ? nullptr : command_of(found->second);
+    const PreparedRef text = found->second;
     if (closes) portals_.erase(found);
-    reply_here(command ? described(command->verb, false)
-                       : std::string(closes ? closed : no_columns));
+    reply_here(closes ? std::string(closed) : columns_of(*text));
     return true;
   }
   const PreparedRef* prepared = named.name.empty() ? &unnamed_ : find_prepared(named.name);
   if (closes || prepared == nullptr || !*prepared || !(*prepared)->control) return false;
-  const StatementRef command = command_of(*prepared);
-  reply_here(std::string(no_parameters)
-                 .append(command ? described(command->verb, false) : std::string(no_columns)));
+  reply_here(std::string(no_parameters).append(columns_of(**prepared)));
   return true;
 }
 
-void Relay::take_control(const StatementRef& statement) {
+void Relay::take_control(const StatementRef& statement, bool with_columns) {
   if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
   guard_unit();
   WireStack::Plan plan = stack_.plan(statement);
   if (plan.error) return refuse_here(*plan.error);
-  inject_steps(std::move(plan), statement->kind == StatementKind::discard);
+  inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
 }
 
 bool Relay::refuse_what_cannot(const ScriptRef& script) {
@@ -140,6 +171,14 @@ void Relay::note_control(Item& made) {
   std::string bytes;
   BackendWriter writer(bytes);
   if (control.plan.warning) writer.notice("WARNING", *control.plan.warning);
+  if (control.plan.shows) {
+    if (control.with_columns) writer.row_description({&isolation_column, 1});
+    writer.begin_row(1);
+    writer.begin_cell();
+    bytes += shown_isolation(*control.plan.shows);
+    writer.end_cell();
+    writer.end_row();
+  }
   writer.command_complete(control.plan.tag);
   to_client(bytes);
 }
@@ -198,7 +237,7 @@ void Relay::send_part(QueryPart part) {
   sent_.back().extended = extended;
   guard_unit();
   if (part.control) {
-    take_control(part.control);
+    take_control(part.control, true);
     return end_request();
   }
   const ScriptRef seen = seen_through(part.script);

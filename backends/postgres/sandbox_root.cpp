@@ -138,6 +138,8 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
   std::vector<Chore> chores;
   chores.push_back({.texts = {no_server_timeouts}});
   chores.push_back({.texts = root_texts()});
+  chores.push_back({.texts = {"SHOW transaction_isolation"},
+                    .on_row = [this](const std::vector<Cell>& row) { isolation_ = row[0].bytes; }});
   chores.push_back(types_.load());
   chores.push_back({.texts = {"SAVEPOINT _based_turn"}});
   link_->settings().became(settings_.base_settings, false);

@@ -60,6 +60,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void pin(Link&) override {}  // its state is the sandbox's, as everything in the root
   void note_statement(Link& link, const StatementRef& statement) override;
   std::uint64_t losses() const override { return losses_; }
+  std::string_view isolation() const override { return isolation_; }
   Error loss() const override;
 
   // As Sandbox (backends/sandbox.h) has them; mark() waits until the deadline for its turn.
@@ -159,6 +160,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   TimePoint retry_at_;
   std::uint64_t waits_ = 0;
   std::uint64_t losses_ = 0;
+  std::string isolation_;
   std::uint64_t roots_ = 0;
   std::uint64_t turns_ = 0;         // of this root
   std::uint64_t transactions_ = 0;  // turns of more than one unit

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/sql/control.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 
@@ -73,6 +74,13 @@ bool is_close_all(const Statement& statement) {
          word_at(statement.text, 1) == "all";
 }
 
+bool asks_isolation(const Statement& statement) {
+  if (statement.kind != StatementKind::read || word_at(statement.text, 0) != "show") return false;
+  const std::string what = word_at(statement.text, 1);
+  return what == "transaction_isolation" ||
+         (what == "transaction" && word_at(statement.text, 2) == "isolation");
+}
+
 }  // namespace
 
 bool WireStack::is_control(const Statement& statement) const {
@@ -92,7 +100,7 @@ bool WireStack::is_control(const Statement& statement) const {
     case StatementKind::discard:
       return rules_.rooted && statement.name == "all";
     default:
-      return rules_.rooted && is_close_all(statement);
+      return rules_.rooted && (is_close_all(statement) || asks_isolation(statement));
   }
 }
 
@@ -135,6 +143,9 @@ WireStack::Plan WireStack::plan(const StatementRef& statement) {
         levels_.clear();
       }
       break;
+    case StatementKind::read:
+      show_isolation(plan);
+      break;
     default:
       close_all(plan);
       break;
@@ -164,7 +175,12 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
                      .with_hint("Say it where the outermost one begins.");
     return;
   }
-  levels_.emplace_back();
+  Level level;
+  level.isolation = statement.begin.isolation;
+  if (inner && level.isolation == BeginOptions::Isolation::unset) {
+    level.isolation = levels_.back().isolation;
+  }
+  levels_.push_back(std::move(level));
   if (is_server_s(levels_.size())) {
     plan.steps = {itself};
     return;
@@ -200,9 +216,10 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
   }
   if (level == 1) plan.steps = before_commit_statements();
   plan.steps.push_back(release(level));
+  const Level ended = std::move(levels_.back());
   levels_.pop_back();
   guarded_ = !levels_.empty();
-  chain(statement, plan);
+  chain(statement, ended, plan);
 }
 
 void WireStack::roll_back(const Statement& statement, const StatementRef& itself, Plan& plan) {
@@ -229,14 +246,16 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
     return;
   }
   plan.steps = {go_back(level), release(level)};
+  const Level ended = std::move(levels_.back());
   levels_.pop_back();
   guarded_ = !levels_.empty();
-  chain(statement, plan);
+  chain(statement, ended, plan);
 }
 
-void WireStack::chain(const Statement& statement, Plan& plan) {
+void WireStack::chain(const Statement& statement, const Level& ended, Plan& plan) {
   if (!statement.and_chain) return;
   levels_.emplace_back();
+  levels_.back().isolation = ended.isolation;
   guarded_ = true;
   plan.steps.push_back(enter(levels_.size()));
 }
@@ -283,18 +302,40 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
 void WireStack::set_transaction(const StatementRef& statement, Plan& plan) {
   const std::string what = word_at(statement->text, 1);
   const bool constraints = what == "constraints";
-  const bool modes = what == "transaction" || word_at(statement->text, 2) == "transaction";
+  const BeginOptions& said = statement->begin;
+  const bool by_name = sql::is_mode_of_transaction(statement->name);  // SET transaction_... = x
+  const bool modes = what == "transaction" || word_at(statement->text, 2) == "transaction" ||
+                     (by_name && (said.isolation != BeginOptions::Isolation::unset ||
+                                  said.access != BeginOptions::Access::unset ||
+                                  said.deferrable != BeginOptions::Deferrable::unset));
   plan.tag = constraints ? "SET CONSTRAINTS" : "SET";
   if (failed_) {
     plan.error = aborted();
+  } else if (word_at(statement->text, 0) == "reset") {
+    plan.tag = "RESET";
+  } else if (levels_.empty() && by_name && modes) {
+    // Nothing: the transaction that it is for ends with it.
   } else if (levels_.empty()) {
     plan.warning = outside(constraints ? "SET CONSTRAINTS"
                            : modes     ? "SET TRANSACTION"
                                        : "SET LOCAL");
   } else if (!modes) {
     plan.steps = {statement};
-  } else if (statement->begin.access == BeginOptions::Access::read_only) {
-    plan.steps = {read_only_statement()};
+  } else {
+    if (said.isolation != BeginOptions::Isolation::unset) {
+      levels_.back().isolation = said.isolation;
+    }
+    if (said.access == BeginOptions::Access::read_only) plan.steps = {read_only_statement()};
+  }
+}
+
+// The root's own level says nothing of what this client has asked for.
+void WireStack::show_isolation(Plan& plan) const {
+  plan.tag = "SHOW";
+  if (failed_) {
+    plan.error = aborted();
+  } else {
+    plan.shows = levels_.empty() ? BeginOptions::Isolation::unset : levels_.back().isolation;
   }
 }
 

@@ -35,6 +35,8 @@ class WireStack {
     std::optional<Error> warning;     // and this before
     std::optional<Error> error;       // or only this: the statement fails
     bool ends_transaction = false;    // an error in a step ends it all the same
+    // And this row before: the isolation level that was asked for; unset: the session's default.
+    std::optional<BeginOptions::Isolation> shows;
   };
 
   explicit WireStack(const WireStackRules& rules) : rules_(rules) {}
@@ -65,15 +67,17 @@ class WireStack {
  private:
   struct Level {
     std::vector<std::string> savepoints;
+    BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
   };
   void begin(const Statement& statement, const StatementRef& itself, Plan& plan);
   void commit(const Statement& statement, const StatementRef& itself, Plan& plan);
   void roll_back(const Statement& statement, const StatementRef& itself, Plan& plan);
-  void chain(const Statement& statement, Plan& plan);
+  void chain(const Statement& statement, const Level& ended, Plan& plan);
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, Plan& plan);
   void close_all(Plan& plan);
+  void show_isolation(Plan& plan) const;
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
 
   WireStackRules rules_;

@@ -198,6 +198,26 @@ void read_characteristics(Cursor& cursor, std::uint32_t last_end, Statement& sta
   set(statement, "session characteristics", value);
 }
 
+// SET transaction_isolation and its kin say what SET TRANSACTION says, for the transaction only.
+// Where the value is not one of these the server says what is wrong with it.
+void read_mode_value(std::string_view name, std::string_view value, Statement& statement) {
+  statement.kind = StatementKind::set_transaction;
+  statement.name = name;
+  if (value.size() >= 2 && value.front() == '\'' && value.back() == '\'') {
+    value = value.substr(1, value.size() - 2);
+  }
+  BeginOptions& modes = statement.begin;
+  if (name == "transaction_isolation") {
+    modes.isolation = isolation_named(value);
+  } else if (name == "transaction_read_only") {
+    if (is_word(value, "ON")) modes.access = BeginOptions::Access::read_only;
+    if (is_word(value, "OFF")) modes.access = BeginOptions::Access::read_write;
+  } else {
+    if (is_word(value, "ON")) modes.deferrable = BeginOptions::Deferrable::deferrable;
+    if (is_word(value, "OFF")) modes.deferrable = BeginOptions::Deferrable::not_deferrable;
+  }
+}
+
 // name[.name] TO value, name = value
 void read_assignment(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
   if (!cursor.sees_name()) return;
@@ -211,6 +231,9 @@ void read_assignment(Cursor& cursor, std::uint32_t last_end, Statement& statemen
   if (!equals && !cursor.sees("TO")) return;
   cursor.skip();
   if (cursor.done()) return;
+  if (is_mode_of_transaction(name)) {
+    return read_mode_value(name, cursor.rest(last_end), statement);
+  }
   set(statement, std::move(name), cursor.rest(last_end));
 }
 
@@ -240,7 +263,13 @@ void read_reset(Cursor& cursor, Statement& statement) {
     name += '.';
     name += lower_ascii(cursor.take_name());
   }
-  if (cursor.done()) set(statement, std::move(name), "");
+  if (!cursor.done()) return;
+  if (is_mode_of_transaction(name)) {
+    statement.kind = StatementKind::set_transaction;
+    statement.name = name;
+    return;
+  }
+  set(statement, std::move(name), "");
 }
 
 // PREPARE name, EXECUTE name, DEALLOCATE [PREPARE] name | ALL.
@@ -268,6 +297,20 @@ void read_channel(Cursor& cursor, Statement& statement) {
 }
 
 }  // namespace
+
+bool is_mode_of_transaction(std::string_view name) {
+  return name == "transaction_isolation" || name == "transaction_read_only" ||
+         name == "transaction_deferrable";
+}
+
+BeginOptions::Isolation isolation_named(std::string_view name) {
+  using enum BeginOptions::Isolation;
+  const std::string lower = lower_ascii(name);
+  if (lower == "serializable") return serializable;
+  if (lower == "repeatable read") return repeatable_read;
+  if (lower == "read committed") return read_committed;
+  return lower == "read uncommitted" ? read_uncommitted : unset;
+}
 
 std::optional<Error> read_transaction_control(Cursor cursor, Statement& statement) {
   statement.kind = StatementKind::other;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "backends/sql/words.h"
 #include "backends/statement.h"
@@ -19,6 +20,12 @@ std::optional<Error> read_transaction_control(Cursor cursor, Statement& statemen
 // DEALLOCATE, name and setting of LISTEN and UNLISTEN. What cannot be said as SET name TO value
 // again is `pinning`; what is malformed is left as `other` to the server.
 void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
+
+// Is the setting one that SET TRANSACTION sets, and that ends with the transaction however it is
+// set?
+bool is_mode_of_transaction(std::string_view name);
+// "repeatable read", in any case; unset for what is no isolation level.
+BeginOptions::Isolation isolation_named(std::string_view name);
 
 // Fills kind, verb and name of SANDBOX ..., in both dialects: 42601 for a verb that there is not.
 std::optional<Error> read_sandbox(Cursor cursor, Statement& statement);

@@ -77,6 +77,15 @@ TEST_CASE("what was set in a transaction is in doubt after a rollback, until it 
   CHECK(settings.has({{"a", "3"}}));
 }
 
+TEST_CASE("what SET TRANSACTION sets ends with it, and newer servers do not reset it") {
+  LinkSettings settings;
+  Statement statement = setting("transaction_isolation", "");
+  statement.kind = StatementKind::set_transaction;
+  settings.executed(statement, true);
+  settings.committed(true);
+  CHECK(settings.difference({}).empty());
+}
+
 TEST_CASE("a client's own SET and RESET are known; RESET ALL forgets everything") {
   LinkSettings settings;
   settings.executed(setting("a", "1"), false);

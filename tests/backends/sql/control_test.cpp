@@ -121,6 +121,21 @@ TEST_CASE("two-phase commit is recognised, and never an ordinary commit") {
 TEST_CASE("settings that end with the transaction are told from those that stay") {
   const auto kind = [](const char* text) { return one(text, Dialect::postgres)->kind; };
   CHECK(kind("set transaction read only") == set_transaction);
+  for (const char* sql : {"set transaction_isolation = 'serializable'",
+                          "set local transaction_isolation to serializable",
+                          "set session TRANSACTION_ISOLATION to 'Serializable'"}) {
+    CAPTURE(sql);
+    CHECK(kind(sql) == set_transaction);
+    CHECK(one(sql, Dialect::postgres)->begin.isolation == BeginOptions::Isolation::serializable);
+    CHECK(one(sql, Dialect::postgres)->name == "transaction_isolation");
+  }
+  CHECK(one("set transaction_read_only = on", Dialect::postgres)->begin.access ==
+        BeginOptions::Access::read_only);
+  CHECK(one("set transaction_isolation = 'nonsense'", Dialect::postgres)->begin.isolation ==
+        BeginOptions::Isolation::unset);
+  CHECK(kind("set transaction_read_only to default") == set_transaction);
+  CHECK(kind("reset transaction_deferrable") == set_transaction);
+  CHECK(kind("set default_transaction_isolation = 'serializable'") == setting);
   CHECK(kind("set local transaction isolation level serializable") == set_transaction);
   CHECK(kind("set transaction snapshot 'x'") == set_transaction);
   CHECK(kind("set constraints all deferred") == set_transaction);
