@@ -163,6 +163,13 @@ class SlowClients(Tester):
         self.assertEqual(alive.ping(1), 1)
         self.works(daemon)
 
+    def hear(self, connection, kinds, closed):
+        try:
+            kinds.append(connection.answer()[0])
+            connection.rest()
+        finally:
+            closed.set()
+
     def test_half_a_frame_and_then_silence_is_silence(self):
         daemon = self.daemon('ping_interval = "500ms"')
         whole = client.HEADER.pack(1000, client.OPEN, 0, 0, 1, 2) + bytes(1000)
@@ -172,8 +179,7 @@ class SlowClients(Tester):
                     half = self.raw(daemon)
                     half.send(whole[:size])
                     closed, kinds = threading.Event(), []
-                    threading.Thread(target=lambda: (kinds.append(half.answer()[0]), half.rest(), closed.set()),
-                                     daemon=True).start()
+                    threading.Thread(target=self.hear, args=(half, kinds, closed), daemon=True).start()
                     while not closed.is_set():
                         self.assertEqual(list(other.exec("select 1")), [[1]])
                         closed.wait(0.1)
