@@ -44,7 +44,7 @@ class Sandbox {
   virtual SandboxStatus status() const = 0;
   // The sandboxes of this database, this one among them, by name.
   virtual std::vector<SandboxStatus> list() const = 0;
-  // Front ends or backends add to it; SANDBOX LOG reads it.
+  // The backend adds to it what its sessions run; SANDBOX LOG reads it.
   virtual SandboxLog& log() = 0;
 };
 

@@ -266,6 +266,7 @@ class SandboxDatabase final : public Database {
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
     relays_.sandbox = &sandbox_;
+    context_.ran = &sandbox_.log();
   }
 
   const std::string& name() const override { return options_.name; }

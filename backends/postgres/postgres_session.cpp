@@ -231,6 +231,7 @@ void PostgresSession::run() {
   }
   const Duration timeout = time_left(run_->unit().statement_timeout);
   if (timeout > Duration::zero()) arm(timeout);
+  since_ = context_.reactor.now();
   run_->send_unit(*link_, fingerprint_);
 }
 
@@ -242,7 +243,8 @@ Duration PostgresSession::time_left(Duration own) const {
   return own > Duration::zero() ? std::min(own, left) : left;
 }
 
-void PostgresSession::on_step_over() {
+void PostgresSession::on_step_over(std::size_t step, std::uint64_t rows) {
+  note_in_log(step, rows, nullptr);
   const Duration timeout = time_left(run_->unit().statement_timeout);
   if (state_ == State::running && timeout > Duration::zero() && !run_->cancelled()) arm(timeout);
 }

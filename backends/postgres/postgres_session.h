@@ -30,6 +30,7 @@ struct SessionContext {
   Reactor& reactor;
   Log& log;
   bool rooted = false;
+  SandboxLog* ran = nullptr;  // rooted: hears of every statement
   // rooted: before what stands for a COMMIT, so that deferred constraints fail there; and after
   // what stands for a BEGIN of a session that only reads.
   std::vector<StatementRef> before_commit;
@@ -80,7 +81,7 @@ class PostgresSession : public BackendSession,
   void on_cancel_over() override;
   // UnitRun::Owner
   void on_group_over() override;
-  void on_step_over() override;
+  void on_step_over(std::size_t step, std::uint64_t rows) override;
   // WaitListener
   void on_vain_wait(Error error) override;
 
@@ -94,6 +95,7 @@ class PostgresSession : public BackendSession,
   void finish(UnitOutcome outcome);
   void fail_soon(Error error);
   void lose(const Error& reason);
+  void note_in_log(std::size_t step, std::uint64_t rows, const Error* error);
   Error lost_error(const Error& reason) const;
   void on_timer();
   void on_rested_too_long();
@@ -125,6 +127,7 @@ class PostgresSession : public BackendSession,
   std::optional<Error> failure_;  // of failing
   bool pinned_ = false;
   bool retried_ = false;
+  TimePoint since_;            // when the statement that runs began
   TimePoint transaction_due_;  // of the transaction that holds the lease; the epoch: none
   bool held_before_ = false;   // the unit came while the session held a lease
 };

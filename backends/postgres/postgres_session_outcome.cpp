@@ -18,6 +18,7 @@ TransactionStatus plain_status(char status) {
 void PostgresSession::finish(UnitOutcome outcome) {
   // What was never sent has changed nothing.
   const bool unsent = outcome.error && outcome.phase == UnitPhase::queue;
+  if (outcome.error && !unsent) note_in_log(outcome.step, 0, &*outcome.error);
   const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
   transition(State::idle);
   if (link_ == nullptr && held_before_ && unsent) outcome.transaction = TransactionStatus::lost;
@@ -61,6 +62,23 @@ Duration PostgresSession::rest_most() const {
   if (link_->status() == 'I') return context_.pins.idle;
   const Duration own = options_.idle_in_transaction;
   return time_left(own > Duration::zero() ? own : context_.idle_in_transaction);
+}
+
+void PostgresSession::note_in_log(std::size_t step, std::uint64_t rows, const Error* error) {
+  const Unit& unit = run_->unit();
+  if (context_.ran == nullptr || step >= unit.steps.size() || unit.steps[step].describe) return;
+  const TimePoint now = context_.reactor.now();
+  SandboxLogEntry entry{.session = options_.session_id,
+                        .client = options_.client,
+                        .statement = unit.steps[step].statement->text,
+                        .duration = now - std::exchange(since_, now),
+                        .rows = rows,
+                        .level = unit.keep_lease ? 1U : 0U};
+  if (error != nullptr) {
+    entry.sqlstate = error->sqlstate.text();
+    entry.error = error->message;
+  }
+  context_.ran->add(std::move(entry));
 }
 
 void PostgresSession::on_link_lost(const Error& reason) {

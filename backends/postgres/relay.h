@@ -31,6 +31,7 @@
 #include "backends/postgres/listener.h"
 #include "backends/postgres/notification_queue.h"
 #include "backends/postgres/pins.h"
+#include "backends/postgres/sandbox_unit.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sandbox.h"
@@ -151,15 +152,7 @@ class Relay : public WireSession,
     PreparedRef before;     // then there is this one again
     std::string bytes;      // reply: what was never asked of the server
     std::unique_ptr<Control> control;
-  };
-  // A unit of SANDBOX commands.
-  struct Command {
-    bool simple = false;
-    bool running = false;
-    bool failed = false;
-    StatementRef statement;                           // that runs
-    std::map<std::string, bool, std::less<>> binary;  // portals: the result's format
-    std::shared_ptr<Relay*> anchor = std::make_shared<Relay*>(nullptr);  // finds who has asked
+    std::string text;  // query, control: for a sandbox's log
   };
   // A part of a simple Query that is sent by itself.
   struct QueryPart {
@@ -325,7 +318,8 @@ class Relay : public WireSession,
   bool stacked() const { return context_.stack.active(); }
   PreparedRef own_text(const std::string& text);
   void inject(const StatementRef& step, std::uint32_t number);
-  void inject_steps(WireStack::Plan plan, bool discards = false, bool with_columns = false);
+  std::uint32_t inject_steps(WireStack::Plan plan, bool discards = false,
+                             bool with_columns = false);
   void guard_unit();
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;
@@ -359,6 +353,10 @@ class Relay : public WireSession,
   void end_command();
   void pump_commands();
   void take_sandbox(const StatementRef& statement);
+  static std::string_view text_of(const Item& item);
+  void log_done(std::string_view text, std::string_view tag);
+  void log_error(const Item& item, const ErrorFields& fields);
+  void log_statement(SandboxLogEntry entry);
 
   // relay_replies.cpp: from the link to the client
   Flow send_part_of(const Reply& reply);
@@ -431,11 +429,12 @@ class Relay : public WireSession,
   std::optional<Error> refusal_;    // skipping: to be told
   std::optional<Error> unsettled_;  // why a unit that is to change settings lacks some of its own
   std::string cancel_reason_;
+  TimePoint since_;    // when the statement that runs began
   TimePoint sent_at_;  // of the oldest unit in flight
   bool retried_ = false;
   bool link_is_new_ = false;  // nothing was sent since it was leased
 
-  std::unique_ptr<Command> command_;  // of the unit, while commanding
+  std::unique_ptr<SandboxUnit> command_;  // of the unit, while commanding
 
   WireStack stack_;    // as it will be when everything sent is done
   WireStack reached_;  // as it is

@@ -126,6 +126,7 @@ void Relay::on_error(const Reply& reply) {
         number != 0 && item(number).control && item(number).control->plan.ends_transaction;
     if (std::exchange(unit_failed_, true)) return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
+    if (number != 0) log_error(item(number), fields);
   }
   const bool stale = fields.routine == "RevalidateCachedQuery";
   if (stale) forget_plans();
@@ -197,6 +198,9 @@ void Relay::note_done(const Reply& reply, Item& made) {
     return;
   }
   made.before.reset();
+  if (reply.type == reply::command_complete) {
+    log_done(text_of(made), reply.body.substr(0, reply.body.find('\0')));
+  }
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
   if (script == nullptr) made.done = true;
   if (script == nullptr || reply.type != reply::command_complete) return;

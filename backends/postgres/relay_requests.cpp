@@ -170,7 +170,7 @@ void Relay::begin_request() {
     }
     if (most > Duration::zero()) arm(most);
     failed_ = answered_ = false;
-    sent_at_ = context_.reactor.now();
+    sent_at_ = since_ = context_.reactor.now();
   }
   link_->queue().push({.requester = this, .open = true});
   link_->statements().begin_group();
@@ -293,7 +293,7 @@ void Relay::take_bind(const WireMessage& message) {
       prepared != nullptr && !names.statement.empty() && !(*prepared)->from_sql && !controls;
   const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
-  if (prepared != nullptr && (*prepared)->script) {
+  if (prepared != nullptr && ((*prepared)->script || context_.sandbox != nullptr)) {
     portals_[std::string(names.portal)] = seen_through(*prepared);
   } else {
     erase_portal(names.portal);
@@ -350,8 +350,8 @@ void Relay::take_execute(const WireMessage& message) {
       const PreparedRef text = found->second;
       if (text->control) return take_control(text->script->statements.front());
       if (stacked() && refuse_what_cannot(text->script)) return;
-      if (!may_run(*text->script)) return;
-      waits = std::ranges::any_of(text->script->statements, holds_back);
+      if (text->script && !may_run(*text->script)) return;
+      waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
     }
   }

@@ -34,7 +34,7 @@ Error by_itself_error() {
 
 void Relay::begin_unit(const WireMessage& message) {
   if (!begins_command(message)) return acquire();
-  command_ = std::make_unique<Command>();
+  command_ = std::make_unique<SandboxUnit>();
   *command_->anchor = this;
   transition(State::commanding);
 }
@@ -280,7 +280,7 @@ void Relay::fail_command(const Error& error) {
 }
 
 void Relay::end_command() {
-  const std::unique_ptr<Command> ended = std::move(command_);
+  const std::unique_ptr<SandboxUnit> ended = std::move(command_);
   *ended->anchor = nullptr;
   extended_ = false;
   portals_.clear();

@@ -85,7 +85,8 @@ void Relay::inject(const StatementRef& step, std::uint32_t number) {
   expect(Expect::execute, Fate::swallow, number);
 }
 
-void Relay::inject_steps(WireStack::Plan plan, bool discards, bool with_columns) {
+// The number of its item.
+std::uint32_t Relay::inject_steps(WireStack::Plan plan, bool discards, bool with_columns) {
   Item made{.kind = ItemKind::control};
   made.control = std::make_unique<Control>(Control{.plan = std::move(plan),
                                                    .after = stack_,
@@ -95,6 +96,7 @@ void Relay::inject_steps(WireStack::Plan plan, bool discards, bool with_columns)
   const std::uint32_t number = add_item(std::move(made));
   for (const StatementRef& step : steps) inject(step, number);
   expect(Expect::execute, Fate::synthesise, number);
+  return number;
 }
 
 void Relay::guard_unit() {
@@ -136,7 +138,9 @@ void Relay::take_control(const StatementRef& statement, bool with_columns) {
   guard_unit();
   WireStack::Plan plan = stack_.plan(statement);
   if (plan.error) return refuse_here(*plan.error);
-  inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
+  const std::uint32_t number =
+      inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
+  if (context_.sandbox != nullptr) item(number).text = statement->text;
 }
 
 bool Relay::refuse_what_cannot(const ScriptRef& script) {
@@ -180,6 +184,7 @@ void Relay::note_control(Item& made) {
     writer.end_row();
   }
   writer.command_complete(control.plan.tag);
+  log_done(made.text, control.plan.tag);
   to_client(bytes);
 }
 
@@ -246,7 +251,10 @@ void Relay::send_part(QueryPart part) {
   unit_wrote_ = unit_wrote_ || !part.reads;
   if (part.script) own_names(*part.script);
   std::uint32_t number = 0;
-  if (seen) number = add_item({.kind = ItemKind::query, .script = seen});
+  if (seen || context_.sandbox != nullptr) {
+    number = add_item({.kind = ItemKind::query, .script = seen});
+    if (context_.sandbox != nullptr) item(number).text = part.text;
+  }
   copy_awaited_ = copies ? number : 0;
   expect(Expect::query, Fate::forward, number);
   FrontendWriter(link_->out()).query(part.text);

@@ -249,7 +249,7 @@ void UnitRun::complete(Item& item, StepResult result) {
     unit_.sink->on_step_done(item.index, result);
   }
   reader_.describe_nothing();
-  owner_.on_step_over();
+  owner_.on_step_over(item.index, rows_ + static_cast<std::uint64_t>(result.affected.value_or(0)));
 }
 
 void UnitRun::on_tag(std::string_view command) {

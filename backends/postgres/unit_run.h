@@ -27,7 +27,8 @@ class UnitRun final : public Requester {
    public:
     virtual ~Owner() = default;
     virtual void on_group_over() = 0;  // the last thing that the run does: it may be destroyed
-    virtual void on_step_over() = 0;   // the next step has begun
+    // The next step has begun. `rows`: returned or changed by this one.
+    virtual void on_step_over(std::size_t step, std::uint64_t rows) = 0;
   };
 
   UnitRun(Unit unit, TypeCatalogue& types, SeenTexts& seen, Owner& owner);

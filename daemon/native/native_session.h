@@ -2,7 +2,7 @@
 //
 // The files: session.cpp (queue, chains, final frames), session_run.cpp (EXEC and BATCH into
 // units), session_outcome.cpp (what a unit has come to), session_rows.cpp (results and credit),
-// session_transaction.cpp (TX, CLOSE and their SQL), session_sandbox.cpp (SANDBOX and its log).
+// session_transaction.cpp (TX, CLOSE and their SQL), session_sandbox.cpp (SANDBOX).
 #pragma once
 
 #include <deque>
@@ -92,7 +92,6 @@ class Session final : public NativeSession, private Sink, private SessionListene
   std::optional<Error> refusal_of_command(const Statement& statement) const;
   void run_sandbox(const PlannedStep& step);
   void sandbox_done(UnitOutcome& outcome);
-  void note_in_sandbox(const Statement& statement, std::uint64_t rows, const Error* error);
 
   // session_rows.cpp: Sink
   void on_columns(std::size_t step, std::span<const Column> columns) override;

@@ -91,7 +91,6 @@ struct Run {
 
   // Ends of levels, as a request of its own or as a step
   UnitPurpose purpose = UnitPurpose::none;
-  TimePoint since;  // when the statement that runs began, for a sandbox's log
   LevelsEnd ending;
   std::optional<BeginOptions> chain;  // AND CHAIN: what begins after the end
   std::optional<Error> close_error;   // CLOSE: to be told after the rollback

@@ -66,7 +66,6 @@ void Session::steps_failed(UnitOutcome& outcome) {
   if (!in_step) error.position.reset();
   const std::uint32_t item = ours ? run_->own_error_item : step.item;
   note_failure(outcome, error);
-  note_in_sandbox(*step.statement, 0, &error);
   if (error.scope == ErrorScope::statement && stack_.state() == StackState::aborted) {
     error.scope = ErrorScope::transaction;
   }

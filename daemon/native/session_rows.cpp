@@ -114,10 +114,6 @@ void Session::on_step_done(std::size_t step, const StepResult& result) {
   item.truncated = item.truncated || result.truncated;
   const PlannedStep& planned = run_->steps[run_->group_begin + step];
   if (!planned.describe) apply_effects(*planned.statement);
-  if (!planned.describe) {
-    const auto changed = static_cast<std::uint64_t>(result.affected.value_or(0));
-    note_in_sandbox(*planned.statement, result.rows + changed, nullptr);
-  }
   if (run_->held.empty()) flush_rows();
 }
 

@@ -365,7 +365,6 @@ void Session::submit(Unit unit, UnitPurpose purpose) {
       now() + (queue_timeout_ > Duration::zero() ? queue_timeout_ : Duration(queue_wait_max));
   unit.sink = this;
   run_->purpose = purpose;
-  run_->since = now();
   backend_->submit(std::move(unit));
 }
 

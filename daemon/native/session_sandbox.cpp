@@ -1,4 +1,4 @@
-// SANDBOX commands, and what a sandbox's log hears of this session.
+// SANDBOX commands.
 #include <array>
 #include <utility>
 #include <vector>
@@ -57,24 +57,6 @@ void Session::sandbox_done(UnitOutcome& outcome) {
     flush_rows();
   }
   advance();
-}
-
-void Session::note_in_sandbox(const Statement& statement, std::uint64_t rows, const Error* error) {
-  Sandbox* sandbox = database_.sandbox();
-  if (sandbox == nullptr) return;
-  const TimePoint ended = now();
-  SandboxLogEntry entry{.session = id_,
-                        .client = host_.peer(),
-                        .statement = statement.text,
-                        .duration = ended - run_->since,
-                        .rows = rows,
-                        .level = stack_.empty() ? 0U : 1U};
-  if (error != nullptr) {
-    entry.sqlstate = error->sqlstate.text();
-    entry.error = error->message;
-  }
-  run_->since = ended;
-  sandbox->log().add(std::move(entry));
 }
 
 }  // namespace based::native

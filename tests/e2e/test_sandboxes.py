@@ -421,6 +421,47 @@ class Commands(Sandboxes):
         one.rows("commit")
         self.assertEqual(two.query("sandbox mark a"), "C:SANDBOX MARK Z:I")
 
+    def logged(self, client):
+        return [(row[9], int(row[4]), int(row[6]), row[7]) for row in client.rows("sandbox log")]
+
+    def test_the_log_has_what_ran(self):
+        self.daemon()
+        one = self.connect("app#w")
+        one.rows("insert into things values (2, 'a'), (3, 'b')")
+        one.rows("begin; delete from things where id = 2; select 1; commit")
+        one.error(query("select * from nowhere"))
+        one.ask(parse("all", "select * from things"), bind(statement="all"), execute(), sync())
+        one.ask(parse("", "insert into things values ($1, 'c')"), bind(values=["2"]), execute(), sync())
+        one.ask(parse("", "insert into things values ($1, 'c')"), bind(values=["2"]), execute(), sync())
+        self.assertEqual(self.logged(self.connect("app#w")), [
+            ("insert into things values (2, 'a'), (3, 'b')", 0, 2, None), ("begin", 1, 0, None),
+            ("delete from things where id = 2", 1, 1, None), ("select 1", 1, 1, None), ("commit", 0, 0, None),
+            ("select * from nowhere", 0, 0, "42P01"), ("select * from things", 0, 2, None),
+            ("insert into things values ($1, 'c')", 0, 1, None),
+            ("insert into things values ($1, 'c')", 0, 0, "23505")])
+        last = one.rows("sandbox log")[-1]
+        self.assertEqual(last[0], "9")
+        self.assertRegex(last[1], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertIn("duplicate key", last[8])
+        self.assertIn("127.0.0.1:", last[3])
+        self.assertEqual(self.logged(self.connect("app")), [])
+        one.rows("sandbox reset")
+        self.assertEqual(len(self.logged(one)), 9)
+        one.rows("sandbox drop")
+        self.assertEqual(self.logged(one), [])
+
+    def test_the_log_has_what_native_sessions_ran(self):
+        self.daemon()
+        with self.native().session(sandbox="w") as session:
+            session.exec("insert into things values ($1, 'a')", [2]).wait()
+            with session.transaction():
+                session.exec("select * from things").wait()
+            with self.assertRaises(based_client.Error):
+                session.exec("select 1 / 0").wait()
+        self.assertEqual(self.logged(self.connect("app#w")), [
+            ("insert into things values ($1, 'a')", 0, 1, None), ("select * from things", 1, 2, None),
+            ("select 1 / 0", 0, 0, "22012")])
+
     def test_native_sessions(self):
         self.daemon()
         client = self.native()

@@ -1,0 +1,24 @@
+// SandboxUnit: what a Relay keeps of a unit of SANDBOX commands while it answers it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "backends/statement.h"
+
+namespace based::postgres {
+
+class Relay;
+
+struct SandboxUnit {
+  bool simple = false;
+  bool running = false;
+  bool failed = false;
+  StatementRef statement;                           // that runs
+  std::map<std::string, bool, std::less<>> binary;  // portals: the result's format
+  // Finds who has asked; null inside: it is gone.
+  std::shared_ptr<Relay*> anchor = std::make_shared<Relay*>(nullptr);
+};
+
+}  // namespace based::postgres
