@@ -210,6 +210,7 @@ std::string usage_text() {
   std::string text =
       "usage: based [URL...] [OPTION...]\n"
       "       based hash-password [--iterations N]\n"
+      "       based sandbox [--host HOST] [--port N] DATABASE[#NAME] COMMAND\n"
       "\n"
       "One daemon in front of PostgreSQL and SQLite that pools, nests transactions and, with\n"
       "--force-rollback, forgets.\n"

@@ -13,6 +13,7 @@
 #include "daemon/open_databases.h"
 #include "daemon/postgres/front_end.h"
 #include "daemon/process_limits.h"
+#include "daemon/sandbox_command.h"
 #include "daemon/server.h"
 #include "daemon/stderr_log.h"
 #include "daemon/translation.h"
@@ -82,6 +83,8 @@ int serve(const Settings& settings) {
 }
 
 int run(std::span<const char* const> arguments) {
+  if (!arguments.empty() && std::string_view(arguments[0]) == "sandbox")
+    return sandbox_command(arguments.subspan(1));
   const Start begun = start(arguments, environment_variable, BASED_VERSION);
   std::fputs(begun.output.c_str(), stdout);
   std::fputs(begun.errors.c_str(), stderr);

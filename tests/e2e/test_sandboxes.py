@@ -489,6 +489,55 @@ class Commands(Sandboxes):
             self.assertEqual(list(one.exec(self.COUNT)), [[1]])
 
 
+class CommandLine(Sandboxes):
+    def based(self, *arguments):
+        program = self.running.process.args[0]
+        return subprocess.run([program, "sandbox", *arguments], capture_output=True, text=True, timeout=60,
+                              env={"PGUSER": "postgres"})
+
+    def sandbox(self, *arguments):
+        return self.based("--port", str(self.running.port), *arguments)
+
+    def test_commands_do_what_they_do_as_sql(self):
+        self.daemon()
+        one = self.connect("app#w")
+        one.rows("insert into things values (2, 'a')")
+        self.assertEqual(self.sandbox("app#w", "mark", "fixtures").returncode, 0)
+        one.rows("begin; delete from things")
+        done = self.sandbox("app#w", "reset", "to", "fixtures")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        one.rows("rollback")
+        self.assertEqual(one.value("select count(*) from things"), "2")
+        header, row = self.sandbox("app#w", "status").stdout.splitlines()
+        self.assertEqual(dict(zip(header.split("\t"), row.split("\t")))["marks"], "fixtures")
+        one.rows("select 'a\tb\\'")
+        self.assertIn("select 'a\\tb\\\\'", self.sandbox("app#w", "log").stdout.splitlines()[-1])
+        self.assertEqual(len(self.sandbox("app", "list").stdout.splitlines()), 3)
+        done = self.sandbox("app#w", "reset", "to", "nowhere")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn('there is no mark "nowhere" (3B001)', done.stderr)
+
+    def test_over_the_unix_socket(self):
+        folder = temporary_folder()
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        self.daemon(f'unix_socket_dir = "{folder}"')
+        done = self.based("--socket", str(folder), "--port", str(self.running.port), "app#w", "reset")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_what_cannot_be_read_or_reached(self):
+        running = self.daemon()
+        for arguments in ((), ("app",), ("app", "restet"), ("--what", "app", "reset"), ("app", "reset;", "drop")):
+            with self.subTest(arguments):
+                done = self.based(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (64, ""))
+                self.assertIn("usage: based sandbox", done.stderr)
+        port = str(running.port)
+        running.close()
+        done = self.based("--port", port, "app", "reset")
+        self.assertEqual(done.returncode, 69)
+        self.assertIn("(08001)", done.stderr)
+
+
 class SqliteNames(unittest.TestCase):
     def test_two_sandboxes_over_one_file(self):
         path = temporary_folder() / "base.db"
