@@ -163,9 +163,8 @@ class SlowClients(Tester):
         self.assertEqual(alive.ping(1), 1)
         self.works(daemon)
 
-    def hear(self, connection, kinds, closed):
+    def hear(self, connection, closed):
         try:
-            kinds.append(connection.answer()[0])
             connection.rest()
         finally:
             closed.set()
@@ -178,12 +177,11 @@ class SlowClients(Tester):
                 with self.subTest(size):
                     half = self.raw(daemon)
                     half.send(whole[:size])
-                    closed, kinds = threading.Event(), []
-                    threading.Thread(target=self.hear, args=(half, kinds, closed), daemon=True).start()
+                    closed = threading.Event()
+                    threading.Thread(target=self.hear, args=(half, closed), daemon=True).start()
                     while not closed.is_set():
                         self.assertEqual(list(other.exec("select 1")), [[1]])
                         closed.wait(0.1)
-                    self.assertEqual(kinds, [client.PING])
 
     def test_half_a_start_up_or_proof_and_then_silence_ends_with_the_greetings_time(self):
         hashed = subprocess.run([BASED, "hash-password"], input="hush\n", capture_output=True, text=True, timeout=60)
