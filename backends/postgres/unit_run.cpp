@@ -227,6 +227,10 @@ bool UnitRun::on_complete(const Reply& reply, Item& item) {
   if (reply.type == reply::command_complete) {
     if (!decode_command_complete(reply.body, tag)) return false;
     on_tag(tag.command);
+    if (item.phase == UnitPhase::epilogue && item.statement->kind == StatementKind::commit &&
+        tag.command == "ROLLBACK") {
+      on_commit_undone(item);
+    }
     result.tag = tag.command;
     const bool into = tag.command == "SELECT" && !reader_.has_columns();  // CREATE TABLE AS
     if (counts_changes(tag.command) || into) result.affected = tag.count;
@@ -299,6 +303,20 @@ bool UnitRun::on_error(const Reply& reply) {
   }
   error_ = std::move(error);
   return true;
+}
+
+// The transaction had failed, and nothing before has told so.
+void UnitRun::on_commit_undone(const Item& item) {
+  group_failed_ = true;
+  if (error_) return;
+  phase_ = local_error_ ? phase_ : item.phase;
+  step_ = local_error_ ? step_ : item.index;
+  error_ = local_error_ ? *local_error_
+                        : Error::make(sqlstate::transaction_rollback,
+                                      "the server answered COMMIT with ROLLBACK: the transaction "
+                                      "had failed, nothing was committed")
+                              .with_scope(ErrorScope::transaction);
+  error_->executed = Executed::no;
 }
 
 bool UnitRun::on_notice(const Reply& reply) {

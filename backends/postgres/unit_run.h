@@ -93,6 +93,7 @@ class UnitRun final : public Requester {
   void on_described(Item& item);
   void complete(Item& item, StepResult result);
   bool on_error(const Reply& reply);
+  void on_commit_undone(const Item& item);
   bool on_notice(const Reply& reply);
   void on_tag(std::string_view command);
   void fail_locally(Error error, const Item& item);

@@ -80,7 +80,8 @@ class FakeServer {
   }
 
   char status = 'I';
-  bool silent = false;  // reads and does not answer
+  bool silent = false;          // reads and does not answer
+  bool fails_silently = false;  // COMMIT finds the transaction failed, though nothing told so
   bool closed_by_peer = false;
   int statements = 0;
   int cancels = 0;
@@ -161,9 +162,10 @@ class FakeServer {
       return fail();
     }
     if (bound_ == "BEGIN") status = 'T';
+    const bool undone = bound_ == "COMMIT" && (status == 'E' || fails_silently);
     if (ends) status = 'I';
     if (bound_.empty()) return message('I', "");
-    message('C', bound_.substr(0, 20) + std::string(1, '\0'));
+    message('C', (undone ? "ROLLBACK" : bound_.substr(0, 20)) + std::string(1, '\0'));
   }
 
   void fail() {

@@ -280,6 +280,30 @@ TEST_CASE("a lost link in a COMMIT is 08007, before it 08006, and says what may 
   CHECK(probe.lease_lost->sqlstate.text() == "08006");
 }
 
+TEST_CASE("a COMMIT that the server answers with ROLLBACK is 40000, and nothing is left open") {
+  PoolFixture pool(small_pool(1));
+  SessionProbe probe(pool);
+  pool.run(probe, "BEGIN", true);
+  const auto commit = [&pool, &probe] {
+    Unit unit;
+    unit.envelope.epilogue = {statement_of("COMMIT", StatementKind::commit)};
+    probe.submit(std::move(unit));
+    pool.cluster.settle_all();
+  };
+  pool.cluster.servers[0]->fails_silently = true;
+  commit();
+  CHECK(probe.sqlstate() == "40000");
+  CHECK(probe.outcome->error->scope == ErrorScope::transaction);
+  CHECK(probe.outcome->error->executed == Executed::no);
+  CHECK(probe.outcome->phase == UnitPhase::epilogue);
+  CHECK(probe.outcome->transaction == TransactionStatus::idle);
+  CHECK_FALSE(probe.outcome->lease_held);
+  pool.cluster.servers[0]->fails_silently = false;
+  pool.run(probe, "BEGIN", true);
+  commit();
+  CHECK(probe.sqlstate().empty());
+}
+
 TEST_CASE("a cancel that comes before the statement was read is sent again until it strikes") {
   PoolFixture pool(small_pool(1));
   SessionProbe probe(pool);
