@@ -31,6 +31,7 @@
 #include "backends/postgres/listener.h"
 #include "backends/postgres/notification_queue.h"
 #include "backends/postgres/pins.h"
+#include "backends/postgres/relay_context.h"
 #include "backends/postgres/sandbox_unit.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
@@ -40,64 +41,6 @@
 #include "protocol/postgres/requests.h"
 
 namespace based::postgres {
-
-// What the relays of one pool share. Outlives them.
-struct RelayContext {
-  LeaseSource& leases;
-  Pins& pins;
-  Reactor& reactor;
-  Log& log;
-  sql::StatementTable& texts;
-  std::string pool;                    // for logs and errors
-  Duration lease_timeout{};            // the longest wait for a link
-  Duration connect_timeout{};          // of a client's start, where the server must be asked
-  Duration settings_timeout{};         // for settings to be accepted
-  Duration idle_in_transaction{};      // zero: no limit
-  std::size_t prepared_max = 0;        // named statements of one session
-  bool verify_release = false;         // forget what no text has shown before each release
-  Duration transaction_timeout{};      // zero: none
-  bool session_mode = false;           // each keeps its link from its first statement to its end,
-                                       // unless its own pool_mode says otherwise
-  Settings base_settings;              // what every link is given when it is opened
-  WireStackRules stack;                // are transactions the server's own?
-  Sandbox* sandbox = nullptr;          // what SANDBOX acts on; null: it is refused
-  Listener* listener = nullptr;        // null: who listens keeps its link
-  std::size_t notification_queue = 0;  // bytes that wait for one session
-
-  std::uint64_t notifications_dropped = 0;
-  std::uint64_t unsure_keys = 0;  // given to statements whose settings were not known
-  // What needs_own_link() has looked at last, and what came of it: mostly all links report the
-  // same.
-  ReportedRef judged;
-  bool judged_to_need = false;
-  ReportedRef known;  // what a link has reported last: for those who come while the server is away
-  // Start-up settings that the server has accepted, by their fingerprint, with what it then
-  // reported. Bounded.
-  std::map<std::string, ReportedRef, std::less<>> accepted;
-  std::map<std::string, std::shared_ptr<const struct PreparedText>, std::less<>> own_texts;
-  ProfileTable profiles;
-  std::set<std::string, std::less<>> accepted_texts;  // of single settings. Bounded
-};
-
-// A statement that a client has prepared. Shared with the links that know it.
-struct PreparedText {
-  std::string text;
-  std::vector<std::uint32_t> types;
-  ScriptRef script;       // null: ordinary (backends/sql/ordinary.h)
-  bool from_sql = false;  // by PREPARE, which is the text
-  // Transaction control that the stack answers: the server never sees it.
-  bool control = false;
-  bool reads = false;  // begins with SELECT
-};
-using PreparedRef = std::shared_ptr<const PreparedText>;
-
-struct NameHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view name) const noexcept {
-    return std::hash<std::string_view>()(name);
-  }
-};
-using NameMap = std::unordered_map<std::string, PreparedRef, NameHash, std::equal_to<>>;
 
 class Relay : public WireSession,
               public LeaseWaiter,
@@ -156,7 +99,8 @@ class Relay : public WireSession,
   };
   // A part of a simple Query that is sent by itself.
   struct QueryPart {
-    StatementRef control;  // null: text
+    StatementRef control;    // null: text
+    bool in_script = false;  // the control is one of several statements
     std::string text;
     ScriptRef script;  // of a text; null: ordinary
     bool reads = false;
@@ -274,6 +218,7 @@ class Relay : public WireSession,
   void restore_unnamed(std::size_t from, const PreparedRef& text);
   void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
   void take_bind(const WireMessage& message);
+  void bind_control(const BindNames& names);
   void take_named(const WireMessage& message);
   void take_close_statement(const WireMessage& message, std::string_view name);
   void take_execute(const WireMessage& message);
@@ -324,7 +269,8 @@ class Relay : public WireSession,
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;
   bool answer_for_control(const NamedRequest& named, bool closes);
-  void take_control(const StatementRef& statement, bool with_columns = false);
+  void take_control(const StatementRef& statement, bool with_columns = false,
+                    bool in_script = false);
   std::string_view shown_isolation(BeginOptions::Isolation asked) const;
   bool refuse_what_cannot(const ScriptRef& script);
   void note_control(Item& made);
@@ -332,6 +278,7 @@ class Relay : public WireSession,
   void advance_query();
   void send_part(QueryPart part);
   bool let_guard_go();
+  void close_portals();
   void end_request();
   void on_stack_ready();
 
@@ -395,7 +342,8 @@ class Relay : public WireSession,
   HeldMessages unit_;  // the unit in flight, while it could be run again
   NameMap prepared_;
   PreparedRef unnamed_;
-  NameMap portals_;  // of statements that are not ordinary
+  NameMap portals_;                     // of statements that are not ordinary
+  std::set<std::string> open_portals_;  // in a sandbox: those with names
 
   std::vector<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()

@@ -49,6 +49,16 @@ bool is_unit_message(char type) {
          type == request::function_call;
 }
 
+// How many values a Bind has, behind its names.
+std::size_t parameters_of(std::string_view rest) {
+  const auto number_at = [rest](std::size_t at) -> std::size_t {
+    if (at + 2 > rest.size()) return 0;
+    return std::size_t{static_cast<unsigned char>(rest[at])} << 8 |
+           static_cast<unsigned char>(rest[at + 1]);
+  };
+  return number_at(2 + 2 * number_at(0));
+}
+
 }  // namespace
 
 void Relay::pump() {
@@ -298,7 +308,8 @@ void Relay::take_bind(const WireMessage& message) {
   } else {
     erase_portal(names.portal);
   }
-  if (controls) return reply_here(std::string("2\0\0\0\4", 5));
+  if (controls) return bind_control(names);
+  if (context_.stack.rooted && !names.portal.empty()) open_portals_.emplace(names.portal);
   expect(Expect::bind);
   if (!renamed) return forward(message);
   std::string& out = link_->out();
@@ -307,6 +318,16 @@ void Relay::take_bind(const WireMessage& message) {
   out.append(name).push_back('\0');
   out.append(names.rest);
   part_open_ = !message.last;
+}
+
+// Transaction control that the server does not know has no parameters.
+void Relay::bind_control(const BindNames& names) {
+  const std::size_t count = parameters_of(names.rest);
+  if (count == 0) return reply_here(std::string("2\0\0\0\4", 5));
+  refuse_here(Error::make(sqlstate::protocol_violation,
+                          "bind message supplies " + std::to_string(count) +
+                              " parameters, but prepared statement \"" +
+                              std::string(names.statement) + "\" requires 0"));
 }
 
 void Relay::take_named(const WireMessage& message) {

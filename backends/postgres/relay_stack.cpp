@@ -133,10 +133,11 @@ bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
   return true;
 }
 
-void Relay::take_control(const StatementRef& statement, bool with_columns) {
+void Relay::take_control(const StatementRef& statement, bool with_columns, bool in_script) {
   if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
   guard_unit();
-  WireStack::Plan plan = stack_.plan(statement);
+  if (statement->kind == StatementKind::commit) close_portals();
+  WireStack::Plan plan = stack_.plan(statement, in_script);
   if (plan.error) return refuse_here(*plan.error);
   const std::uint32_t number =
       inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
@@ -147,7 +148,8 @@ bool Relay::refuse_what_cannot(const ScriptRef& script) {
   if (!script) return false;
   for (const StatementRef& statement : script->statements) {
     context_.leases.note_statement(*link_, statement);
-    if (const std::optional<Error> refusal = stack_.check(*statement)) {
+    if (const std::optional<Error> refusal =
+            stack_.check(*statement, script->statements.size() > 1)) {
       refuse_here(*refusal);
       return true;
     }
@@ -204,7 +206,7 @@ void Relay::begin_query(std::string_view text) {
   for (std::size_t i = 0; i < script->statements.size();) {
     const StatementRef& first = script->statements[i];
     if (controls(first)) {
-      parts_.push_back({.control = first});
+      parts_.push_back({.control = first, .in_script = script->statements.size() > 1});
       ++i;
       continue;
     }
@@ -242,7 +244,7 @@ void Relay::send_part(QueryPart part) {
   sent_.back().extended = extended;
   guard_unit();
   if (part.control) {
-    take_control(part.control, true);
+    take_control(part.control, true, part.in_script);
     return end_request();
   }
   const ScriptRef seen = seen_through(part.script);
@@ -276,8 +278,17 @@ bool Relay::let_guard_go() {
   if (!stacked()) return false;
   std::vector<StatementRef> steps = stack_.let_guard_go(std::exchange(unit_wrote_, false));
   if (steps.empty()) return false;
+  close_portals();
   inject_steps({.steps = std::move(steps)});
   return true;
+}
+
+// A transaction's end takes its portals with it, where it is the server's own.
+void Relay::close_portals() {
+  for (const std::string& name : std::exchange(open_portals_, {})) {
+    FrontendWriter(link_->out()).close_portal(name);
+    expect_swallowed(Expect::close);
+  }
 }
 
 void Relay::end_request() {

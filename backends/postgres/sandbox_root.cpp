@@ -147,7 +147,10 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
 }
 
 std::vector<std::string> SandboxRoot::root_texts() const {
-  std::vector<std::string> texts{"BEGIN READ WRITE", root_cursor};
+  // Read only is the default of the link for what might run behind a lost root. Inside of it a
+  // client is told what the server would tell it.
+  std::vector<std::string> texts{"BEGIN READ WRITE", root_cursor,
+                                 "SET LOCAL default_transaction_read_only = off"};
   texts.insert(texts.end(), settings_.init_texts.begin(), settings_.init_texts.end());
   return texts;
 }

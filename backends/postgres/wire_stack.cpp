@@ -104,7 +104,7 @@ bool WireStack::is_control(const Statement& statement) const {
   }
 }
 
-WireStack::Plan WireStack::plan(const StatementRef& statement) {
+WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script) {
   Plan plan;
   switch (statement->kind) {
     case StatementKind::begin:
@@ -124,7 +124,7 @@ WireStack::Plan WireStack::plan(const StatementRef& statement) {
       named(statement, plan);
       break;
     case StatementKind::set_transaction:
-      set_transaction(statement, plan);
+      set_transaction(statement, in_script, plan);
       break;
     case StatementKind::discard:
       plan.tag = "DISCARD ALL";
@@ -299,7 +299,7 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
 
 // SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
 // after another.
-void WireStack::set_transaction(const StatementRef& statement, Plan& plan) {
+void WireStack::set_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
   const std::string what = word_at(statement->text, 1);
   const bool constraints = what == "constraints";
   const BeginOptions& said = statement->begin;
@@ -315,7 +315,7 @@ void WireStack::set_transaction(const StatementRef& statement, Plan& plan) {
     plan.tag = "RESET";
   } else if (levels_.empty() && by_name && modes) {
     // Nothing: the transaction that it is for ends with it.
-  } else if (levels_.empty()) {
+  } else if (levels_.empty() && !in_script) {
     plan.warning = outside(constraints ? "SET CONSTRAINTS"
                            : modes     ? "SET TRANSACTION"
                                        : "SET LOCAL");
@@ -348,7 +348,7 @@ void WireStack::close_all(Plan& plan) {
   }
 }
 
-std::optional<Error> WireStack::check(const Statement& statement) const {
+std::optional<Error> WireStack::check(const Statement& statement, bool in_script) const {
   if (!rules_.rooted || failed_) return std::nullopt;
   if (statement.kind == StatementKind::standalone) {
     return refused(sqlstate::active_sql_transaction,
@@ -364,7 +364,7 @@ std::optional<Error> WireStack::check(const Statement& statement) const {
   }
   if (!levels_.empty()) return std::nullopt;
   const std::string word = word_at(statement.text, 0);
-  if (word == "lock") return outside("LOCK TABLE");
+  if (word == "lock" && !in_script) return outside("LOCK TABLE");
   if (word == "declare") return outside("DECLARE CURSOR");
   return std::nullopt;
 }

@@ -43,10 +43,11 @@ class WireStack {
 
   // Is it for plan(), whatever the state?
   bool is_control(const Statement& statement) const;
-  // Plans it, and goes to the state after it.
-  Plan plan(const StatementRef& statement);
+  // Plans it, and goes to the state after it. `in_script`: one of several statements in a text,
+  // which are a transaction without a BEGIN.
+  Plan plan(const StatementRef& statement, bool in_script = false);
   // Refuses what cannot run here although it is no transaction control.
-  std::optional<Error> check(const Statement& statement) const;
+  std::optional<Error> check(const Statement& statement, bool in_script = false) const;
 
   // A sandbox's unit outside of a transaction has to have a guard: before its first statement.
   bool needs_guard() const { return rules_.rooted && levels_.empty() && !guarded_; }
@@ -75,7 +76,7 @@ class WireStack {
   void chain(const Statement& statement, const Level& ended, Plan& plan);
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
-  void set_transaction(const StatementRef& statement, Plan& plan);
+  void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
   void close_all(Plan& plan);
   void show_isolation(Plan& plan) const;
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }

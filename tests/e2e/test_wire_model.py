@@ -230,10 +230,12 @@ class Pair:
 
 class Model(Conversation):
     maxDiff = None
+    speaker = Speaker
+    pools = {"direct": "max_size = 1", "one": "max_size = 1"}
 
     @classmethod
     def setUpClass(cls):
-        Conversation.servers = Servers(pools={"direct": "max_size = 1", "one": "max_size = 1"})
+        Conversation.servers = Servers(pools=cls.pools)
         for database in ("direct", "one"):
             cls.servers.cluster.query(SCHEMA if database == "direct" else SCHEMA.replace("create role helper; ", ""),
                                       database)
@@ -249,7 +251,7 @@ class Model(Conversation):
 
     def one_run(self, seed):
         rnd = random.Random(seed)
-        speaker = Speaker(rnd)
+        speaker = self.speaker(rnd)
         pairs = [Pair(self) for _ in range(SESSIONS)]
         try:
             for step in range(STEPS):
@@ -272,8 +274,11 @@ class Model(Conversation):
             for pair in pairs:
                 pair.close()
             self.until_rolled_back()
-            for database in ("direct", "one"):
-                self.server("truncate t; insert into t select i, 'row ' || i from generate_series(1, 5) i", database)
+            self.begin_anew()
+
+    def begin_anew(self):
+        for database in ("direct", "one"):
+            self.server("truncate t; insert into t select i, 'row ' || i from generate_series(1, 5) i", database)
 
     def is_up(self):
         try:
