@@ -1,3 +1,8 @@
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "tests/backends/postgres/live_fixture.h"
 
 namespace based {
@@ -66,6 +71,30 @@ class SandboxFixture : public LiveFixture {
     unit.keep_lease = true;
     return run(probe, std::move(unit));
   }
+  // MARK, RESET [TO mark], DROP: the SQLSTATE, or nothing.
+  using Change = std::function<void(Sandbox&, Sandbox::Done)>;
+  std::string change(const Change& change) {
+    std::optional<std::string> answer;
+    int answers = 0;
+    change(*database->sandbox(), [&](const std::optional<Error>& error) {
+      answer = error ? std::string(error->sqlstate.text()) : "";
+      ++answers;
+    });
+    CHECK(answers == 0);  // never inside the call
+    run_until([&] { return answer.has_value(); });
+    CHECK(answers == 1);
+    return *answer;
+  }
+  std::string mark(const std::string& name) {
+    return change([&](Sandbox& sandbox, auto done) { sandbox.mark(name, done); });
+  }
+  std::string reset(const std::optional<std::string>& to = std::nullopt) {
+    return change([&](Sandbox& sandbox, auto done) { sandbox.reset(to, done); });
+  }
+  std::string drop() {
+    return change([](Sandbox& sandbox, auto done) { sandbox.drop(done); });
+  }
+  std::string count(SessionProbe& probe) { return guard(probe, "SELECT count(*) FROM sand").rows; }
   SandboxStatus status() const { return database->status().sandboxes.at(0); }
 
   std::unique_ptr<Database> outside;
@@ -272,6 +301,89 @@ TEST_CASE("a read-only session cannot write in a sandbox") {
   CHECK(reader.sqlstate() == "25006");
   sandbox.guard(writer, "INSERT INTO sand VALUES (1)");
   CHECK(writer.sqlstate() == "");
+}
+
+TEST_CASE("marks are gone back to, and what is newer than a mark is forgotten") {
+  SandboxFixture sandbox;
+  SessionProbe one(*sandbox.database);
+  CHECK(sandbox.reset("nothing") == "3B001");
+  CHECK(sandbox.mark("empty") == "");
+  sandbox.guard(one, "INSERT INTO sand VALUES (1)");
+  CHECK(sandbox.mark("one") == "");
+  sandbox.guard(one, "INSERT INTO sand VALUES (2)");
+  CHECK(sandbox.status().marks == std::vector<std::string>{"empty", "one"});
+  CHECK(sandbox.reset("one") == "");
+  CHECK(sandbox.count(one) == "1,;");
+  CHECK(sandbox.reset("empty") == "");
+  CHECK(sandbox.count(one) == "0,;");
+  CHECK(sandbox.reset("one") == "3B001");
+  CHECK(sandbox.status().marks == std::vector<std::string>{"empty"});
+  CHECK(sandbox.status().resets == 2);
+  CHECK(sandbox.status().epoch == 1);
+  CHECK(sandbox.reset() == "");
+  CHECK(sandbox.status().marks.empty());
+  CHECK(sandbox.status().epoch == 2);
+}
+
+TEST_CASE("a reset takes the turn from a session that rests, and from one that runs") {
+  SandboxFixture sandbox;
+  SessionProbe resting(*sandbox.database), running(*sandbox.database), other(*sandbox.database);
+  sandbox.begin(resting, "INSERT INTO sand VALUES (1)");
+  CHECK(resting.outcome->lease_held);
+  CHECK(sandbox.reset() == "");
+  REQUIRE(resting.lease_lost.has_value());
+  CHECK(resting.lease_lost->sqlstate == sqlstate::serialization_failure);
+  CHECK(sandbox.count(other) == "0,;");
+  running.submit(guarded(running.unit("SELECT pg_sleep(60)")));
+  sandbox.run_until([&] { return sandbox.status().units == 2; });
+  CHECK(sandbox.reset() == "");
+  CHECK(running.sqlstate() == "40001");
+  CHECK(running.outcome->transaction == TransactionStatus::lost);
+  CHECK(sandbox.count(other) == "0,;");
+  CHECK(sandbox.status().epoch == 3);
+}
+
+TEST_CASE("after DROP there is no link, and nobody hears of a loss") {
+  SandboxFixture sandbox;
+  SessionProbe one(*sandbox.database);
+  CHECK(sandbox.drop() == "");  // of what was never opened
+  sandbox.guard(one, "INSERT INTO sand VALUES (1)");
+  CHECK_FALSE(sandbox.database->is_idle());
+  CHECK(sandbox.mark("a") == "");
+  CHECK(sandbox.drop() == "");
+  CHECK(sandbox.database->is_idle());
+  CHECK(sandbox.count(one) == "0,;");
+  CHECK(one.sqlstate() == "");
+  CHECK(sandbox.reset("a") == "3B001");
+}
+
+TEST_CASE("the marks of a lost root are gone, and a reset of it is none the less one") {
+  SandboxFixture sandbox;
+  SessionProbe one(*sandbox.database), two(*sandbox.database);
+  sandbox.guard(one, "SELECT pg_backend_pid()");
+  const std::string pid = one.rows.substr(0, one.rows.find(','));
+  CHECK(sandbox.mark("a") == "");
+  sandbox.look("SELECT pg_terminate_backend(" + pid + ")");
+  sandbox.run_until([&] { return sandbox.status().state == "lost"; });
+  CHECK(sandbox.reset("a") == "3B001");
+  CHECK(sandbox.reset() == "");
+  sandbox.guard(two, "SELECT 1");
+  CHECK(two.sqlstate() == "40000");  // what it did before is gone: it hears so once
+}
+
+TEST_CASE("a mark that waits for its turn is answered at the end of the sandbox") {
+  SandboxFixture sandbox;
+  std::string answer;
+  {
+    SessionProbe one(*sandbox.database);
+    sandbox.begin(one, "INSERT INTO sand VALUES (1)");
+    sandbox.database->sandbox()->mark("a", [&](const std::optional<Error>& error) {
+      answer = error ? std::string(error->sqlstate.text()) : "";
+    });
+    CHECK(sandbox.status().waiting == 1);
+  }
+  sandbox.close();
+  CHECK((answer == "57P01" || answer == ""));
 }
 
 }  // namespace based
