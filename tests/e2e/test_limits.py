@@ -163,9 +163,10 @@ class SlowClients(Tester):
         self.assertEqual(alive.ping(1), 1)
         self.works(daemon)
 
-    def hear(self, connection, closed):
+    def hear(self, connection, ended, closed):
         try:
             connection.rest()
+            ended.append(connection)
         finally:
             closed.set()
 
@@ -177,11 +178,12 @@ class SlowClients(Tester):
                 with self.subTest(size):
                     half = self.raw(daemon)
                     half.send(whole[:size])
-                    closed = threading.Event()
-                    threading.Thread(target=self.hear, args=(half, closed), daemon=True).start()
+                    closed, ended = threading.Event(), []
+                    threading.Thread(target=self.hear, args=(half, ended, closed), daemon=True).start()
                     while not closed.is_set():
                         self.assertEqual(list(other.exec("select 1")), [[1]])
                         closed.wait(0.1)
+                    self.assertEqual(ended, [half])
 
     def test_half_a_start_up_or_proof_and_then_silence_ends_with_the_greetings_time(self):
         hashed = subprocess.run([BASED, "hash-password"], input="hush\n", capture_output=True, text=True, timeout=60)
