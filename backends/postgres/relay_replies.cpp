@@ -142,6 +142,8 @@ void Relay::on_error(const Reply& reply) {
     run_elsewhere_ = true;
     return;
   }
+  // A session that cannot go on without its link hears of its end once.
+  if (fields.fatal() && (pinned_ || session_mode_)) return link_->close(server_error(fields, {}));
   send_error(reply, fields);
 }
 
