@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
+import based_client
 import pg_client
 from pg_client import PgClient, Refused
 from servers import Daemon, temporary_folder, wait_until
@@ -139,6 +140,27 @@ class Commands(Sandboxes):
                          [("23505", "1", "insert into things values (3001, 'new')")])
         self.assertIn("127.0.0.1", failed[0][columns["client"]])
         self.assertIn("insert into things values (3000, 'new')", [row[columns["statement"]] for row in log])
+
+    def test_native_sessions(self):
+        self.daemon()
+        with based_client.connect(self.address) as client, client.session() as one, client.session() as two:
+            one.exec("insert into things values (3000, 'new')")
+            self.assertEqual(two.exec("sandbox mark made").wait().tag, "SANDBOX MARK")
+            with self.assertRaises(based_client.Error) as lost, one.transaction():
+                one.exec("delete from things").wait()
+                self.assertEqual(two.exec("sandbox reset to made").wait().tag, "SANDBOX RESET")
+                one.exec("select 1").wait()
+            self.assertEqual(lost.exception.code, "25P02")
+            self.assertIn("40001", lost.exception.detail)
+            self.assertEqual(list(one.exec("select count(*) from things")), [[2001]])
+            with self.assertRaises(based_client.Error) as refused, one.transaction():
+                one.exec("sandbox reset").wait()
+            self.assertEqual(refused.exception.code, "25001")
+            statements = [row[-1] for row in two.exec("sandbox log")]
+            self.assertEqual(statements.count("insert into things values (3000, 'new')"), 1)
+            self.assertEqual(statements.count("delete from things"), 1)
+            two.exec("sandbox drop").wait()
+            self.assertEqual(list(one.exec("select count(*) from things")), [[2000]])
 
     def test_changes_are_limited_in_size(self):
         self.daemon('max_overlay = "4MiB"\noverlay_memory = "1MiB"')
