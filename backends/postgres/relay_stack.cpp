@@ -168,6 +168,9 @@ void Relay::note_control(Item& made) {
     if (step->kind == StatementKind::set_transaction) link_->settings().executed(*step, true);
     journal_.done(*step, control.plan.tag);
   }
+  // What fails behind it in the same text does not take it back.
+  const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
+  if (commits && context_.stack.rooted) journal_.committed();
   if (control.discards) {
     prepared_.clear();
     unnamed_.reset();

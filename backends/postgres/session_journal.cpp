@@ -28,10 +28,7 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     case StatementKind::commit:
     case StatementKind::rollback:
     case StatementKind::prepare_transaction:
-      if (tag == "ROLLBACK") return roll_back();
-      committed_ = profile_;
-      savepoints_.clear();
-      return;
+      return tag == "ROLLBACK" ? roll_back() : committed();
     case StatementKind::savepoint:
       savepoints_.push_back({statement.name, profile_});
       return;
@@ -92,7 +89,10 @@ void SessionJournal::set(const Statement& statement) {
 
 void SessionJournal::ready(char status, bool failed) {
   if (status != 'I') return;
-  if (failed) return roll_back();
+  failed ? roll_back() : committed();
+}
+
+void SessionJournal::committed() {
   committed_ = profile_;
   savepoints_.clear();
 }

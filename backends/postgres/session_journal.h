@@ -34,6 +34,8 @@ class SessionJournal {
   // The server is ready again. 'I': the transaction, implicit or not, is over; `failed`: by an
   // error.
   void ready(char status, bool failed);
+  // A COMMIT has ended the transaction, before the unit is over.
+  void committed();
   // DISCARD ALL, or a link that was lost in a transaction.
   void reset() { become(start_); }
   void roll_back();

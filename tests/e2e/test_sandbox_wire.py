@@ -31,6 +31,18 @@ class Sandbox:
         self.assertEqual(client.query("lock table t; select 1 as a"), "C:LOCK TABLE T:a D:1 C:SELECT 1 Z:I")
         self.assertEqual(client.query("lock table t"), "E:25P01 Z:I")
 
+    def test_what_a_script_has_committed_stays_when_it_fails_behind_that(self):
+        for number, sql in enumerate(("begin; set work_mem = '7MB'; commit; select 1/0",
+                                      "set work_mem = '7MB'; commit; select 1/0")):
+            with self.subTest(sql):
+                client = self.connect()
+                self.assertRegex(client.query(sql), "C:COMMIT E:22012 Z:I$")
+                self.assertEqual(client.query("show work_mem"), "T:work_mem D:7MB C:SHOW Z:I")
+                self.assertRegex(client.query(f"insert into t values (10{number}); commit; select 1/0"), "E:22012 Z:I$")
+                self.assertEqual(client.query(f"delete from t where n = 10{number}"), "C:DELETE 1 Z:I")
+                client.query("set work_mem = '6MB'; rollback; select 1/0")
+                self.assertEqual(client.query("show work_mem"), "T:work_mem D:7MB C:SHOW Z:I")
+
     def test_a_portal_ends_with_its_transaction(self):
         client = self.connect()
         for _ in range(2):
