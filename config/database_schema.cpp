@@ -225,9 +225,8 @@ constexpr std::array rows{
         {.key = "idle_while_waited",
          .min = 100,
          .max = 30 * day,
-         .applies = sqlite,
-         .help = "As idle_in_transaction, while somebody else waits for the one lane of the "
-                 "file."}),
+         .help = "As idle_in_transaction, while somebody else waits for the one lane of a file, or "
+                 "for the turn in a sandbox."}),
     bind<&D::slow_reader>(
         {.key = "slow_reader",
          .min = 100,

@@ -141,6 +141,7 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.statements_cached_max = settings.statement_cache;
   options.session_mode = settings.pool_mode == PoolModeSetting::session;
   options.max_pinned = settings.max_pinned;
+  options.idle_while_waited = settings.idle_while_waited;
   options.idle_while_pinned = settings.idle_while_pinned;
   options.verify_release = settings.verify_release;
   options.nested_transactions = settings.nested_transactions;

@@ -22,8 +22,11 @@ class LeaseWaiter {
   virtual void on_lease(Link& link) = 0;
   // The wait is over without one. Never inside acquire().
   virtual void on_lease_refused(const Error& reason) = 0;
-  // The lease is taken away by a reset of what it is for: the link has to be released, as
-  // abandoned, inside this call. Comes from the loop; whoever has a client tells it.
+  // Does it hold its lease with nothing to do? Only its client can go on then.
+  virtual bool rests() const = 0;
+  // The lease is taken away, by a reset of what it is for or as it rests while others wait: the
+  // link has to be released, as abandoned, inside this call. Comes from the loop; whoever has a
+  // client tells it.
   virtual void on_lease_revoked(const Error& reason) = 0;
   virtual LinkHolder& holder() = 0;
   // A link that has these settings already is preferred.

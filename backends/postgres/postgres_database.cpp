@@ -262,7 +262,8 @@ class SandboxDatabase final : public Database {
                .max_waiting = options_.max_waiting,
                .link = link_limits(options_),
                .init_texts = init.texts,
-               .base_settings = init.settings},
+               .base_settings = init.settings,
+               .idle_while_waited = options_.idle_while_waited},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
     relays_.sandbox = &sandbox_;
@@ -339,7 +340,8 @@ Result<void> check_options(const PostgresOptions& options) {
   }
   if (options.max_lifetime < none || options.max_idle < none || options.reconnect_timeout < none ||
       options.check_interval < none || options.idle_in_transaction < none ||
-      options.transaction_timeout < none || options.idle_while_pinned < none) {
+      options.transaction_timeout < none || options.idle_while_waited < none ||
+      options.idle_while_pinned < none) {
     return bad_option(options, "a duration is negative");
   }
   if (options.message_bytes_max < 1024)

@@ -44,7 +44,8 @@ struct PostgresOptions {
   Duration cleanup_timeout =
       std::chrono::seconds(5);  // an abandoned link is clean by then, or closed
   Duration idle_in_transaction = std::chrono::minutes(10);  // lease resting between units: 25P03
-  std::size_t max_pinned = 0;      // sessions that keep their link because they must. 0: no limit
+  std::size_t max_pinned = 0;  // sessions that keep their link because they must. 0: no limit
+  Duration idle_while_waited = std::chrono::seconds(5);  // of a turn in a sandbox. Zero: no limit
   Duration idle_while_pinned{};    // such a one that is silent: 57P05. Zero: no limit
   Duration transaction_timeout{};  // a whole transaction: 57014 in a statement, else 25P03
 

@@ -71,6 +71,7 @@ class PostgresSession : public BackendSession,
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
+  bool rests() const override { return state_ == State::resting; }
   void on_lease_revoked(const Error& reason) override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override { return settings.has(settings_); }

@@ -89,7 +89,9 @@ void PostgresSession::on_link_lost(const Error& reason) {
 
 void PostgresSession::on_lease_revoked(const Error& reason) {
   let_go(Leaving::abandoned);
-  lose(reason);
+  if (state_ != State::resting) return lose(reason);
+  transition(State::idle);
+  listener_.on_lease_lost(reason);
 }
 
 // What the session did on its link is gone.

@@ -122,6 +122,7 @@ class Relay : public WireSession,
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
+  bool rests() const override;
   void on_lease_revoked(const Error& reason) override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override {
@@ -193,7 +194,7 @@ class Relay : public WireSession,
   void end(const Error& error);
   Error lost_error(const Error& reason) const;
   void run_elsewhere();
-  void lose(const Error& reason, bool state_lost);
+  void lose(const Error& error, bool state_lost);
   void answer_lost(const Error& error);
   void refuse_unit(Error error);
   void skip(const WireMessage& message);

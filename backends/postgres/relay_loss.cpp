@@ -75,10 +75,15 @@ void Relay::on_link_lost(const Error& reason) {
   const bool state_lost = pinned_ || session_mode_;
   if (pinned_) --context_.pins.count;
   pinned_ = false;
-  lose(reason, state_lost);
+  lose(lost_error(reason), state_lost);
 }
 
-// By a reset of the sandbox. The link stays the sandbox's.
+// In a transaction, between two requests of its client.
+bool Relay::rests() const {
+  return state_ == State::flowing && !part_open_ && !in_part_ && held_.empty() && link_->quiet();
+}
+
+// By a reset of the sandbox, or for those who wait. The link stays the sandbox's.
 void Relay::on_lease_revoked(const Error& reason) {
   let_go();
   part_open_ = false;
@@ -88,7 +93,7 @@ void Relay::on_lease_revoked(const Error& reason) {
 }
 
 // What the session did on its link is gone. `state_lost`: what it cannot go on without, too.
-void Relay::lose(const Error& reason, bool state_lost) {
+void Relay::lose(const Error& error, bool state_lost) {
   if (state_ == State::ended) return;
   if (listening_) listening_->on_link = listening_->unlistening = false;
   if (state_ == State::listening && !state_lost) return go_on_listening();
@@ -100,7 +105,6 @@ void Relay::lose(const Error& reason, bool state_lost) {
     return acquire();
   }
   if (std::exchange(run_elsewhere_, false) && state_ == State::flowing) return run_elsewhere();
-  const Error error = lost_error(reason);
   if (state_ == State::skipping && !state_lost) {
     lost_ = status_ != 'I';
     forget_listens();

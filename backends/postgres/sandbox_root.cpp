@@ -33,6 +33,7 @@ SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue
                          Reactor& reactor, Log& log)
     : settings_(std::move(settings)), opener_(opener), types_(types), reactor_(reactor), log_(log) {
   waiters_due_ = reactor_.make_timer([this] { on_waiters_due(); });
+  rest_due_ = reactor_.make_timer([this] { on_rest_due(); });
   retry_ = reactor_.make_timer([this] { open(); });
   burial_ = reactor_.make_timer([this] { buried_.reset(); });
   ending_ = reactor_.make_timer([this] { continue_ending(); });
@@ -52,6 +53,7 @@ std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadlin
   }
   waiters_.push_back({&waiter, ++waits_, reactor_.now(), deadline});
   arm_waiters();
+  arm_rest();
   open();
   return std::nullopt;
 }
@@ -236,6 +238,35 @@ void SandboxRoot::arm_waiters() {
   TimePoint next = TimePoint::max();
   for (const Waiter& waiter : waiters_) next = std::min(next, waiter.deadline);
   if (next != TimePoint::max()) waiters_due_->arm(next);
+}
+
+// When the holder may be due: it, or who comes after it, is looked at again then.
+TimePoint SandboxRoot::rest_due() const {
+  const bool rests = holder_ != nullptr && link_ && link_->state() == LinkState::leased &&
+                     link_->quiet() && holder_->rests();
+  const TimePoint since = rests ? std::max(held_since_, link_->ready_at()) : reactor_.now();
+  return since + settings_.idle_while_waited;
+}
+
+void SandboxRoot::arm_rest() {
+  if (waiters_.empty() || settings_.idle_while_waited == Duration::zero()) return;
+  rest_due_->arm(rest_due());
+}
+
+void SandboxRoot::on_rest_due() {
+  if (!waiters_.empty() && rest_due() <= reactor_.now()) {
+    log_.write(LogLevel::warning, "sandbox " + settings_.name + ": " + holder_->describe() +
+                                      " loses its transaction: it was idle for too long");
+    const bool one = waiters_.size() == 1;
+    holder_->on_lease_revoked(Error::make(sqlstate::idle_in_transaction_session_timeout,
+                                          "the transaction was idle for too long")
+                                  .with_detail(std::to_string(waiters_.size()) +
+                                               (one ? " other unit waits" : " other units wait") +
+                                               " for the database")
+                                  .with_scope(ErrorScope::transaction)
+                                  .with_executed(Executed::no));
+  }
+  arm_rest();
 }
 
 Error SandboxRoot::timeout_error(const Waiter& waiter) const {

@@ -42,6 +42,8 @@ struct SandboxSettings {
   LinkLimits link;
   std::vector<std::string> init_texts;  // inside the root: they go with it
   Settings base_settings;
+  Duration idle_while_waited{};  // who rests so long in its turn while others wait loses it; zero:
+                                 // never
 };
 
 // What a link of a sandbox is opened with, beside what the conninfo says. Roots of one database
@@ -122,6 +124,9 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   Error away_error() const;
   std::string holder_text() const;
   void on_waiters_due();
+  void on_rest_due();
+  void arm_rest();
+  TimePoint rest_due() const;
   void arm_waiters();
   void continue_ending();
   void report();
@@ -149,7 +154,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::unique_ptr<Link> link_;
   std::unique_ptr<Link> buried_;  // freed from the loop
   std::unique_ptr<OpenAttempt> attempt_;
-  std::unique_ptr<Reactor::Timer> waiters_due_, retry_, burial_, ending_, operate_;
+  std::unique_ptr<Reactor::Timer> waiters_due_, rest_due_, retry_, burial_, ending_, operate_;
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;

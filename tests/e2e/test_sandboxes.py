@@ -462,6 +462,37 @@ class Commands(Sandboxes):
             ("insert into things values ($1, 'a')", 0, 1, None), ("select * from things", 1, 2, None),
             ("select 1 / 0", 0, 0, "22012")])
 
+    def test_who_rests_while_others_wait_loses_its_turn(self):
+        self.daemon(table="force_rollback = true\nidle_while_waited = '300ms'")
+        one, two = self.connect("app#w"), self.connect("app#w")
+        one.rows("begin; insert into things values (2, 'x')")
+        self.assertEqual(two.value(self.COUNT), "1")
+        wrong = one.error(query("select 1"))
+        self.assertEqual((wrong["C"], wrong["M"], wrong["D"]),
+                         ("25P03", "the transaction was idle for too long", "1 other unit waits for the database"))
+        self.assertEqual(one.error(query("select 1"))["C"], "25P02")
+        self.assertEqual(one.query("commit"), "C:ROLLBACK Z:I")
+        # One that works does not rest, however long.
+        one.rows("begin; insert into things values (3, 'x')")
+        one.send(query("select pg_sleep(1)"))
+        two.send(query(self.COUNT))
+        self.assertIn("Z:T", one.answers())
+        self.assertEqual(one.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(two.answers().split()[1], "D:2")
+        # The session of a native client is told at once.
+        client = self.native()
+        with client.session(sandbox="w") as session:
+            session.tx("begin")
+            session.exec("insert into things values (4, 'x')").wait()
+            self.assertEqual(two.value(self.COUNT), "2")
+            while not any(kind == "transaction_lost" for _, _, kind, _ in client.notices):
+                client.read()
+            fields = client.notices[-1][3]
+            self.assertEqual((fields["code"], fields["message"], fields["tx"]),
+                             ("25P03", "the transaction was idle for too long", ["aborted", 1]))
+            session.tx("rollback_all")
+            self.assertEqual(list(session.exec(self.COUNT)), [[2]])
+
     def test_native_sessions(self):
         self.daemon()
         client = self.native()
