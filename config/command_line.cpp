@@ -231,8 +231,8 @@ std::string usage_text() {
   }
   text +=
       "\n"
-      "Exit codes: 0 ended as asked, 64 wrong command line, 69 cannot listen, 70 internal error,\n"
-      "78 wrong settings.\n";
+      "Exit codes: 0 ended as asked, 1 a further signal while ending, 64 wrong command line,\n"
+      "69 cannot listen, 70 internal error, 78 wrong settings.\n";
   return text;
 }
 

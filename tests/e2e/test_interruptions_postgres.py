@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client as client
 from raw_client import RawClient
-from servers import Daemon, PostgresCluster, wait_until
+from servers import Daemon, Gate, PostgresCluster, wait_until
 
 cluster = None
 
@@ -233,5 +233,25 @@ class TheEnd(Tester):
         self.at_work()
         daemon.signal(signal.SIGTERM)
         self.assertEqual(daemon.wait(20), 0)
+        self.nothing_runs()
+        self.assertEqual(cluster.query("select a from t"), [])
+
+    def test_a_signal_while_it_ends_does_not_wait_for_the_database(self):
+        gate = Gate(cluster.port)
+        self.addCleanup(gate.close)
+        running = Daemon(cluster.url(port=gate.port))
+        self.addCleanup(running.close)
+        session = self.session(running)
+        session.tx("begin")
+        session.exec("insert into t values (1)").wait()
+        gate.stall()  # so that its rollback is not answered
+        running.signal(signal.SIGTERM)
+        running.wait_log("serving -> draining")
+        running.signal(signal.SIGTERM)
+        running.wait_log("closing -> ending")
+        running.signal(signal.SIGTERM)
+        self.assertEqual(running.wait(), 1)
+        running.wait_log("SIGTERM while ending: gone without waiting")
+        gate.cut()
         self.nothing_runs()
         self.assertEqual(cluster.query("select a from t"), [])

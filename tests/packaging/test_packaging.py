@@ -103,7 +103,7 @@ class Manual(unittest.TestCase):
     def test_the_page_of_the_program_names_every_exit_code(self):
         page = (PACKAGING / "based.8").read_text()
         section = page[page.index(".SH EXIT STATUS"):page.index(".SH ENVIRONMENT")]
-        self.assertEqual(re.findall(r"^\.B (\d+)$", section, re.MULTILINE), ["0", "64", "69", "70", "78"])
+        self.assertEqual(re.findall(r"^\.B (\d+)$", section, re.MULTILINE), ["0", "1", "64", "69", "70", "78"])
 
     def test_the_page_of_the_file_has_every_key_that_is_printed(self):
         verifier = f"SCRAM-SHA-256$4096:{'A' * 22}==${'A' * 43}=:{'A' * 43}="
