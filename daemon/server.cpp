@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -117,6 +118,7 @@ void Server::run() {
   if (state_ != State::ended) reactor_.run();
   INVARIANT(state_ == State::ended);
   status_timer_.reset();
+  last_look_.reset();
   drain_deadline_.reset();
   signals_.reset();
 }
@@ -160,6 +162,9 @@ void Server::begin_drain(std::string_view reason) {
   const TimePoint deadline = reactor_.now() + options_.shutdown_timeout;
   if (clients_->size() == 0) return close_clients("no client is connected");
   drain_deadline_ = reactor_.make_timer([this] { close_clients("the drain's deadline"); });
+  // Armed before the front ends' own, and so due before them.
+  last_look_ = reactor_.make_timer([this] { log_open_transactions(); });
+  last_look_->arm(deadline);
   // The front end ends its clients by itself at the deadline; ours is the net below it.
   drain_deadline_->arm(deadline + std::chrono::seconds(1));
   front_ends_.native.drain(deadline);
@@ -169,7 +174,11 @@ void Server::begin_drain(std::string_view reason) {
 
 void Server::close_clients(std::string_view reason) {
   transition(State::closing, reason);
-  if (drain_deadline_ != nullptr) drain_deadline_->disarm();
+  if (drain_deadline_ != nullptr) {
+    drain_deadline_->disarm();
+    last_look_->disarm();
+  }
+  log_open_transactions();
   if (clients_->size() == 0) return end_databases();
   clients_->abort_all("the daemon is stopping");
 }
@@ -224,6 +233,17 @@ StatusTree Server::status() const {
       {"postgres", describe(front_ends_.postgres.status())},
       {"databases", std::move(databases)},
   };
+}
+
+// The native sessions' transactions, whose clients are about to be closed.
+void Server::log_open_transactions() {
+  const std::vector<SessionStatus> sessions = front_ends_.native.status().sessions;
+  const auto open = std::ranges::count_if(sessions, [](const SessionStatus& session) {
+    return session.transaction == "open" || session.transaction == "failed";
+  });
+  if (open == 0) return;
+  log_.write(LogLevel::info, fmt::format("server: shutdown: {} open transaction{} rolled back",
+                                         open, open == 1 ? "" : "s"));
 }
 
 void Server::log_status() {

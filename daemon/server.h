@@ -71,6 +71,7 @@ class Server {
   void close_clients(std::string_view reason);
   void end_databases();
   void on_database_ended(const std::string& name, const std::vector<std::string>& report);
+  void log_open_transactions();
   void log_status();
   void tell_status();
 
@@ -86,6 +87,7 @@ class Server {
   std::unique_ptr<ClientList> clients_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<Signals> signals_;
+  std::unique_ptr<Reactor::Timer> last_look_;  // at the drain's deadline
   std::unique_ptr<Reactor::Timer> drain_deadline_;
   std::unique_ptr<Reactor::Timer> status_timer_;
   std::size_t databases_ending_ = 0;

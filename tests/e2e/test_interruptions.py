@@ -361,6 +361,7 @@ class TheEnd(Tester):
         self.ended(session.connection)
         with self.assertRaises((client.Error, ConnectionError)):
             running.wait()
+        daemon.wait_log("shutdown: 1 open transaction rolled back")
         self.assertEqual(self.again(daemon), [])
 
     def test_a_second_sigterm_does_not_wait(self):

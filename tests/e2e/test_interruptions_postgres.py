@@ -233,6 +233,7 @@ class TheEnd(Tester):
         self.at_work()
         daemon.signal(signal.SIGTERM)
         self.assertEqual(daemon.wait(20), 0)
+        daemon.wait_log("shutdown: 1 open transaction rolled back")
         self.nothing_runs()
         self.assertEqual(cluster.query("select a from t"), [])
 
