@@ -130,7 +130,8 @@ TEST_CASE_FIXTURE(ListenFixture, "LISTEN in a pipeline, and of a session that ke
 TEST_CASE_FIXTURE(ListenFixture, "who listens is told when the listening link was lost") {
   const auto one = probe();
   CHECK(run(*one, "listen a") == "C:LISTEN Z:I");
-  CHECK(run(*one,
+  const auto two = probe();
+  CHECK(run(*two,
             "select count(pg_terminate_backend(pid)) from pg_stat_activity where query like "
             "'LISTEN%' and pid <> pg_backend_pid()") == "T D:1 C:SELECT 1 Z:I");
   CHECK(hear(*one) == "N:01000");
