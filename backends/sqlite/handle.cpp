@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include "backends/sqlite/sqlite_error.h"
@@ -24,6 +26,13 @@ std::string absolute(const std::string& path) {
 bool is_new(const std::string& path) {
   struct stat file {};
   return ::stat(path.c_str(), &file) != 0 || file.st_size == 0;
+}
+
+// Readers of a database in WAL mode share an index of its log, in a file beside it.
+bool takes_log_index(const std::string& path) {
+  std::array<char, 20> header{};
+  std::ifstream file{path, std::ios::binary};
+  return file.read(header.data(), header.size()) && header[18] == 2 && header[19] == 2;
 }
 
 // What a database without a file is called in its overlay; ":memory:" would go past the VFS.
@@ -83,6 +92,10 @@ Error Handle::explain(Error error) const {
   std::error_code ignored;
   if (!options_.path.empty() && !std::filesystem::is_directory(parent, ignored)) {
     error.detail = "there is no directory " + parent.string();
+  } else if (error.native_code == SQLITE_CANTOPEN && ::access(parent.c_str(), W_OK) != 0 &&
+             takes_log_index(absolute(options_.path))) {
+    error.detail = "it is in WAL mode, which takes a -shm file, and " + parent.string() +
+                   " cannot be written; a sandbox (force_rollback) reads it there";
   }
   return error;
 }

@@ -30,8 +30,8 @@ class Handle {
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
-  // Nothing to do where it is open. Otherwise 58P01 (no file, no directory), XX001 (not a database,
-  // corrupt), 25006, 55P03, 58030; what init SQL says.
+  // Nothing to do where it is open. Otherwise 58P01 (no file, no directory, no room for a -shm),
+  // XX001 (not a database, corrupt), 25006, 55P03, 58030; what init SQL says.
   Result<void> open();
   void close();
   bool is_open() const { return db_ != nullptr; }

@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client as client
 from raw_client import SERVER_PREFACE, RawClient
-from servers import Daemon
+from servers import Daemon, temporary_folder
 
 SEED = 20240229
 daemon = None
@@ -318,7 +319,7 @@ class Files(Tester):
     def daemon_for(self, url, prepare=lambda folder: None, settings=""):
         """A daemon with a good database and this one."""
         folder = daemon.folder / self.id()
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         prepare(folder)
         good, other = '[databases.good]\nurl = "sqlite::memory:"\n', f'url = "{url.format(folder)}"\n'
         running = Daemon(config=f"{good}[databases.other]\n{other}{settings}")
@@ -373,3 +374,52 @@ class Files(Tester):
         running = self.daemon_for("sqlite:///{}/t.db", lambda folder: (folder / "t.db").mkdir())
         error = self.statement(running, "select 1", "58P01")
         self.assertIn("t.db: unable to open database file", error.message)
+
+    def on_a_read_only_file_system(self, journal_mode, settings=""):
+        """A daemon whose other database is a file that was made before its file system became read-only."""
+        folder = temporary_folder()
+        self.addCleanup(shutil.rmtree, folder)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "based-test", str(folder)],
+                                 capture_output=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("mounting a small file system takes root's rights")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+        made = sqlite3.connect(folder / "t.db")
+        made.execute("pragma journal_mode = " + journal_mode)
+        made.close()
+        self.table(folder)
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        return self.daemon_for(f"sqlite:///{folder}/t.db", settings=settings)
+
+    def rows(self, running):
+        with client.connect(f"unix:{running.socket_path}") as db, db.session(database="other") as session:
+            return list(session.exec("select count(*) from t"))
+
+    def test_a_file_that_cannot_be_written_is_read_and_refuses_writes_with_25006(self):
+        for settings in ("", 'journal_mode = "wal"', "read_only = true"):
+            with self.subTest(settings):
+                running = self.on_a_read_only_file_system("delete", settings)
+                self.assertEqual(self.rows(running), [[100]])
+                for sql in ("insert into t values (1)", "create table u (a)", "drop table t", "delete from t"):
+                    self.assertEqual(self.statement(running, sql, "25006").executed, "no")
+                self.assertEqual(self.rows(running), [[100]])
+
+    def test_a_wal_file_where_nothing_can_be_written_says_what_it_lacks(self):
+        for settings in ("", "read_only = true"):
+            with self.subTest(settings):
+                running = self.on_a_read_only_file_system("wal", settings)
+                for sql in ("select count(*) from t", "insert into t values (1)"):
+                    error = self.statement(running, sql, "58P01")
+                    self.assertIn("t.db: unable to open database file", error.message)
+                    self.assertRegex(error.detail, "it is in WAL mode, .* cannot be written; a sandbox")
+
+    def test_a_sandbox_on_a_file_that_cannot_be_written_takes_writes(self):
+        for journal_mode in ("delete", "wal"):
+            with self.subTest(journal_mode):
+                running = self.on_a_read_only_file_system(journal_mode, "force_rollback = true")
+                with client.connect(f"unix:{running.socket_path}") as db, db.session(database="other") as session:
+                    session.exec("insert into t values (1)")
+                    session.exec("create table u (a)")
+                    self.assertEqual(list(session.exec("select count(*) from t, (select count(*) from u)")), [[101]])
+                with client.connect(f"unix:{running.socket_path}") as db, db.session(database="good") as session:
+                    self.assertEqual(list(session.exec("select 1")), [[1]])
