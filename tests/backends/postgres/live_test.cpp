@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <utility>
 
 #include "tests/backends/postgres/live_fixture.h"
 
@@ -120,6 +122,35 @@ TEST_CASE("an error has the server's fields, and its position in bytes of the st
   CHECK(probe.tags == "INSERT 2;");
   live.run(probe, "DROP TABLE named");
   CHECK(live.pool().pool_size == 1);
+}
+
+TEST_CASE("an error has the server's own detail and hint") {
+  LiveFixture live;
+  SessionProbe probe(*live.database);
+  live.run(probe,
+           "DO $$ BEGIN RAISE 'no tea' USING ERRCODE = 'UE123', DETAIL = 'the pot is cold', HINT = "
+           "'boil water', COLUMN = 'leaf', CONSTRAINT = 'hot', TABLE = 'pots', SCHEMA = 'kitchen'; "
+           "END $$");
+  CHECK(probe.sqlstate() == "UE123");
+  const Error raised = probe.outcome->error.value();
+  CHECK(raised.message == "no tea");
+  // What the server calls the context comes behind it.
+  CHECK(raised.detail.starts_with("the pot is cold\nCONTEXT: PL/pgSQL function"));
+  CHECK(raised.hint == "boil water");
+  CHECK(raised.column == "leaf");
+  CHECK(raised.constraint == "hot");
+  CHECK(raised.table == "pots");
+  live.run(probe, "CREATE TABLE keyed (id int PRIMARY KEY)");
+  live.run(probe, "INSERT INTO keyed VALUES (7)");
+  live.run(probe, "INSERT INTO keyed VALUES (7)");
+  CHECK(probe.sqlstate() == "23505");
+  CHECK(probe.outcome->error->detail == "Key (id)=(7) already exists.");
+  CHECK(probe.outcome->error->hint == "");
+  CHECK(probe.outcome->error->constraint == "keyed_pkey");
+  live.run(probe, "SELECT key FROM keyed");
+  CHECK(probe.sqlstate() == "42703");
+  CHECK(probe.outcome->error->detail == "");
+  live.run(probe, "DROP TABLE keyed");
 }
 
 TEST_CASE("what PostgreSQL cannot take is refused before anything is executed") {
@@ -359,6 +390,36 @@ TEST_CASE(
     CHECK(probe.sqlstate() == "");
   }
   live.run(probe, "DROP TABLE changing");
+}
+
+TEST_CASE("a text is prepared at its second execution, and that is used from the third on") {
+  LiveFixture live({.max_size = 1});
+  SessionProbe probe(*live.database);
+  using Counts = std::pair<std::uint64_t, std::uint64_t>;
+  const auto prepared_and_reused = [&] {
+    return Counts(live.pool().statements_prepared, live.pool().statements_reused);
+  };
+  // The server's own view, in a text that is new each time: it is not prepared itself.
+  int asked = 0;
+  const auto on_the_server = [&] {
+    live.run(probe,
+             "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%twice%' AND " +
+                 std::to_string(++asked) + " > 0");
+    return probe.rows;
+  };
+  const std::array<Counts, 4> counts = {Counts{0, 0}, Counts{1, 0}, Counts{1, 1}, Counts{1, 2}};
+  const std::array<std::string, 4> held = {"0,;", "1,;", "1,;", "1,;"};
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    CAPTURE(i);
+    live.run(probe, "SELECT $1 + 2 AS twice", {ValueView::of(std::int64_t{40})});
+    CHECK(probe.rows == "42,;");
+    CHECK(prepared_and_reused() == counts[i]);
+    CHECK(on_the_server() == held[i]);
+  }
+  // Other types of parameters are another statement, of a text that was seen.
+  live.run(probe, "SELECT $1 + 2 AS twice", {ValueView::of(0.5)});
+  CHECK(probe.rows == "f2.500000,;");
+  CHECK(prepared_and_reused() == Counts(2, 2));
 }
 
 TEST_CASE("more texts than the cache holds are evicted in order, also within one unit") {
