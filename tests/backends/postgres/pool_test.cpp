@@ -97,6 +97,31 @@ TEST_CASE("a link ends with its lifetime, while it rests and when it comes back,
   CHECK(pool.cluster.alive() == 0);
 }
 
+TEST_CASE("links that were opened together end one by one, at 95 to 100 % of their lifetime") {
+  PoolSettings settings = small_pool(8);
+  settings.max_lifetime = 100s;
+  settings.seed = 1;
+  PoolFixture pool(std::move(settings));
+  std::vector<Probe> probes;
+  for (std::size_t i = 0; i < 8; ++i) {
+    probes.push_back(std::make_unique<SessionProbe>(pool));
+    pool.run(*probes.back(), "BEGIN", true);
+  }
+  for (const Probe& probe : probes) pool.run(*probe, "COMMIT");
+  pool.reactor.advance(94'999ms);
+  pool.cluster.settle_all();
+  REQUIRE(pool.cluster.alive() == 8);
+  std::size_t ticks_with_an_end = 0;
+  for (int tick = 0; tick <= 50; ++tick) {
+    const std::size_t before = pool.cluster.alive();
+    pool.reactor.advance(tick == 0 ? 1ms : 100ms);
+    pool.cluster.settle_all();
+    if (pool.cluster.alive() < before) ++ticks_with_an_end;
+  }
+  CHECK(pool.cluster.alive() == 0);
+  CHECK(ticks_with_an_end >= 4);
+}
+
 TEST_CASE(
     "a link that rested long is asked before it is used, and one that is silent is replaced") {
   PoolSettings settings = small_pool(1);
