@@ -78,6 +78,30 @@ TEST_CASE("each frame that PROTOCOL.md shows has the header, bytes and meaning i
   }
 }
 
+TEST_CASE("a frame that PROTOCOL.md shows is the same wherever its bytes are cut") {
+  const std::vector<Example> examples = read_examples();
+  REQUIRE_FALSE(examples.empty());
+  for (const Example& example : examples) {
+    CAPTURE(example.title);
+    for (std::size_t at = 1; at < example.bytes.size(); ++at) {
+      // Own copies, so that a sanitizer sees what is kept of the first part.
+      const std::string first = example.bytes.substr(0, at);
+      const std::string rest = example.bytes.substr(at);
+      FrameBuffer buffer(frame_payload_default);
+      Frame frame;
+      buffer.feed(first);
+      REQUIRE(buffer.next(frame) == FrameBuffer::Scan::more);
+      REQUIRE(buffer.unfinished_bytes() == at);
+      buffer.feed(rest);
+      REQUIRE(buffer.next(frame) == FrameBuffer::Scan::frame);
+      REQUIRE(title_of(frame.header) == example.title);
+      REQUIRE(frame.payload == std::string_view(example.bytes).substr(header_bytes));
+      REQUIRE(buffer.next(frame) == FrameBuffer::Scan::more);
+      REQUIRE(buffer.unfinished_bytes() == 0);
+    }
+  }
+}
+
 TEST_CASE("PROTOCOL.md shows every message") {
   std::set<std::string> shown;
   for (const Example& example : read_examples()) {
