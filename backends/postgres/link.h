@@ -71,6 +71,9 @@ struct Chore {
   bool of_holder = false;  // the callbacks end when the holder releases the link
 };
 
+// On for a sandbox's link, for what might run behind a lost root, and off in the root.
+inline constexpr std::string_view sandbox_guard = "default_transaction_read_only";
+
 class LinkHost {
  public:
   virtual ~LinkHost() = default;

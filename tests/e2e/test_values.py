@@ -54,6 +54,17 @@ class Rules:
         ((value,),) = self.rows(sql, parameters)
         return value
 
+    def test_status_counts_requests_errors_and_cancels(self):
+        def counters():
+            native = self.db.status()["native"]
+            return [native[name] for name in ("requests_total", "errors_total", "cancels_total")]
+        before = counters()
+        self.one("select 1")
+        self.refused("42601", "selec 1")
+        self.exec("select 1").cancel().wait()  # too late: counted all the same
+        after = counters()
+        self.assertEqual([now - then for now, then in zip(after, before)], [5, 1, 1])
+
     def refused(self, code, sql, parameters=None, **options):
         with self.assertRaises(Error) as caught:
             self.exec(sql, parameters, **options)

@@ -96,6 +96,38 @@ class Simulation {
     daemon_.database->fault = [this](UnitPhase phase, std::string_view) { return fault(phase); };
   }
 
+  Simulation(Dialect dialect, bool rooted)
+      : random_(1), daemon_({.dialect = dialect, .rooted = rooted}, limits()) {}
+
+  // The same conversation every time, of which the n-th statement or wait fails. False: it has not
+  // so many.
+  bool run_with_failure(int nth) {
+    int count = 0;
+    daemon_.database->fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
+      // A ROLLBACK that fails is a lost link, which the fake has another word for.
+      if (phase == UnitPhase::recovery || ++count != nth) return std::nullopt;
+      return Error::make(sqlstate::out_of_memory, "a fault");
+    };
+    connect();
+    read();
+    using What = Asked::What;
+    for (const What what :
+         {What::insert, What::begin, What::insert, What::begin, What::insert, What::rollback,
+          What::insert, What::begin, What::many, What::commit, What::commit, What::many,
+          What::begin, What::insert, What::begin, What::insert, What::rollback_all, What::insert}) {
+      ask(what);
+      read();
+    }
+    daemon_.database->fault = nullptr;
+    settle();
+    check_all_answered();
+    CHECK(daemon_.database->violations.empty());
+    lose();
+    daemon_.reactor.run_ready();
+    verify();
+    return count >= nth;
+  }
+
   void run() {
     for (int step = 0; step < 150; ++step) {
       if (client_ == nullptr || client_->closed()) connect();
@@ -139,6 +171,26 @@ class Simulation {
     for (std::uint32_t session = 1; session <= 3; ++session) {
       note(client_->open(session), {.what = Asked::What::control, .session = session});
     }
+  }
+
+  void ask(Asked::What what) {
+    using What = Asked::What;
+    Asked asked{.what = what, .session = 1};
+    if (what == What::insert || what == What::many) {
+      std::vector<Client::Item> items;
+      for (int i = 0; i < (what == What::many ? 3 : 1); ++i) {
+        asked.ids.push_back(++last_id_);
+        items.push_back({fmt::format("insert {}", last_id_)});
+      }
+      const bool many = what == What::many;
+      return note(many ? client_->batch(1, items, true, true) : client_->exec(1, items[0].sql),
+                  std::move(asked));
+    }
+    const TxOp op = what == What::begin      ? TxOp::begin
+                    : what == What::commit   ? TxOp::commit
+                    : what == What::rollback ? TxOp::rollback
+                                             : TxOp::rollback_all;
+    note(client_->tx(1, op), std::move(asked));
   }
 
   void note(std::uint32_t request, Asked asked) { asked_[request] = std::move(asked); }
@@ -388,5 +440,18 @@ TEST_CASE("whatever happens, each request is answered once and each answer is tr
   for (unsigned seed = 1; seed <= 1000; ++seed) {
     CAPTURE(seed);
     Simulation(seed).run();
+  }
+}
+
+TEST_CASE("whichever statement fails, each request is answered once and each answer is true") {
+  for (const Dialect dialect : {Dialect::postgres, Dialect::sqlite}) {
+    for (const bool rooted : {false, true}) {
+      int nth = 1;
+      while (Simulation(dialect, rooted).run_with_failure(nth)) {
+        CAPTURE(nth);
+        ++nth;
+      }
+      CHECK(nth > 18);
+    }
   }
 }
