@@ -31,7 +31,8 @@ class LeaseWaiter {
   virtual LinkHolder& holder() = 0;
   // A link that has these settings already is preferred.
   virtual bool fits(const LinkSettings& settings) const = 0;
-  // Who it is, for the errors of those who wait behind it: "session 7 (label) of 127.0.0.1:4711".
+  // Who it is, for the errors of those who wait behind it: "session 7 (label) of 127.0.0.1:4711";
+  // through PostgreSQL's protocol its application_name, and "of ann at 127.0.0.1:4711".
   virtual std::string describe() const = 0;
   virtual std::uint64_t session_id() const = 0;
 };
@@ -50,6 +51,8 @@ class LeaseSource {
   virtual void unpin(Link&) {}
   // What the holder runs, for those who wait behind it; a text of the client's.
   virtual void note_statement(Link& link, const StatementRef& statement) = 0;
+  // The same of a text that was not read. Only a sandbox's root shows it.
+  virtual void note_text(std::string_view /*text*/) {}
   // How often everything that the sessions share was lost (a sandbox's root). A session that has
   // seen fewer losses must hear of it before it goes on.
   virtual std::uint64_t losses() const = 0;

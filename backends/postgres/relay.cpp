@@ -44,8 +44,11 @@ Relay::~Relay() {
 }
 
 std::string Relay::describe() const {
-  return "session " + std::to_string(options_.session_id) + " of " + options_.user + " at " +
-         options_.client;
+  std::string text = "session " + std::to_string(options_.session_id);
+  const auto name = journal_.settings().find("application_name");
+  const bool named = name != journal_.settings().end() && name->second.size() > 2;
+  if (named) text += " (" + name->second.substr(1, name->second.size() - 2) + ")";
+  return text + " of " + options_.user + " at " + options_.client;
 }
 
 void Relay::start() {

@@ -371,6 +371,7 @@ void Relay::take_execute(const WireMessage& message) {
       const PreparedRef text = found->second;
       if (text->control) return take_control(text->script->statements.front());
       if (stacked() && refuse_what_cannot(text->script)) return;
+      if (context_.stack.rooted && !text->script) context_.leases.note_text(text->text);
       if (text->script && !may_run(*text->script)) return;
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});

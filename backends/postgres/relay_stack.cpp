@@ -254,6 +254,7 @@ void Relay::send_part(QueryPart part) {
   if (refuse_what_cannot(seen) || (seen && !may_run(*seen))) return end_request();
   const bool copies = seen && may_copy(*seen);
   unit_wrote_ = unit_wrote_ || !part.reads;
+  if (context_.stack.rooted && !seen) context_.leases.note_text(part.text);
   if (part.script) own_names(*part.script);
   std::uint32_t number = 0;
   if (seen || context_.sandbox != nullptr) {

@@ -62,7 +62,7 @@ bool SandboxRoot::serve(LeaseWaiter& waiter) {
   if (!link_ || link_->state() != LinkState::idle || !link_->lease(waiter.holder())) return false;
   holder_ = &waiter;
   held_since_ = reactor_.now();
-  last_statement_ = nullptr;
+  last_text_.clear();
   units_of_turn_ = 0;
   ++turns_;
   ++turns_total_;
@@ -75,10 +75,15 @@ void SandboxRoot::withdraw(LeaseWaiter& waiter) {
 }
 
 void SandboxRoot::note_statement(Link&, const StatementRef& statement) {
-  last_statement_ = statement;
+  note_text(statement->text);
   if (++units_of_turn_ != 2) return;
   ++transactions_;
   ++transactions_total_;
+}
+
+void SandboxRoot::note_text(std::string_view text) {
+  last_text_ = text.substr(0, shown_text_max);
+  if (text.size() > shown_text_max) last_text_ += "...";
 }
 
 void SandboxRoot::on_link_idle(Link&) {
@@ -287,11 +292,7 @@ std::string SandboxRoot::holder_text() const {
       "It is held by " + holder_->describe() + ", for " + in_ms(reactor_.now() - held_since_);
   text += link_->quiet() ? ", idle for " + in_ms(reactor_.now() - link_->ready_at())
                          : ", which is running a statement";
-  if (last_statement_) {
-    std::string shown = last_statement_->text.substr(0, shown_text_max);
-    if (last_statement_->text.size() > shown_text_max) shown += "...";
-    text += "; it last ran: " + shown;
-  }
+  if (!last_text_.empty()) text += "; it last ran: " + last_text_;
   return text;
 }
 

@@ -61,6 +61,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void withdraw(LeaseWaiter& waiter) override;
   void pin(Link&) override {}  // its state is the sandbox's, as everything in the root
   void note_statement(Link& link, const StatementRef& statement) override;
+  void note_text(std::string_view text) override;
   std::uint64_t losses() const override { return losses_; }
   std::string_view isolation() const override { return isolation_; }
   Error loss() const override;
@@ -158,7 +159,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;
-  StatementRef last_statement_;
+  std::string last_text_;  // of the holder's newest statement, cut; empty: it has run none
   std::string last_loss_;
   std::optional<Error> last_failure_;
   unsigned failures_ = 0;

@@ -109,6 +109,7 @@ void Lane::refuse_overdue(TimePoint now) {
                                                                 " was not free within " +
                                                                 std::to_string(ms) + " ms")
                       .with_detail(describe_holder())
+                      .with_hint("Its sessions take turns: one statement or transaction at a time.")
                       .as_retryable());
   }
 }
