@@ -2,12 +2,10 @@
 
 import hashlib
 import pathlib
-import random
 import shutil
 import sqlite3
 import sys
 import threading
-import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -16,8 +14,6 @@ import based_client
 import pg_client
 from pg_client import PgClient, Refused
 from servers import Daemon, temporary_folder, wait_until
-
-ROUNDS = 10  # for each kind of file
 
 
 class Sandboxes(unittest.TestCase):
@@ -207,53 +203,6 @@ class Named(Sandboxes):
                          ["base"] + [f"base#w{number}" for number in range(6)])
         self.assertEqual([row[0] for row in self.connect("base#w3").rows("sandbox status")], ["base#w3"])
         self.assertEqual(self.count(client), 2000)
-
-
-class Killed(Sandboxes):
-    def test_a_kill_at_any_moment_leaves_the_file_as_it_was(self):
-        """Each round a load of three clients in two sandboxes, with resets, is cut by SIGKILL after a random time."""
-        seed = random.randrange(1 << 32)
-        dice = random.Random(seed)
-        for number in range(ROUNDS):
-            daemon = Daemon(config=f'[databases.base]\nurl = "sqlite:///{self.path}"\nforce_rollback = true\n'
-                                   'overlay_memory = "64KiB"')
-            self.addCleanup(daemon.close)
-            self.address = f"127.0.0.1:{daemon.port}"
-            done = [0]
-            clients = [self.connect(name) for name in ("base", "base", "base#other")]
-            loads = [threading.Thread(target=self.load, args=(client, random.Random(dice.random()), done),
-                                      daemon=True) for client in clients]
-            for load in loads:
-                load.start()
-            wait_until(lambda: done[0] >= 5, "the load runs")
-            time.sleep(dice.random() * 0.1)  # the moment itself is what is tried
-            daemon.kill()
-            for load in loads:
-                load.join()
-            for client in clients:
-                client.close()
-            daemon.close()
-            self.assertEqual(self.files(), self.before, f"round {number}, seed {seed}")
-
-    @staticmethod
-    def load(client, dice, done):
-        texts = ("insert into things(note) values (hex(randomblob(3000)))",
-                 "begin; update things set note = note || 'x' where id % 7 = 3; commit",
-                 "begin; delete from things where id > 1000; rollback", "vacuum", "pragma user_version = 3",
-                 "sandbox mark m", "sandbox reset", "pragma journal_mode = wal", "create table if not exists more(a)")
-        try:
-            while True:
-                try:
-                    client.rows(dice.choice(texts))
-                except Refused:
-                    client.rows("rollback")
-                done[0] += 1
-        except (OSError, EOFError, AssertionError):
-            return
-
-
-class KilledInWriteAheadMode(Killed):
-    journal = "wal"
 
 
 if __name__ == "__main__":
