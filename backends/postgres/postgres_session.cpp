@@ -186,7 +186,8 @@ void PostgresSession::begin() {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }
   std::vector<std::string> texts = link_->settings().difference(settings_);
-  if (texts.empty()) return run();
+  // In a failed transaction they would be refused; what is sent there is its end.
+  if (texts.empty() || status_before_ == 'E') return run();
   transition(State::synchronising);
   arm(context_.settings_timeout);
   if (context_.rooted) {  // an error must not take the root with it

@@ -28,13 +28,18 @@ def address(daemon):
     return f"unix:{daemon.socket_path}"
 
 
-def attempt(session, sql, parameters=None):
-    """The SQLSTATE, None if it worked; the session is brought back to no transaction."""
-    code = None
+def attempt_inside(session, sql, parameters=None):
+    """The SQLSTATE, None if it worked."""
     try:
         session.exec(sql, parameters)
     except Error as error:
-        code = error.code
+        return error.code
+    return None
+
+
+def attempt(session, sql, parameters=None):
+    """The same; the session is brought back to no transaction."""
+    code = attempt_inside(session, sql, parameters)
     if session.state[0] != "idle":
         session.tx("rollback_all")
     return code
@@ -489,6 +494,19 @@ class PostgresDatabase(unittest.TestCase):
         self.assertEqual(list(one.exec("select max(id) from notes").rows), [[10]])
         self.assertEqual(attempt(one, "insert into pairs values (99, 'dangling')"), "23503")
         self.assertEqual(list(one.exec("select count(*) from pairs").rows), [[0]])
+
+    def test_a_failed_transaction_whose_settings_are_in_doubt_ends_and_the_sandbox_stays(self):
+        one, two = self.session(), self.session()
+        one.exec("insert into notes values (10, 'ten', 10); set lock_timeout = '30ms'")
+        for end in ("rollback", "rollback to a; rollback", "rollback to a; commit"):
+            two.exec("select 1")  # its settings are others
+            one.exec("begin; savepoint a; set work_mem = '7MB'")
+            self.assertEqual(attempt_inside(one, "select 1/0"), "22012")
+            one.exec(end)
+            self.assertEqual(list(one.exec("show lock_timeout").rows), [["30ms"]])
+            self.assertEqual(list(one.exec("show work_mem").rows), [["4MB"]])
+        self.assertEqual(list(two.exec("select count(*) from notes").rows), [[4]])
+        self.assertNotIn("LOST", self.daemon.log())
 
     def test_sessions_take_turns_and_who_waits_too_long_hears_who_has_it(self):
         holder = self.session(label="the importer")
