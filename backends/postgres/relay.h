@@ -75,7 +75,24 @@ class Relay : public WireSession,
 
  private:
   // Something that a reply will decide; the expectation's index is its number.
-  enum class ItemKind : std::uint8_t { parse, close, execute, query, refusal, control, reply };
+  enum class ItemKind : std::uint8_t {
+    parse,
+    close,
+    execute,
+    query,
+    refusal,
+    control,
+    reply,
+    check
+  };
+  // Of a text that goes in parts: can the server parse the whole of it?
+  enum class Check : std::uint8_t {
+    none,      // it is known
+    in_front,  // asked in front of the first part
+    whole,     // to be asked by itself
+    asked,     // by itself
+    passed     // it can
+  };
   // Statements of Based's own for one of the client's, or around its unit.
   struct Control {
     WireStack::Plan plan;
@@ -86,14 +103,16 @@ class Relay : public WireSession,
   struct Item {
     ItemKind kind = ItemKind::parse;
     bool done = false;
-    std::string name;       // parse, close: the client's name for it
-    PreparedRef prepared;   // parse, close, execute
-    std::string on_server;  // parse: the name that it has there
-    ScriptRef script;       // query
-    std::size_t at = 0;     // query: statements that are done
-    bool unnamed = false;   // it replaces the unnamed statement, unless it is skipped:
-    PreparedRef before;     // then there is this one again
-    std::string bytes;      // reply: what was never asked of the server
+    std::string name;             // parse, close: the client's name for it
+    PreparedRef prepared;         // parse, close, execute
+    std::string on_server;        // parse: the name that it has there
+    ScriptRef script;             // query
+    std::size_t at = 0;           // query: statements that are done
+    bool unnamed = false;         // it replaces the unnamed statement, unless it is skipped:
+    PreparedRef before;           // then there is this one again
+    std::string bytes;            // reply: what was never asked of the server
+    bool in_failed = false;       // refusal: told in a failed transaction, too
+    std::uint32_t before_it = 0;  // query: characters of its text that were not sent with it
     std::unique_ptr<Control> control;
     std::string text;  // query, control: for a sandbox's log
   };
@@ -102,7 +121,8 @@ class Relay : public WireSession,
     StatementRef control;    // null: text
     bool in_script = false;  // the control is one of several statements
     std::string text;
-    ScriptRef script;  // of a text; null: ordinary
+    std::uint32_t before = 0;  // characters of the client's text before it
+    ScriptRef script;          // of a text; null: ordinary
     bool reads = false;
   };
   // One request that was sent and waits for its ReadyForQuery.
@@ -232,7 +252,7 @@ class Relay : public WireSession,
   void expect(Expect what, Fate fate = Fate::forward, std::uint32_t item = 0);
   void expect_swallowed(Expect what) { expect(what, Fate::swallow); }
   std::uint32_t add_item(Item item);
-  void refuse_here(const Error& error);
+  void refuse_here(const Error& error, bool in_failed = false);
   ScriptRef look_at(std::string_view text) const;
   const PreparedRef* find_prepared(std::string_view name) const;
   std::string_view name_for(const PreparedRef& prepared, std::string_view settings);
@@ -273,15 +293,23 @@ class Relay : public WireSession,
   void take_control(const StatementRef& statement, bool with_columns = false,
                     bool in_script = false);
   std::string_view shown_isolation(BeginOptions::Isolation asked) const;
-  bool refuse_what_cannot(const ScriptRef& script);
+  bool refuse_what_cannot(const ScriptRef& script, bool in_script = false);
   void note_control(Item& made);
-  void begin_query(std::string_view text);
-  void advance_query();
-  void send_part(QueryPart part);
   bool let_guard_go();
   void close_portals();
   void end_request();
   void on_stack_ready();
+
+  // relay_script.cpp: simple queries among them, in parts
+  void begin_query(std::string_view text);
+  void cut_query(std::string_view text);
+  void advance_query();
+  void send_part(QueryPart part);
+  void expect_check(std::string_view text);
+  void check_in_front();
+  void check_whole();
+  bool note_check(const ErrorFields& fields);
+  bool settle_check();
 
   // relay_sandbox.cpp: SANDBOX commands
   void begin_unit(const WireMessage& message);
@@ -388,6 +416,9 @@ class Relay : public WireSession,
   WireStack stack_;    // as it will be when everything sent is done
   WireStack reached_;  // as it is
   std::vector<QueryPart> parts_;
+  Check check_ = Check::none;
+  std::string split_text_;      // of parts_, where there are several
+  std::string one_body_;        // and what is parsed for it
   bool querying_ = false;       // a simple Query in parts
   bool unit_failed_ = false;    // stack: an error was told in it
   bool unit_wrote_ = false;     // stack: perhaps

@@ -124,6 +124,7 @@ void Relay::on_error(const Reply& reply) {
     const std::uint32_t number = reply.expectation != nullptr ? reply.expectation->index : 0;
     const bool ends =
         number != 0 && item(number).control && item(number).control->plan.ends_transaction;
+    if (number != 0 && item(number).kind == ItemKind::check && note_check(fields)) return;
     if (std::exchange(unit_failed_, true)) return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
     if (number != 0) log_error(item(number), fields);
@@ -153,18 +154,21 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   const Expectation* expectation = reply.expectation;
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
-  if (made != nullptr && made->kind == ItemKind::refusal && fields.sqlstate != "25P02") {
+  const bool refused = made != nullptr && made->kind == ItemKind::refusal;
+  const std::uint32_t before = made != nullptr ? made->before_it : 0;
+  if (refused && (made->in_failed || fields.sqlstate != "25P02")) {
     bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
-  } else if (fields.fatal() || names_of_ours(fields.message, on_server)) {
+  } else if (fields.fatal() || names_of_ours(fields.message, on_server) || before > 0) {
     std::string own = "unknown";
     for (const auto& [name, text] : prepared_) {
       const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
       if (entry != nullptr && entry->name == on_server) own = name;
     }
-    append_rewritten_error(bytes, reply.body,
-                           {.soften = fields.fatal(), .from = on_server, .to = own});
+    append_rewritten_error(
+        bytes, reply.body,
+        {.soften = fields.fatal(), .from = on_server, .to = own, .before = before});
   } else {
     to_client(reply.raw);
     return;

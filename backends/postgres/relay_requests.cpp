@@ -203,14 +203,15 @@ std::uint32_t Relay::add_item(Item added) {
   return first_item_ + static_cast<std::uint32_t>(items_.size()) - 1;
 }
 
-// The server is made to refuse something here, and the client is told this error of ours.
-void Relay::refuse_here(const Error& error) {
+// The server is made to refuse something here, and the client is told this error of ours; unless
+// its transaction has failed before, and the server says that instead.
+void Relay::refuse_here(const Error& error, bool in_failed) {
   std::string bytes;
   BackendWriter(bytes).error("ERROR", error);
   FrontendWriter(link_->out()).parse("", refused_text, {});
   link_->own_statements().unnamed.reset();
   expect(Expect::parse, Fate::forward,
-         add_item({.kind = ItemKind::refusal, .bytes = std::move(bytes)}));
+         add_item({.kind = ItemKind::refusal, .bytes = std::move(bytes), .in_failed = in_failed}));
 }
 
 // What Based has to know of a text; null: nothing.

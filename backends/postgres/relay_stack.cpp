@@ -10,7 +10,6 @@
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_replies.h"
 #include "backends/sql/control.h"
-#include "backends/sql/ordinary.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
@@ -21,9 +20,6 @@ namespace {
 constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
 constexpr std::string_view closed("3\0\0\0\4", 5);
-
-// The end of a statement in its script's text.
-std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
 
 constexpr Field isolation_column{
     .name = "transaction_isolation", .type_oid = 25, .type_size = -1, .type_modifier = -1};
@@ -138,18 +134,17 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
   guard_unit();
   if (statement->kind == StatementKind::commit) close_portals();
   WireStack::Plan plan = stack_.plan(statement, in_script);
-  if (plan.error) return refuse_here(*plan.error);
+  if (plan.error) return refuse_here(*plan.error, true);
   const std::uint32_t number =
       inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
   if (context_.sandbox != nullptr) item(number).text = statement->text;
 }
 
-bool Relay::refuse_what_cannot(const ScriptRef& script) {
+bool Relay::refuse_what_cannot(const ScriptRef& script, bool in_script) {
   if (!script) return false;
   for (const StatementRef& statement : script->statements) {
     context_.leases.note_statement(*link_, statement);
-    if (const std::optional<Error> refusal =
-            stack_.check(*statement, script->statements.size() > 1)) {
+    if (const std::optional<Error> refusal = stack_.check(*statement, in_script)) {
       refuse_here(*refusal);
       return true;
     }
@@ -193,90 +188,6 @@ void Relay::note_control(Item& made) {
   to_client(bytes);
 }
 
-// --- simple queries
-
-void Relay::begin_query(std::string_view text) {
-  unnamed_.reset();
-  querying_ = true;
-  QueryPart whole{.text = std::string(text), .script = look_at(text)};
-  whole.reads = !whole.script && sql::is_ordinary(text) && (text[0] == 's' || text[0] == 'S');
-  const ScriptRef script = whole.script;
-  const auto controls = [this](const StatementRef& s) { return stack_.is_control(*s); };
-  if (!script || std::ranges::none_of(script->statements, controls)) {
-    parts_.push_back(std::move(whole));
-    return advance_query();
-  }
-  for (std::size_t i = 0; i < script->statements.size();) {
-    const StatementRef& first = script->statements[i];
-    if (controls(first)) {
-      parts_.push_back({.control = first, .in_script = script->statements.size() > 1});
-      ++i;
-      continue;
-    }
-    std::size_t last = i;
-    while (last + 1 < script->statements.size() && !controls(script->statements[last + 1])) ++last;
-    const std::size_t end = end_of(*script->statements[last]);
-    QueryPart part{.text = std::string(text.substr(first->offset, end - first->offset))};
-    auto own = std::make_shared<Script>();
-    for (; i <= last; ++i) own->statements.push_back(script->statements[i]);
-    part.script = std::move(own);
-    parts_.push_back(std::move(part));
-  }
-  advance_query();
-}
-
-// The next part; or, behind the last, the end of the guard; or the end of the query.
-void Relay::advance_query() {
-  if (!parts_.empty()) {
-    QueryPart part = std::move(parts_.front());
-    parts_.erase(parts_.begin());
-    return send_part(std::move(part));
-  }
-  querying_ = false;
-  if (stack_.in_transaction() || !context_.stack.rooted || stack_.needs_guard()) {
-    return on_stack_ready();
-  }
-  begin_request();
-  let_guard_go();
-  end_request();
-}
-
-void Relay::send_part(QueryPart part) {
-  const bool extended = std::exchange(extended_, false);
-  begin_request();
-  sent_.back().extended = extended;
-  guard_unit();
-  if (part.control) {
-    take_control(part.control, true, part.in_script);
-    return end_request();
-  }
-  const ScriptRef seen = seen_through(part.script);
-  if (refuse_what_cannot(seen) || (seen && !may_run(*seen))) return end_request();
-  const bool copies = seen && may_copy(*seen);
-  unit_wrote_ = unit_wrote_ || !part.reads;
-  if (context_.stack.rooted && !seen) context_.leases.note_text(part.text);
-  if (part.script) own_names(*part.script);
-  std::uint32_t number = 0;
-  if (seen || context_.sandbox != nullptr) {
-    number = add_item({.kind = ItemKind::query, .script = seen});
-    if (context_.sandbox != nullptr) item(number).text = part.text;
-  }
-  copy_awaited_ = copies ? number : 0;
-  expect(Expect::query, Fate::forward, number);
-  FrontendWriter(link_->out()).query(part.text);
-  link_->own_statements().unnamed.reset();
-  close_request(false);
-  // The guard's end travels with the last part, unless that may be a COPY, which would read it.
-  const bool last = parts_.empty() && !copies && !stack_.in_transaction();
-  if (last && context_.stack.rooted) {
-    querying_ = false;
-    begin_request();
-    let_guard_go();
-    return end_request();
-  }
-  link_->flush();
-}
-
 // Whether there was one to let go.
 bool Relay::let_guard_go() {
   if (!stacked()) return false;
@@ -305,9 +216,10 @@ void Relay::end_request() {
 void Relay::on_stack_ready() {
   if (unit_failed_) {
     parts_.clear();
+    check_ = Check::none;
     querying_ = false;
   }
-  if (!sent_.empty()) return;
+  if (!sent_.empty() || settle_check()) return;
   if (querying_) return advance_query();
   if (unit_failed_) {
     unit_failed_ = false;

@@ -1,5 +1,7 @@
 #include "backends/postgres/wire_error.h"
 
+#include <charconv>
+
 namespace based::postgres {
 namespace {
 
@@ -41,6 +43,15 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
   return result;
 }
 
+// A position in a part, in the whole.
+std::string moved(std::string_view digits, std::uint32_t before) {
+  std::uint32_t position = 0;
+  const char* end = digits.data() + digits.size();
+  const auto read = std::from_chars(digits.data(), end, position);
+  if (read.ec != std::errc() || read.ptr != end) return std::string(digits);
+  return std::to_string(std::uint64_t{position} + before);
+}
+
 }  // namespace
 
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite) {
@@ -54,6 +65,8 @@ void append_rewritten_error(std::string& out, std::string_view body, const Error
       writer.field(code, "ERROR");
     } else if (code == 'M' && !rewrite.from.empty()) {
       writer.field(code, replaced(text, rewrite.from, rewrite.to));
+    } else if (code == 'P') {
+      writer.field(code, moved(text, rewrite.before));
     } else {
       writer.field(code, text);
     }

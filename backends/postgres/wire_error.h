@@ -2,18 +2,21 @@
 // Pure.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace based::postgres {
 
 // The server's ErrorResponse as this client may see it: a FATAL that ended the link and not the
-// client is an ERROR, and each `from` in its message becomes `to` (a statement's name on the server
-// and the client's own name for it). REQUIRES that the body was decoded once.
+// client is an ERROR, each `from` in its message becomes `to` (a statement's name on the server and
+// the client's own name for it), and its position counts the characters `before` the part of the
+// client's text that the server was sent. REQUIRES that the body was decoded once.
 struct ErrorRewrite {
   bool soften = false;
   std::string_view from;
   std::string_view to;
+  std::uint32_t before = 0;
 };
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite);
 

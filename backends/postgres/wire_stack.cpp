@@ -365,7 +365,7 @@ std::optional<Error> WireStack::check(const Statement& statement, bool in_script
   if (!levels_.empty()) return std::nullopt;
   const std::string word = word_at(statement.text, 0);
   if (word == "lock" && !in_script) return outside("LOCK TABLE");
-  if (word == "declare") return outside("DECLARE CURSOR");
+  if (word == "declare" && !in_script) return outside("DECLARE CURSOR");
   return std::nullopt;
 }
 
@@ -402,6 +402,23 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
   if (!guarded_) return {};
   guarded_ = false;
   return {go_back(1), release(1)};
+}
+
+StatementRef WireStack::enter_check() {
+  return step(StatementKind::savepoint, "SAVEPOINT _based_check", "_based_check");
+}
+
+StatementRef WireStack::leave_check() {
+  return step(StatementKind::release, "RELEASE SAVEPOINT _based_check", "_based_check");
+}
+
+std::vector<StatementRef> WireStack::undo_check(bool over) const {
+  if (failed_) return {};
+  if (levels_.empty()) return guarded_ ? std::vector{go_back(1)} : std::vector<StatementRef>();
+  std::vector<StatementRef> steps{
+      step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT _based_check", "_based_check")};
+  if (over) steps.push_back(leave_check());
+  return steps;
 }
 
 void WireStack::lose() {

@@ -58,6 +58,12 @@ class WireStack {
   // commit; none: the client's transaction has failed.
   std::vector<StatementRef> recover(bool ending);
 
+  // Around what may fail before a text in parts is run, where there is no guard; and what brings
+  // back the state before it: none where nothing has to be. `over`: it will not be tried again.
+  static StatementRef enter_check();
+  static StatementRef leave_check();
+  std::vector<StatementRef> undo_check(bool over) const;
+
   // The connection is gone. Of a transaction one failed level is left.
   void lose();
 

@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, describe, execute, extended, parse, sync
+from pg_client import bind, describe, execute, extended, parse, query, sync
 from wire_servers import Conversation, Servers, both
 
 
@@ -42,6 +42,71 @@ class Sandbox:
                 self.assertEqual(client.query(f"delete from t where n = 10{number}"), "C:DELETE 1 Z:I")
                 client.query("set work_mem = '6MB'; rollback; select 1/0")
                 self.assertEqual(client.query("show work_mem"), "T:work_mem D:7MB C:SHOW Z:I")
+
+    def position(self, client, sql):
+        error = client.error(query(sql))
+        return error["C"], error["P"]
+
+    def test_an_error_is_where_it_is_in_the_whole_text(self):
+        client = self.connect()
+        for sql, place in (("begin; select nothing from t", "15"), ("begin; select 'ä', nothing; commit", "20"),
+                           ("  /* ö */ begin; commit; select 'é', nothing", "38"), ("\n select nothing; begin", "10")):
+            with self.subTest(sql):
+                self.assertEqual(self.position(client, sql), ("42703", place))
+                client.query("rollback")
+        client.query("set client_encoding to latin1")
+        self.assertEqual(self.position(client, "begin; select 'ä', nothing; commit".encode("latin1")), ("42703", "20"))
+        client.query("rollback")
+
+    def test_nothing_of_a_text_runs_that_cannot_be_parsed(self):
+        client = self.connect()
+        for sql, place in (("insert into t values (300); commit; selec", "37"), ("select 'ä'; begin; selec x; commit", "20"),
+                           ("begin; select 1; return 1; commit", "18"), ("begin; select (1; commit; select 2)", "17"),
+                           ("begin; select 1 +", "18")):
+            with self.subTest(sql):
+                self.assertEqual(self.position(client, sql), ("42601", place))
+                self.assertEqual(client.query("select n from t where n = 300"), "T:n C:SELECT 0 Z:I")
+        client.query("begin; savepoint s; insert into t values (301)")
+        self.assertEqual(client.query("release s; insert into t values (302); selec"), "E:42601 Z:E")
+        self.assertEqual(client.query("rollback to s; select; insert into t values (303); commit"),
+                         "C:ROLLBACK T: D: C:SELECT 1 C:INSERT 0 1 C:COMMIT Z:I")
+        self.assertEqual(client.query("delete from t where n > 299 returning n"), "T:n D:303 C:DELETE 1 Z:I")
+
+    def test_in_a_failed_transaction_what_cannot_be_parsed_comes_first(self):
+        client = self.connect()
+        client.query("begin")
+        client.query("select 1/0")
+        self.assertEqual(self.position(client, "rollback; selec"), ("42601", "11"))
+        self.assertEqual(self.position(client, "select 1; rollback; selec"), ("42601", "21"))
+        self.assertEqual(client.query("select 1; rollback; select 2"), "E:25P02 Z:E")
+        self.assertEqual(client.query("rollback; select 2 as a"), "C:ROLLBACK T:a D:2 C:SELECT 1 Z:I")
+
+    def test_a_text_of_definitions_and_control_is_parsed_as_the_server_does(self):
+        client = self.connect()
+        body = "create function two() returns int language sql begin atomic select 1; select 2; end"
+        self.assertEqual(client.query(f"begin; {body}; select two(); rollback;; select 3 as a"),
+                         "C:BEGIN C:CREATE FUNCTION T:two D:2 C:SELECT 1 C:ROLLBACK T:a D:3 C:SELECT 1 Z:I")
+        self.assertEqual(client.query("begin; create rule r as on insert to t do also (select 1; select 2); rollback"),
+                         "C:BEGIN C:CREATE RULE C:ROLLBACK Z:I")
+
+    def test_a_savepoint_that_there_is_not_is_said_in_a_failed_transaction_too(self):
+        client = self.connect()
+        client.query("begin")
+        client.query("savepoint s")
+        client.query("select 1/0")
+        self.assertEqual(client.query("rollback to nix"), "E:3B001 Z:E")
+        self.assertEqual(client.ask(extended("rollback to nix"), sync()), "1 2 E:3B001 Z:E")
+        self.assertEqual(client.query("release s"), "E:25P02 Z:E")
+        self.assertEqual(client.query("rollback to s; commit"), "C:ROLLBACK C:COMMIT Z:I")
+
+    def test_each_part_of_a_script_is_in_a_transaction_block(self):
+        client = self.connect()
+        self.assertEqual(client.query("lock table t; commit; lock table t; begin; commit; lock table t"),
+                         "C:LOCK TABLE N:25P01 C:COMMIT C:LOCK TABLE C:BEGIN C:COMMIT C:LOCK TABLE Z:I")
+        self.assertEqual(client.query("lock table t"), "E:25P01 Z:I")
+        self.assertEqual(client.query("declare c cursor for select 1 as a; fetch c; begin; fetch c; rollback; fetch c"),
+                         "C:DECLARE CURSOR T:a D:1 C:FETCH 1 C:BEGIN T:a C:FETCH 0 C:ROLLBACK E:34000 Z:I")
+        self.assertEqual(client.query("declare c cursor for select 1"), "E:25P01 Z:I")
 
     def test_a_portal_ends_with_its_transaction(self):
         client = self.connect()

@@ -9,7 +9,10 @@
 #include "backends/postgres/row_reader.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/server_error.h"
+#include "backends/postgres/split_text.h"
 #include "backends/postgres/statement_cache.h"
+#include "backends/postgres/wire_error.h"
+#include "backends/sql/script.h"
 #include "protocol/postgres/type_names.h"
 
 namespace based::postgres {
@@ -309,6 +312,38 @@ TEST_CASE("SET datestyle changes what it names") {
   CHECK(changed_date_style("sql", "dmy") == "sql, dmy");
   CHECK(changed_date_style("iso, dmy", "default") == "default");
   CHECK(changed_date_style("iso, dmy", "$1") == "$1");
+}
+
+TEST_CASE("characters are the server's: of a text that is not UTF-8, bytes") {
+  CHECK(characters_before("'\xC3\xA4' x", 0, true) == 0);
+  CHECK(characters_before("'\xC3\xA4' x", 5, true) == 4);
+  CHECK(characters_before("'\xC3\xA4' x", 5, false) == 5);
+}
+
+TEST_CASE("what is not read here of a text is one statement that the server can parse") {
+  const auto body = [](std::string_view text) {
+    return as_one_body(
+        *sql::parse_script(text, Dialect::postgres, ParameterStyle::verbatim).value());
+  };
+  CHECK(body("begin; savepoint a; release a; rollback to a; sandbox status; commit") == "");
+  CHECK(body("select 1; ; begin; select $1 ;commit") ==
+        "CREATE FUNCTION pg_temp._based() BEGIN ATOMIC select 1;select $1;END");
+  CHECK(body("begin; Return 1") == "CREATE FUNCTION pg_temp._based() BEGIN ATOMIC Return 1);END");
+}
+
+TEST_CASE("for a SANDBOX command the server reads something as long") {
+  const std::string text = "begin; sandbox status; selec";
+  const auto script = sql::parse_script(text, Dialect::postgres, ParameterStyle::verbatim).value();
+  CHECK(without_commands(text, *script) == "begin; SELECT        ; selec");
+}
+
+TEST_CASE("an error's position in a part is moved into the whole, and nothing else of it") {
+  std::string out;
+  append_rewritten_error(out, "SERROR\0P15\0p15\0MP15\0\0"s, {.before = 7});
+  CHECK(out == "E"s + be32(25) + "SERROR\0P22\0p15\0MP15\0\0"s);
+  out.clear();
+  append_rewritten_error(out, "Pnone\0\0"s, {.before = 7});
+  CHECK(out == "E"s + be32(11) + "Pnone\0\0"s);
 }
 
 }  // namespace based::postgres

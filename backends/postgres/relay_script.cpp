@@ -1,0 +1,195 @@
+// The Relay's simple queries where transactions are not the server's own.
+//
+// A text with transaction control in it goes in parts, one after the other, and the server has
+// parsed the whole of it before the first: in front of that travels a statement that it can parse
+// if it can parse them all. Where it cannot, and in a failed transaction, where it parses nothing,
+// it is asked to prepare the text itself: its answer is the error of the text, or that there are
+// several statements. That never runs anything, and costs a round trip.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/postgres/split_text.h"
+#include "backends/sql/ordinary.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+// The end of a statement in its script's text.
+std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
+
+// What a text of several statements is told that is to be prepared.
+bool refuses_several(const ErrorFields& fields) {
+  if (fields.sqlstate != "42601") return false;
+  return fields.routine == "exec_parse_message" ||
+         (fields.routine.empty() && fields.position.empty());
+}
+
+}  // namespace
+
+void Relay::begin_query(std::string_view text) {
+  unnamed_.reset();
+  querying_ = true;
+  extended_ = false;
+  check_ = Check::none;
+  split_text_.clear();
+  cut_query(text);
+  if (parts_.size() > 1) {
+    const auto script = look_at(text);
+    split_text_ = std::string(text);
+    one_body_ = as_one_body(*script);
+    if (!one_body_.empty()) check_ = stack_.status() == 'E' ? Check::whole : Check::in_front;
+  }
+  advance_query();
+}
+
+// Into parts_.
+void Relay::cut_query(std::string_view text) {
+  const ScriptRef script = look_at(text);
+  const auto controls = [this](const StatementRef& s) { return stack_.is_control(*s); };
+  if (!script || std::ranges::none_of(script->statements, controls)) {
+    QueryPart whole{.text = std::string(text), .script = script};
+    whole.in_script = script && script->statements.size() > 1;
+    whole.reads = !script && sql::is_ordinary(text) && (text[0] == 's' || text[0] == 'S');
+    parts_.push_back(std::move(whole));
+    return;
+  }
+  const Reported& reported = *link_->reported();
+  const auto is = [&reported](std::string_view name, std::string_view value) {
+    const auto found = reported.find(name);
+    return found != reported.end() && found->second == value;
+  };
+  const bool utf8 = is("client_encoding", "UTF8") && !is("server_encoding", "SQL_ASCII");
+  const bool several = script->statements.size() > 1;
+  for (std::size_t i = 0; i < script->statements.size();) {
+    const StatementRef& first = script->statements[i];
+    if (controls(first)) {
+      parts_.push_back({.control = first, .in_script = several});
+      ++i;
+      continue;
+    }
+    std::size_t last = i;
+    while (last + 1 < script->statements.size() && !controls(script->statements[last + 1])) ++last;
+    const std::size_t end = end_of(*script->statements[last]);
+    QueryPart part{.in_script = several,
+                   .text = std::string(text.substr(first->offset, end - first->offset)),
+                   .before = characters_before(text, first->offset, utf8)};
+    auto own = std::make_shared<Script>();
+    for (; i <= last; ++i) own->statements.push_back(script->statements[i]);
+    part.script = std::move(own);
+    parts_.push_back(std::move(part));
+  }
+}
+
+// The next part; or, behind the last, the end of the guard; or the end of the query.
+void Relay::advance_query() {
+  if (check_ == Check::whole) return check_whole();
+  if (!parts_.empty()) {
+    QueryPart part = std::move(parts_.front());
+    parts_.erase(parts_.begin());
+    return send_part(std::move(part));
+  }
+  querying_ = false;
+  if (stack_.in_transaction() || !context_.stack.rooted || stack_.needs_guard()) {
+    return on_stack_ready();
+  }
+  begin_request();
+  let_guard_go();
+  end_request();
+}
+
+void Relay::send_part(QueryPart part) {
+  begin_request();
+  sent_.back().extended = false;
+  guard_unit();
+  if (check_ == Check::in_front) check_in_front();
+  if (part.control) {
+    take_control(part.control, true, part.in_script);
+    return end_request();
+  }
+  const ScriptRef seen = seen_through(part.script);
+  if (refuse_what_cannot(seen, part.in_script) || (seen && !may_run(*seen))) return end_request();
+  const bool copies = seen && may_copy(*seen);
+  unit_wrote_ = unit_wrote_ || !part.reads;
+  if (context_.stack.rooted && !seen) context_.leases.note_text(part.text);
+  if (part.script) own_names(*part.script);
+  std::uint32_t number = 0;
+  if (seen || context_.sandbox != nullptr) {
+    number = add_item({.kind = ItemKind::query, .script = seen, .before_it = part.before});
+    if (context_.sandbox != nullptr) item(number).text = part.text;
+  }
+  copy_awaited_ = copies ? number : 0;
+  expect(Expect::query, Fate::forward, number);
+  FrontendWriter(link_->out()).query(part.text);
+  link_->own_statements().unnamed.reset();
+  close_request(false);
+  // The guard's end travels with the last part, unless that may be a COPY, which would read it.
+  const bool last = parts_.empty() && !copies && !stack_.in_transaction();
+  if (last && context_.stack.rooted) {
+    querying_ = false;
+    begin_request();
+    let_guard_go();
+    return end_request();
+  }
+  link_->flush();
+}
+
+// --- can the server parse the whole of it?
+
+void Relay::expect_check(std::string_view text) {
+  FrontendWriter(link_->out()).parse("", text, {});
+  link_->own_statements().unnamed.reset();
+  expect(Expect::parse, Fate::swallow, add_item({.kind = ItemKind::check}));
+}
+
+// With a savepoint around it, as an error is not yet the client's.
+void Relay::check_in_front() {
+  const bool inside = stack_.in_transaction();
+  if (inside) inject_steps({.steps = {WireStack::enter_check()}});
+  expect_check(one_body_);
+  if (inside) inject_steps({.steps = {WireStack::leave_check()}});
+}
+
+void Relay::check_whole() {
+  const ScriptRef script = look_at(split_text_);
+  check_ = Check::asked;
+  begin_request();
+  expect_check(without_commands(split_text_, *script));
+  end_request();
+}
+
+// True: the client does not hear of it.
+bool Relay::note_check(const ErrorFields& fields) {
+  if (check_ == Check::in_front && fields.sqlstate == "42601") {
+    check_ = Check::whole;
+    return true;
+  }
+  if (check_ != Check::asked || !refuses_several(fields)) return false;
+  check_ = Check::passed;
+  return true;
+}
+
+// Everything that was sent is answered. True: so is a check, and more was sent.
+bool Relay::settle_check() {
+  const Check settled = std::exchange(check_, Check::none);
+  if (settled == Check::none || settled == Check::in_front) return false;
+  stack_ = reached_;
+  unit_wrote_ = querying_ = true;
+  parts_.clear();
+  if (settled == Check::whole) {
+    begin_request();
+    inject_steps({.steps = stack_.undo_check(false)});
+    check_whole();
+    return true;
+  }
+  cut_query(split_text_);
+  std::vector<StatementRef> steps = stack_.undo_check(true);
+  if (steps.empty()) return false;
+  begin_request();
+  inject_steps({.steps = std::move(steps)});
+  end_request();
+  return true;
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,67 @@
+#include "backends/postgres/split_text.h"
+
+#include <algorithm>
+
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::string_view body_begins = "CREATE FUNCTION pg_temp._based() BEGIN ATOMIC ";
+
+bool is_read_here(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::begin:
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::savepoint:
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+    case StatementKind::sandbox:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string_view first_word(std::string_view text) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  return tokens.next().of(text);
+}
+
+}  // namespace
+
+std::uint32_t characters_before(std::string_view text, std::size_t at, bool utf8) {
+  const auto begins = [utf8](char c) {
+    return !utf8 || (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  };
+  return static_cast<std::uint32_t>(std::ranges::count_if(text.substr(0, at), begins));
+}
+
+std::string as_one_body(const Script& script) {
+  std::string body;
+  for (const StatementRef& statement : script.statements) {
+    if (is_read_here(*statement)) continue;
+    if (body.empty()) body = body_begins;
+    body += statement->text;
+    // Which is a statement in a body, and nowhere else.
+    if (sql::is_word(first_word(statement->text), "RETURN")) body += ')';
+    body += ';';
+  }
+  if (!body.empty()) body += "END";
+  return body;
+}
+
+std::string without_commands(std::string text, const Script& script) {
+  constexpr std::string_view something = "SELECT";
+  for (const StatementRef& statement : script.statements) {
+    if (statement->kind != StatementKind::sandbox) continue;
+    const std::size_t size = statement->text.size();
+    text.replace(statement->offset, size,
+                 std::string(something).append(size - something.size(), ' '));
+  }
+  return text;
+}
+
+}  // namespace based::postgres
