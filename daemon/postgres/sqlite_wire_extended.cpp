@@ -62,8 +62,8 @@ void SqliteWire::take_parse(std::string_view body) {
                             "cannot insert multiple commands into a prepared statement"));
   }
   if (!statements->empty()) made = statements->front();
-  if (auto refusal = refusal_of(*made)) {
-    if (refusal->sqlstate == sqlstate::in_failed_sql_transaction) return fail(std::move(*refusal));
+  if (!usable()) {
+    if (auto refusal = refusal_of(*made)) return fail(std::move(*refusal));
   }
   // More types than parameters are no error: PostgreSQL has the parameters then, unused.
   made->types.resize(std::max(made->types.size(), request.types.size()), 0);
@@ -250,8 +250,8 @@ void SqliteWire::describe_statement(const WireStatementRef& prepared, Describing
     described_ = prepared;
     return tell_description();
   }
-  if (auto refusal = refusal_of(*prepared)) {
-    if (refusal->sqlstate == sqlstate::in_failed_sql_transaction) return fail(std::move(*refusal));
+  if (!usable()) {
+    if (auto refusal = refusal_of(*prepared)) return fail(std::move(*refusal));
   }
   submit_description(prepared, prepared->notes.returning && !prepared->notes.tables.empty());
 }

@@ -122,6 +122,20 @@ class Commands(Sandboxes):
             self.assertEqual(self.count(client), 2000)
         self.assertIn("D:2000", prepared.ask(pg_client.bind(statement="p"), pg_client.execute(), pg_client.sync()))
 
+    def test_whose_transaction_a_reset_has_ended_hears_it_whatever_message_is_next(self):
+        self.daemon()
+        client, tests = self.connect(), self.connect()
+        client.ask(pg_client.parse("s", "select * from things"), pg_client.sync())
+        whole = pg_client.extended("insert into things values ($1, $2)", ["5000", "x"])
+        for first in (pg_client.parse("", "select 1"), pg_client.parse("", "insert into things values ($1, $2) returning id"),
+                      pg_client.describe("S", "s"), pg_client.bind(statement="s"), whole):
+            client.rows("begin; delete from things where id < 10")
+            tests.rows("sandbox reset")
+            self.assertEqual(client.ask(first, pg_client.sync()), "E:40001 Z:E")
+            self.assertEqual(client.ask(first, pg_client.sync()), "E:25P02 Z:E")
+            client.rows("rollback")
+        self.assertEqual(self.count(client), 2000)
+
     def test_the_log_shows_what_the_application_really_sent(self):
         self.daemon()
         application, tests = self.connect(), self.connect()
