@@ -10,10 +10,10 @@
 namespace based::postgres {
 namespace {
 
-// A name that is not plain is quoted, part by part: SET "my"."Var".
+// A name that is not plain, or has parts, which may be keywords, is quoted: SET "app"."user".
 std::string setting_name(std::string_view name) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
   };
   bool all_plain = !name.empty() && !(name[0] >= '0' && name[0] <= '9');
   for (const char c : name) all_plain = all_plain && plain(c);

@@ -31,7 +31,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
       options_(std::move(options)),
       client_(client),
       session_mode_(keeps_link(context, options_.pool_mode)),
-      journal_(settings_at_start(context, options_), context.profiles),
+      journal_(settings_at_start(context, options_), context.profiles, context.stack.rooted),
       stack_(context.stack),
       reached_(context.stack),
       losses_seen_(context.leases.losses()) {}

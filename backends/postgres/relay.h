@@ -36,6 +36,7 @@
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sandbox.h"
+#include "backends/sql/session_calls.h"
 #include "backends/sql/statement_table.h"
 #include "backends/wire.h"
 #include "protocol/postgres/requests.h"
@@ -100,6 +101,12 @@ class Relay : public WireSession,
     bool discards = false;
     bool with_columns = false;  // a row goes with its columns: in a simple Query
   };
+  // A call of set_config, its arguments as far as they are known.
+  struct CallMade {
+    sql::SessionCall::Function function = sql::SessionCall::Function::set_config;
+    std::vector<std::optional<std::string>> arguments;
+    bool sure = false;  // that it was made
+  };
   struct Item {
     ItemKind kind = ItemKind::parse;
     bool done = false;
@@ -114,7 +121,8 @@ class Relay : public WireSession,
     bool in_failed = false;       // refusal: told in a failed transaction, too
     std::uint32_t before_it = 0;  // query: characters of its text that were not sent with it
     std::unique_ptr<Control> control;
-    std::string text;  // query, control: for a sandbox's log
+    std::string text;             // query, control: for a sandbox's log
+    std::vector<CallMade> calls;  // query, execute
   };
   // A part of a simple Query that is sent by itself.
   struct QueryPart {
@@ -293,6 +301,7 @@ class Relay : public WireSession,
   void take_control(const StatementRef& statement, bool with_columns = false,
                     bool in_script = false);
   std::string_view shown_isolation(BeginOptions::Isolation asked) const;
+  std::string shown(const WireStack::Plan& plan) const;
   bool refuse_what_cannot(const ScriptRef& script, bool in_script = false);
   void note_control(Item& made);
   bool let_guard_go();
@@ -310,6 +319,14 @@ class Relay : public WireSession,
   void check_whole();
   bool note_check(const ErrorFields& fields);
   bool settle_check();
+
+  // relay_session_calls.cpp: what a client of a sandbox sets by functions
+  static std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);
+  void note_taint(const sql::SessionCalls& calls, const std::vector<CallMade>& made);
+  void note_taint(const Script& script);
+  void apply_calls(Item& made);
+  void apply_setting(const CallMade& call);
+  std::vector<StatementRef> ending() const;
 
   // relay_sandbox.cpp: SANDBOX commands
   void begin_unit(const WireMessage& message);
@@ -424,6 +441,9 @@ class Relay : public WireSession,
   bool unit_wrote_ = false;     // stack: perhaps
   bool ending_failed_ = false;  // stack: by the statement that ends the transaction
   std::uint64_t losses_seen_ = 0;
+  // In a sandbox: what was set in this transaction, and which settings, is not all known.
+  bool settings_tainted_ = false;
+  std::map<std::string, std::vector<CallMade>, std::less<>> portal_calls_;
 };
 
 }  // namespace based::postgres

@@ -20,6 +20,7 @@
 #include "backends/postgres/wire_stack.h"
 #include "backends/reactor.h"
 #include "backends/sandbox.h"
+#include "backends/sql/session_calls.h"
 #include "backends/sql/statement_table.h"
 
 namespace based::postgres {
@@ -70,7 +71,8 @@ struct PreparedText {
   bool from_sql = false;  // by PREPARE, which is the text
   // Transaction control that the stack answers: the server never sees it.
   bool control = false;
-  bool reads = false;  // begins with SELECT
+  bool reads = false;       // begins with SELECT
+  sql::SessionCalls calls;  // in a sandbox
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;
 

@@ -85,7 +85,10 @@ void Relay::on_timer() {
 
 Duration Relay::silence_most() const {
   const Duration own = options_.idle_in_transaction;
-  return own > Duration::zero() ? own : context_.idle_in_transaction;
+  const Duration most = own > Duration::zero() ? own : context_.idle_in_transaction;
+  const auto asked = read_timeout(journal_.withheld("idle_in_transaction_session_timeout"));
+  if (!asked) return most;
+  return most > Duration::zero() ? std::min<Duration>(most, *asked) : *asked;
 }
 
 void Relay::watch_silence() {

@@ -216,7 +216,7 @@ void Relay::refuse_here(const Error& error, bool in_failed) {
 
 // What Based has to know of a text; null: nothing.
 ScriptRef Relay::look_at(std::string_view text) const {
-  if (sql::is_ordinary(text)) return nullptr;
+  if (sql::is_ordinary(text) && !(stacked() && may_ask_setting(text))) return nullptr;
   const Result<ScriptRef> script = context_.texts.intern(text, ParameterStyle::verbatim);
   if (!script) return nullptr;  // the server will say what is wrong with it
   const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
@@ -306,6 +306,9 @@ void Relay::take_bind(const WireMessage& message) {
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && ((*prepared)->script || context_.sandbox != nullptr)) {
     portals_[std::string(names.portal)] = seen_through(*prepared);
+    if (!(*prepared)->calls.empty()) {
+      portal_calls_[std::string(names.portal)] = calls_made((*prepared)->calls, &message);
+    }
   } else {
     erase_portal(names.portal);
   }
@@ -376,6 +379,13 @@ void Relay::take_execute(const WireMessage& message) {
       if (text->script && !may_run(*text->script)) return;
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
+      if (context_.stack.rooted) {
+        const auto calls = portal_calls_.find(execute.portal);
+        if (calls != portal_calls_.end() && !text->calls.empty())
+          item(number).calls = calls->second;
+        note_taint(text->calls, item(number).calls);
+        if (text->script) note_taint(*text->script);
+      }
     }
   }
   expect(Expect::execute, Fate::forward, number);

@@ -114,10 +114,18 @@ void Relay::send_part(QueryPart part) {
   unit_wrote_ = unit_wrote_ || !part.reads;
   if (context_.stack.rooted && !seen) context_.leases.note_text(part.text);
   if (part.script) own_names(*part.script);
+  std::vector<CallMade> calls;
+  if (context_.stack.rooted) {
+    const sql::SessionCalls found = sql::find_session_calls(part.text);
+    calls = calls_made(found, nullptr);
+    note_taint(found, calls);
+    if (seen) note_taint(*seen);
+  }
   std::uint32_t number = 0;
   if (seen || context_.sandbox != nullptr) {
     number = add_item({.kind = ItemKind::query, .script = seen, .before_it = part.before});
     if (context_.sandbox != nullptr) item(number).text = part.text;
+    item(number).calls = std::move(calls);
   }
   copy_awaited_ = copies ? number : 0;
   expect(Expect::query, Fate::forward, number);

@@ -21,8 +21,9 @@ constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
 constexpr std::string_view closed("3\0\0\0\4", 5);
 
-constexpr Field isolation_column{
-    .name = "transaction_isolation", .type_oid = 25, .type_size = -1, .type_modifier = -1};
+Field text_column(std::string_view name) {
+  return {.name = name, .type_oid = 25, .type_size = -1, .type_modifier = -1};
+}
 
 std::string_view name_of(BeginOptions::Isolation level) {
   static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
@@ -36,7 +37,8 @@ std::string columns_of(const PreparedText& control) {
   if (statement.kind == StatementKind::sandbox) return described(statement.verb, false);
   if (statement.kind != StatementKind::read) return std::string(no_columns);
   std::string bytes;
-  BackendWriter(bytes).row_description({&isolation_column, 1});
+  const Field column = text_column(own_row_of(statement)->column);
+  BackendWriter(bytes).row_description({&column, 1});
   return bytes;
 }
 
@@ -51,6 +53,13 @@ std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
   if (value.starts_with('\'')) value = value.substr(1, value.size() - 2);
   const std::string_view name = name_of(sql::isolation_named(value));
   return name.empty() ? context_.leases.isolation() : name;
+}
+
+std::string Relay::shown(const WireStack::Plan& plan) const {
+  const std::string& name = plan.shows->setting;
+  if (name == "transaction_isolation") return std::string(shown_isolation(plan.isolation));
+  const Result<std::string> value = shown_withheld(name, journal_.withheld(name));
+  return value ? *value : std::string(journal_.withheld(name));
 }
 
 PreparedRef Relay::own_text(const std::string& text) {
@@ -97,8 +106,8 @@ std::uint32_t Relay::inject_steps(WireStack::Plan plan, bool discards, bool with
 
 void Relay::guard_unit() {
   if (!stack_.needs_guard()) return;
-  const StatementRef guard = stack_.guard();
-  inject_steps({.steps = {guard}});
+  stack_.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
+  inject_steps({.steps = stack_.guard()});
 }
 
 // In its turn the client is told this, of which the server was not asked.
@@ -133,7 +142,7 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
   if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
   guard_unit();
   if (statement->kind == StatementKind::commit) close_portals();
-  WireStack::Plan plan = stack_.plan(statement, in_script);
+  WireStack::Plan plan = stack_.plan(statement, in_script, ending());
   if (plan.error) return refuse_here(*plan.error, true);
   const std::uint32_t number =
       inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
@@ -160,9 +169,14 @@ void Relay::note_control(Item& made) {
     if (step->kind == StatementKind::rollback_to || control.plan.tag == "ROLLBACK") {
       link_->settings().rolled_back();
     }
-    if (step->kind == StatementKind::set_transaction) link_->settings().executed(*step, true);
+    const bool resets = step->kind == StatementKind::other && step->name == "all";
+    if (step->kind == StatementKind::set_transaction || step->kind == StatementKind::setting ||
+        resets) {
+      link_->settings().executed(*step, true);
+    }
     journal_.done(*step, control.plan.tag);
   }
+  if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
   // What fails behind it in the same text does not take it back.
   const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
   if (commits && context_.stack.rooted) journal_.committed();
@@ -176,10 +190,11 @@ void Relay::note_control(Item& made) {
   BackendWriter writer(bytes);
   if (control.plan.warning) writer.notice("WARNING", *control.plan.warning);
   if (control.plan.shows) {
-    if (control.with_columns) writer.row_description({&isolation_column, 1});
+    const Field column = text_column(control.plan.shows->column);
+    if (control.with_columns) writer.row_description({&column, 1});
     writer.begin_row(1);
     writer.begin_cell();
-    bytes += shown_isolation(*control.plan.shows);
+    bytes += shown(control.plan);
     writer.end_cell();
     writer.end_row();
   }
@@ -191,7 +206,8 @@ void Relay::note_control(Item& made) {
 // Whether there was one to let go.
 bool Relay::let_guard_go() {
   if (!stacked()) return false;
-  std::vector<StatementRef> steps = stack_.let_guard_go(std::exchange(unit_wrote_, false));
+  std::vector<StatementRef> steps =
+      stack_.let_guard_go(std::exchange(unit_wrote_, false), ending());
   if (steps.empty()) return false;
   close_portals();
   inject_steps({.steps = std::move(steps)});
@@ -241,7 +257,11 @@ void Relay::on_stack_ready() {
     return link_->close(
         Error::make(sqlstate::connection_failure, "its transaction is not what Based made of it"));
   }
-  if (status == 'I') link_->settings().committed(context_.stack.rooted);
+  if (status == 'I') {
+    link_->settings().committed(context_.stack.rooted);
+    settings_tainted_ = false;
+    portal_calls_.clear();
+  }
   end_unit(status);
 }
 

@@ -48,6 +48,7 @@ void Relay::take_parse(const WireMessage& message) {
                                                           .script = look_at(parse.text)});
   text->reads = begins_with_select(parse.text);
   if (stacked()) note_control_text(*text);
+  if (context_.stack.rooted) text->calls = sql::find_session_calls(text->text);
   if (text->script) own_names(*text->script);
   if (!parse.statement.empty()) return take_named_parse(parse, text);
   if (text->control) {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "backends/postgres/sandbox_settings.h"
 #include "backends/sql/tokenizer.h"
 
 namespace based::postgres {
@@ -73,6 +74,9 @@ Result<void> check_statement(const Statement& statement) {
   }
   if (statement.name == "default_transaction_read_only") {
     return refused("default_transaction_read_only guards the sandbox and cannot be changed");
+  }
+  if (is_withheld(statement.name)) {
+    return refused(statement.name + " would end the sandbox, which all sessions share");
   }
   if (closes_root_cursor(statement.text)) {
     return refused("the sandbox's own cursor cannot be closed");

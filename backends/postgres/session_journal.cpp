@@ -4,23 +4,62 @@
 #include <utility>
 
 #include "backends/postgres/date_style.h"
+#include "backends/postgres/sandbox_settings.h"
 
 namespace based::postgres {
 
-SessionJournal::SessionJournal(Settings start, ProfileTable& profiles)
+namespace {
+
+Settings take_withheld(Settings& settings, bool withholds) {
+  Settings taken;
+  for (auto entry = settings.begin(); withholds && entry != settings.end();) {
+    const auto next = std::next(entry);
+    if (is_withheld(entry->first)) taken.insert(settings.extract(entry));
+    entry = next;
+  }
+  return taken;
+}
+
+}  // namespace
+
+SessionJournal::SessionJournal(Settings start, ProfileTable& profiles, bool withholds)
     : profiles_(profiles),
-      start_(profiles.intern(std::move(start))),
-      profile_(start_),
-      committed_(start_) {}
+      withholds_(withholds),
+      start_withheld_(take_withheld(start, withholds)),
+      withheld_(start_withheld_),
+      committed_withheld_(start_withheld_) {
+  start_ = profile_ = committed_ = profiles.intern(std::move(start));
+}
+
+bool SessionJournal::withholds(std::string_view name) const {
+  return withholds_ && is_withheld(name);
+}
+
+std::string_view SessionJournal::withheld(std::string_view name) const {
+  const auto local = local_.find(name);
+  if (local != local_.end()) return local->second;
+  const auto found = withheld_.find(name);
+  return found == withheld_.end() ? std::string_view() : found->second;
+}
+
+void SessionJournal::reset() {
+  become(start_);
+  withheld_ = start_withheld_;
+  local_.clear();
+}
 
 void SessionJournal::done(const Statement& statement, std::string_view tag) {
   switch (statement.kind) {
     case StatementKind::setting:
       return set(statement);
+    case StatementKind::set_transaction:
+      if (withholds(statement.name)) local_[statement.name] = statement.setting;
+      return;
     case StatementKind::discard:
       if (statement.name != "all") return;
-      become(start_);
+      reset();
       committed_ = profile_;  // the server commits it at once
+      committed_withheld_ = withheld_;
       savepoints_.clear();
       return;
     case StatementKind::begin:  // what an implicit transaction has set before stays with it
@@ -30,7 +69,7 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     case StatementKind::prepare_transaction:
       return tag == "ROLLBACK" ? roll_back() : committed();
     case StatementKind::savepoint:
-      savepoints_.push_back({statement.name, profile_});
+      savepoints_.push_back({statement.name, profile_, withheld_, local_});
       return;
     case StatementKind::release:
       savepoints_.erase(find(statement.name), savepoints_.end());
@@ -39,6 +78,8 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
       const auto found = find(statement.name);
       if (found == savepoints_.end()) return;
       become(found->profile);
+      withheld_ = found->withheld;
+      local_ = found->local;
       savepoints_.erase(std::next(found), savepoints_.end());
       return;
     }
@@ -51,23 +92,19 @@ void SessionJournal::set(const Statement& statement) {
   if (statement.name.empty()) return;
   Settings settings = profile_->settings;
   if (statement.name == "session characteristics") {
-    const BeginOptions& modes = statement.begin;
-    using Isolation = BeginOptions::Isolation;
-    static constexpr const char* levels[] = {"", "'read uncommitted'", "'read committed'",
-                                             "'repeatable read'", "'serializable'"};
-    if (modes.isolation != Isolation::unset) {
-      settings["default_transaction_isolation"] = levels[static_cast<int>(modes.isolation)];
+    set_characteristics(statement.begin, settings);
+  } else if (withholds(statement.name)) {
+    if (statement.setting.empty()) {
+      withheld_.erase(statement.name);
+      const auto initial = start_withheld_.find(statement.name);
+      if (initial != start_withheld_.end()) withheld_.insert(*initial);
+    } else {
+      withheld_[statement.name] = statement.setting;
     }
-    if (modes.access != BeginOptions::Access::unset) {
-      const bool only = modes.access == BeginOptions::Access::read_only;
-      settings["default_transaction_read_only"] = only ? "on" : "off";
-    }
-    if (modes.deferrable != BeginOptions::Deferrable::unset) {
-      const bool on = modes.deferrable == BeginOptions::Deferrable::deferrable;
-      settings["default_transaction_deferrable"] = on ? "on" : "off";
-    }
+    return;
   } else if (statement.name == "all") {
     settings = start_->settings;
+    withheld_ = start_withheld_;
     std::erase_if(settings, [](const auto& entry) { return survives_reset_all(entry.first); });
     for (const auto& entry : profile_->settings) {
       if (survives_reset_all(entry.first)) settings.insert(entry);
@@ -87,6 +124,24 @@ void SessionJournal::set(const Statement& statement) {
   become(profiles_.intern(std::move(settings)));
 }
 
+void SessionJournal::set_characteristics(const BeginOptions& modes, Settings& settings) {
+  using Isolation = BeginOptions::Isolation;
+  static constexpr const char* levels[] = {"", "'read uncommitted'", "'read committed'",
+                                           "'repeatable read'", "'serializable'"};
+  if (modes.isolation != Isolation::unset) {
+    settings["default_transaction_isolation"] = levels[static_cast<int>(modes.isolation)];
+  }
+  if (modes.access != BeginOptions::Access::unset) {
+    const bool only = modes.access == BeginOptions::Access::read_only;
+    Settings& there = withholds_ ? withheld_ : settings;
+    there["default_transaction_read_only"] = only ? "on" : "off";
+  }
+  if (modes.deferrable != BeginOptions::Deferrable::unset) {
+    const bool on = modes.deferrable == BeginOptions::Deferrable::deferrable;
+    settings["default_transaction_deferrable"] = on ? "on" : "off";
+  }
+}
+
 void SessionJournal::ready(char status, bool failed) {
   if (status != 'I') return;
   failed ? roll_back() : committed();
@@ -94,12 +149,16 @@ void SessionJournal::ready(char status, bool failed) {
 
 void SessionJournal::committed() {
   committed_ = profile_;
+  committed_withheld_ = withheld_;
+  local_.clear();
   savepoints_.clear();
 }
 
 void SessionJournal::roll_back() {
   savepoints_.clear();
   become(committed_);
+  withheld_ = committed_withheld_;
+  local_.clear();
 }
 
 std::vector<SessionJournal::Savepoint>::iterator SessionJournal::find(std::string_view name) {

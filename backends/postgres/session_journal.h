@@ -17,13 +17,17 @@ namespace based::postgres {
 
 class SessionJournal {
  public:
-  // `start` is what RESET goes back to.
-  SessionJournal(Settings start, ProfileTable& profiles);
+  // `start` is what RESET goes back to. `withholds`: in a sandbox, some settings stay here
+  // (sandbox_settings.h).
+  SessionJournal(Settings start, ProfileTable& profiles, bool withholds = false);
 
   const Settings& settings() const { return profile_->settings; }
   const SessionProfileRef& profile() const { return profile_; }
   // The settings as a part of a prepared statement's key.
   const std::string& fingerprint() const { return profile_->fingerprint; }
+
+  // The text of one that is not the link's; empty: its default.
+  std::string_view withheld(std::string_view name) const;
 
   // Has the transaction changed a setting, which its end may undo?
   bool in_doubt() const { return profile_ != committed_; }
@@ -37,15 +41,18 @@ class SessionJournal {
   // A COMMIT has ended the transaction, before the unit is over.
   void committed();
   // DISCARD ALL, or a link that was lost in a transaction.
-  void reset() { become(start_); }
+  void reset();
   void roll_back();
 
  private:
   struct Savepoint {
     std::string name;
     SessionProfileRef profile;
+    Settings withheld, local;
   };
   void set(const Statement& statement);
+  void set_characteristics(const BeginOptions& modes, Settings& settings);
+  bool withholds(std::string_view name) const;
   void become(SessionProfileRef profile) { profile_ = std::move(profile); }
   std::vector<Savepoint>::iterator find(std::string_view name);
 
@@ -53,6 +60,9 @@ class SessionJournal {
   SessionProfileRef start_;
   SessionProfileRef profile_;
   SessionProfileRef committed_;  // as of the last moment outside a transaction
+  const bool withholds_;
+  Settings start_withheld_, withheld_, committed_withheld_;  // as the three above
+  Settings local_;                                           // withheld, until the transaction ends
   std::vector<Savepoint> savepoints_;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/control.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
@@ -38,25 +39,6 @@ StatementRef go_back(std::size_t level) {
               level_name(level));
 }
 
-std::string word_at(std::string_view text, int index) {
-  sql::Tokenizer tokens(text, Dialect::postgres);
-  sql::Token token = tokens.next();
-  for (int i = 0; i < index; ++i) token = tokens.next();
-  std::string word = sql::lower_ascii(token.of(text));
-  return token.kind == sql::TokenKind::word ? word : "";
-}
-
-Error outside(std::string_view what) {
-  return Error::make(sqlstate::no_active_sql_transaction,
-                     std::string(what) + " can only be used in transaction blocks");
-}
-
-Error aborted() {
-  return Error::make(
-      sqlstate::in_failed_sql_transaction,
-      "current transaction is aborted, commands ignored until end of transaction block");
-}
-
 Error no_savepoint(std::string_view name) {
   return Error::make(sqlstate::invalid_savepoint,
                      "savepoint \"" + std::string(name) + "\" does not exist");
@@ -74,11 +56,18 @@ bool is_close_all(const Statement& statement) {
          word_at(statement.text, 1) == "all";
 }
 
-bool asks_isolation(const Statement& statement) {
-  if (statement.kind != StatementKind::read || word_at(statement.text, 0) != "show") return false;
-  const std::string what = word_at(statement.text, 1);
-  return what == "transaction_isolation" ||
-         (what == "transaction" && word_at(statement.text, 2) == "isolation");
+bool resets_all(const Statement& statement) {
+  return statement.kind == StatementKind::setting && statement.name == "all";
+}
+
+// SET and RESET of one that the root must not have.
+bool sets_withheld(const Statement& statement) {
+  return statement.kind == StatementKind::setting && is_withheld(statement.name);
+}
+
+void append(std::vector<StatementRef>& steps, std::vector<StatementRef> more) {
+  steps.insert(steps.end(), std::make_move_iterator(more.begin()),
+               std::make_move_iterator(more.end()));
 }
 
 }  // namespace
@@ -100,12 +89,15 @@ bool WireStack::is_control(const Statement& statement) const {
     case StatementKind::discard:
       return rules_.rooted && statement.name == "all";
     default:
-      return rules_.rooted && (is_close_all(statement) || asks_isolation(statement));
+      return rules_.rooted && (is_close_all(statement) || resets_all(statement) ||
+                               sets_withheld(statement) || own_row_of(statement));
   }
 }
 
-WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script) {
+WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
+                                std::vector<StatementRef> ending) {
   Plan plan;
+  ending_ = std::move(ending);
   switch (statement->kind) {
     case StatementKind::begin:
       begin(*statement, statement, plan);
@@ -144,12 +136,16 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script) {
       }
       break;
     case StatementKind::read:
-      show_isolation(plan);
+      show(*own_row_of(*statement), plan);
+      break;
+    case StatementKind::setting:
+      resets_all(*statement) ? reset_all(statement, plan) : keep_setting(statement, plan);
       break;
     default:
       close_all(plan);
       break;
   }
+  ending_.clear();
   return plan;
 }
 
@@ -185,11 +181,14 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
     plan.steps = {itself};
     return;
   }
+  using Access = BeginOptions::Access;
+  const bool only = statement.begin.access == Access::read_only ||
+                    (statement.begin.access == Access::unset && read_only_ && !inner);
   if (inner || !guarded_) plan.steps.push_back(enter(levels_.size()));
+  // The guard is as the session's default wants it.
+  if (guarded_ && read_only_ && !inner && !only) plan.steps.push_back(go_back(1));
   guarded_ = true;
-  if (statement.begin.access == BeginOptions::Access::read_only) {
-    plan.steps.push_back(read_only_statement());
-  }
+  if (only) plan.steps.push_back(read_only_statement());
 }
 
 void WireStack::commit(const Statement& statement, const StatementRef& itself, Plan& plan) {
@@ -204,7 +203,7 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
     } else {
       plan.warning =
           Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
-      plan.steps = let_guard_go(true);
+      plan.steps = let_guard_go(true, std::move(ending_));
     }
     return;
   }
@@ -214,7 +213,10 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
     if (!statement.and_chain) levels_.pop_back();
     return;
   }
-  if (level == 1) plan.steps = before_commit_statements();
+  if (level == 1) {
+    plan.steps = before_commit_statements();
+    append(plan.steps, std::move(ending_));
+  }
   plan.steps.push_back(release(level));
   const Level ended = std::move(levels_.back());
   levels_.pop_back();
@@ -297,48 +299,6 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
   plan.steps = {statement};
 }
 
-// SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
-// after another.
-void WireStack::set_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
-  const std::string what = word_at(statement->text, 1);
-  const bool constraints = what == "constraints";
-  const BeginOptions& said = statement->begin;
-  const bool by_name = sql::is_mode_of_transaction(statement->name);  // SET transaction_... = x
-  const bool modes = what == "transaction" || word_at(statement->text, 2) == "transaction" ||
-                     (by_name && (said.isolation != BeginOptions::Isolation::unset ||
-                                  said.access != BeginOptions::Access::unset ||
-                                  said.deferrable != BeginOptions::Deferrable::unset));
-  plan.tag = constraints ? "SET CONSTRAINTS" : "SET";
-  if (failed_) {
-    plan.error = aborted();
-  } else if (word_at(statement->text, 0) == "reset") {
-    plan.tag = "RESET";
-  } else if (levels_.empty() && by_name && modes) {
-    // Nothing: the transaction that it is for ends with it.
-  } else if (levels_.empty() && !in_script) {
-    plan.warning = outside(constraints ? "SET CONSTRAINTS"
-                           : modes     ? "SET TRANSACTION"
-                                       : "SET LOCAL");
-  } else if (!modes) {
-    plan.steps = {statement};
-  } else {
-    if (said.isolation != BeginOptions::Isolation::unset) {
-      levels_.back().isolation = said.isolation;
-    }
-    if (said.access == BeginOptions::Access::read_only) plan.steps = {read_only_statement()};
-  }
-}
-
-// The root's own level says nothing of what this client has asked for.
-void WireStack::show_isolation(Plan& plan) const {
-  plan.tag = "SHOW";
-  if (failed_) {
-    plan.error = aborted();
-  } else {
-    plan.shows = levels_.empty() ? BeginOptions::Isolation::unset : levels_.back().isolation;
-  }
-}
-
 void WireStack::close_all(Plan& plan) {
   plan.tag = "CLOSE CURSOR ALL";
   if (failed_) {
@@ -354,10 +314,6 @@ std::optional<Error> WireStack::check(const Statement& statement, bool in_script
     return refused(sqlstate::active_sql_transaction,
                    "this statement cannot run inside a transaction block, and so not in a sandbox");
   }
-  if (statement.name == "default_transaction_read_only") {
-    return refused(sqlstate::feature_not_supported,
-                   "default_transaction_read_only guards the sandbox and cannot be changed");
-  }
   if (statement.kind != StatementKind::other) return std::nullopt;
   if (closes_root_cursor(statement.text)) {
     return refused(sqlstate::feature_not_supported, "the sandbox's own cursor cannot be closed");
@@ -369,16 +325,18 @@ std::optional<Error> WireStack::check(const Statement& statement, bool in_script
   return std::nullopt;
 }
 
-StatementRef WireStack::guard() {
+std::vector<StatementRef> WireStack::guard() {
   guarded_ = true;
-  return enter(1);
+  if (read_only_) return {enter(1), read_only_statement()};
+  return {enter(1)};
 }
 
-std::vector<StatementRef> WireStack::let_guard_go(bool wrote) {
+std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<StatementRef> ending) {
   if (!guarded_ || !levels_.empty()) return {};
   guarded_ = false;
   std::vector<StatementRef> steps;
   if (wrote) steps = before_commit_statements();
+  append(steps, std::move(ending));
   steps.push_back(release(1));
   return steps;
 }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/postgres/sandbox_settings.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
 
@@ -35,8 +36,10 @@ class WireStack {
     std::optional<Error> warning;     // and this before
     std::optional<Error> error;       // or only this: the statement fails
     bool ends_transaction = false;    // an error in a step ends it all the same
-    // And this row before: the isolation level that was asked for; unset: the session's default.
-    std::optional<BeginOptions::Isolation> shows;
+    std::optional<OwnRow> shows;      // and with this row, if it can be shown
+    // Where that is the isolation level: what was asked for; unset: the session's default.
+    BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
+    StatementRef setting;  // a setting that the session keeps and the server does not hear of
   };
 
   explicit WireStack(const WireStackRules& rules) : rules_(rules) {}
@@ -45,15 +48,19 @@ class WireStack {
   bool is_control(const Statement& statement) const;
   // Plans it, and goes to the state after it. `in_script`: one of several statements in a text,
   // which are a transaction without a BEGIN.
-  Plan plan(const StatementRef& statement, bool in_script = false);
+  // `ending`: what a COMMIT of the client's transaction runs beside what is due anyway.
+  Plan plan(const StatementRef& statement, bool in_script = false,
+            std::vector<StatementRef> ending = {});
   // Refuses what cannot run here although it is no transaction control.
   std::optional<Error> check(const Statement& statement, bool in_script = false) const;
 
   // A sandbox's unit outside of a transaction has to have a guard: before its first statement.
   bool needs_guard() const { return rules_.rooted && levels_.empty() && !guarded_; }
-  StatementRef guard();
+  std::vector<StatementRef> guard();
   // At the unit's end: what lets the guard go; none where there is no guard to let go.
-  std::vector<StatementRef> let_guard_go(bool wrote);
+  std::vector<StatementRef> let_guard_go(bool wrote, std::vector<StatementRef> ending = {});
+  // default_transaction_read_only, for what begins from now on.
+  void set_read_only(bool by_default) { read_only_ = by_default; }
   // After an error: what brings back the state before the unit, or the transaction that could not
   // commit; none: the client's transaction has failed.
   std::vector<StatementRef> recover(bool ending);
@@ -84,12 +91,16 @@ class WireStack {
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
   void close_all(Plan& plan);
-  void show_isolation(Plan& plan) const;
+  void reset_all(const StatementRef& statement, Plan& plan) const;
+  void keep_setting(const StatementRef& statement, Plan& plan) const;
+  void show(OwnRow row, Plan& plan) const;
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
 
   WireStackRules rules_;
   std::vector<Level> levels_;
+  std::vector<StatementRef> ending_;  // while a statement is planned
   bool guarded_ = false;
+  bool read_only_ = false;
   bool failed_ = false;
 };
 

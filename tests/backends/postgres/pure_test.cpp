@@ -56,10 +56,11 @@ bool read_one(RowReader& reader, std::uint32_t type, std::string_view text,
 
 TEST_CASE("the difference of settings is exactly what the link lacks or has too much") {
   LinkSettings settings;
-  CHECK(joined(settings.difference({{"a", "1"}, {"b.c", "'x'"}})) == "SET a TO 1;SET b.c TO 'x';");
+  CHECK(joined(settings.difference({{"a", "1"}, {"b.c", "'x'"}})) ==
+        "SET a TO 1;SET \"b\".\"c\" TO 'x';");
   settings.became({{"a", "1"}, {"b.c", "'x'"}}, false);
   CHECK(settings.has({{"a", "1"}, {"b.c", "'x'"}}));
-  CHECK(joined(settings.difference({{"a", "2"}})) == "RESET b.c;SET a TO 2;");
+  CHECK(joined(settings.difference({{"a", "2"}})) == "RESET \"b\".\"c\";SET a TO 2;");
   CHECK(joined(settings.difference({{"A\"b.C", "1"}, {"a", "1"}, {"b.c", "'x'"}})) ==
         "SET \"A\"\"b\".\"C\" TO 1;");
 }

@@ -1,0 +1,173 @@
+#include "backends/postgres/sandbox_settings.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+
+#include "backends/sql/session_calls.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr std::string_view read_only_name = "default_transaction_read_only";
+
+struct Unit {
+  std::string_view name;
+  double ms;
+};
+// The largest first.
+constexpr std::array<Unit, 6> units{
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"min", 60'000}, {"s", 1000}, {"ms", 1}, {"us", 0.001}}};
+
+// The value without what quotes it.
+std::string plain(std::string_view value) {
+  std::string read;
+  if (sql::read_string_constant(value, read)) return read;
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+    value = value.substr(1, value.size() - 2);
+  }
+  return std::string(value);
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view space = " \t\n\r\f\v";
+  const std::size_t begin = text.find_first_not_of(space);
+  if (begin == text.npos) return {};
+  return text.substr(begin, text.find_last_not_of(space) + 1 - begin);
+}
+
+// Milliseconds, as the server reads a setting of that unit; nullopt: it would not.
+std::optional<std::int64_t> milliseconds_of(std::string_view value) {
+  const std::string text(trimmed(plain(value)));
+  const bool number = !text.empty() && (text[0] == '.' || (text[0] >= '0' && text[0] <= '9')) &&
+                      text.find_first_of("xX") == text.npos;
+  char* end = nullptr;
+  const double read = number ? std::strtod(text.c_str(), &end) : 0;
+  if (end == nullptr || end == text.c_str() || !std::isfinite(read)) return std::nullopt;
+  const std::string_view unit = trimmed(end);
+  double scale = 1;
+  if (!unit.empty()) {
+    const auto found = std::ranges::find(units, unit, &Unit::name);
+    if (found == units.end()) return std::nullopt;
+    scale = found->ms;
+  }
+  const double ms = std::nearbyint(read * scale);
+  if (ms < 0 || ms > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
+  return static_cast<std::int64_t>(ms);
+}
+
+std::string shown_timeout(std::int64_t ms) {
+  if (ms == 0) return "0";
+  for (const Unit& unit : units) {
+    const auto scale = static_cast<std::int64_t>(unit.ms);
+    if (ms % scale == 0) return std::to_string(ms / scale) + std::string(unit.name);
+  }
+  return std::to_string(ms) + "ms";
+}
+
+// As the server reads a bool: any beginning of a word that tells it from the others.
+std::optional<bool> bool_of(std::string_view value) {
+  const std::string text = sql::lower_ascii(trimmed(plain(value)));
+  const auto begins = [&text](std::string_view word, std::size_t least) {
+    return text.size() >= least && word.starts_with(text);
+  };
+  if (begins("true", 1) || begins("yes", 1) || begins("on", 2) || text == "1") return true;
+  if (begins("false", 1) || begins("no", 1) || begins("off", 2) || text == "0") return false;
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool is_withheld(std::string_view setting) {
+  return setting == read_only_name || setting == "idle_in_transaction_session_timeout" ||
+         setting == "transaction_timeout" || setting == "idle_session_timeout";
+}
+
+Result<std::string> shown_withheld(std::string_view setting, std::string_view value) {
+  const auto refused = [&](std::string_view what) {
+    return Error::make(
+        sqlstate::invalid_parameter_value,
+        std::string(what) + "\"" + std::string(setting) + "\": \"" + plain(value) + "\"");
+  };
+  if (setting == read_only_name) {
+    if (value.empty()) return std::string("off");
+    const std::optional<bool> on = bool_of(value);
+    if (!on) {
+      return Error::make(sqlstate::invalid_parameter_value,
+                         "parameter \"" + std::string(setting) + "\" requires a Boolean value");
+    }
+    return std::string(*on ? "on" : "off");
+  }
+  if (value.empty()) return std::string("0");
+  const std::optional<std::int64_t> ms = milliseconds_of(value);
+  if (!ms) return refused("invalid value for parameter ");
+  return shown_timeout(*ms);
+}
+
+std::optional<std::chrono::milliseconds> read_timeout(std::string_view value) {
+  const std::optional<std::int64_t> ms = milliseconds_of(value);
+  if (!ms || *ms == 0) return std::nullopt;
+  return std::chrono::milliseconds(*ms);
+}
+
+bool is_on(std::string_view value) { return bool_of(value).value_or(false); }
+
+StatementRef restore_root_settings() {
+  auto statement = std::make_shared<Statement>();
+  statement->kind = StatementKind::other;
+  statement->text =
+      "SELECT pg_catalog.set_config('default_transaction_read_only', 'off', false), "
+      "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false), "
+      "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL "
+      "THEN pg_catalog.set_config('transaction_timeout', '0', false) END";
+  return statement;
+}
+
+bool may_ask_setting(std::string_view text) {
+  constexpr std::size_t bytes_max = 120;
+  if (text.size() > bytes_max) return false;
+  return sql::lower_ascii(text).find("current_setting") != std::string::npos;
+}
+
+std::optional<OwnRow> own_row_of(const Statement& statement) {
+  static constexpr std::array<std::string_view, 5> names{
+      "transaction_isolation", "default_transaction_read_only",
+      "idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"};
+  if (statement.kind != StatementKind::read) return std::nullopt;
+  const std::string_view text = statement.text;
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  std::array<sql::Token, 8> token;
+  std::size_t count = 0;
+  for (; count < token.size(); ++count) {
+    token[count] = tokens.next();
+    if (token[count].kind == sql::TokenKind::end) break;
+  }
+  const auto says = [&](std::size_t at, std::string_view word) {
+    return at < count && sql::is_word(token[at].of(text), word);
+  };
+  const auto found = [&](std::string_view name) { return std::ranges::find(names, name); };
+  if (says(0, "SHOW") && says(1, "TRANSACTION") && says(2, "ISOLATION")) {
+    return OwnRow{"transaction_isolation", "transaction_isolation", "SHOW"};
+  }
+  if (says(0, "SHOW") && count == 2) {
+    const auto name = found(sql::fold_name(token[1], text, Dialect::postgres));
+    if (name != names.end()) return OwnRow{*name, std::string(*name), "SHOW"};
+  }
+  std::size_t at = 1;
+  if (says(1, "PG_CATALOG") && count == 7 && token[2].kind == sql::TokenKind::dot) at = 3;
+  const bool asks = says(0, "SELECT") && says(at, "CURRENT_SETTING") && count == at + 4 &&
+                    token[at + 1].kind == sql::TokenKind::open_paren;
+  std::string value;
+  if (!asks || !sql::read_string_constant(token[at + 2].of(text), value)) return std::nullopt;
+  const auto name = found(sql::lower_ascii(value));
+  if (name == names.end()) return std::nullopt;
+  return OwnRow{"current_setting", std::string(*name), "SELECT 1"};
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,41 @@
+// Settings that in a sandbox are the client's alone, and never reach the root: they would end it,
+// or weaken what guards it. Based keeps them, shows them and acts on them. Pure.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backends/statement.h"
+#include "protocol/result.h"
+
+namespace based::postgres {
+
+// idle_in_transaction_session_timeout, transaction_timeout, idle_session_timeout,
+// default_transaction_read_only.
+bool is_withheld(std::string_view setting);
+
+// What SHOW says of it: `value` as SQL text, as behind SET name TO; empty: the default. 22023 for
+// what the server would not take.
+Result<std::string> shown_withheld(std::string_view setting, std::string_view value);
+// nullopt: none, or off.
+std::optional<std::chrono::milliseconds> read_timeout(std::string_view value);
+bool is_on(std::string_view value);
+
+// Behind RESET ALL: the root's own settings.
+StatementRef restore_root_settings();
+
+// A statement with one row of one column that Based answers for a client of a sandbox, as the
+// server would not know: SHOW, or SELECT current_setting('...') and nothing else.
+struct OwnRow {
+  std::string_view column;
+  std::string setting;
+  std::string_view tag;
+};
+// Cheap: false where the text cannot be that SELECT.
+bool may_ask_setting(std::string_view text);
+std::optional<OwnRow> own_row_of(const Statement& statement);
+
+}  // namespace based::postgres

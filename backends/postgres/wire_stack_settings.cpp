@@ -1,0 +1,100 @@
+// The WireStack's settings: those of a transaction, and those that a sandbox's client has for
+// itself.
+#include <string>
+#include <utility>
+
+#include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/wire_stack.h"
+#include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/control.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+
+std::string word_at(std::string_view text, int index) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  sql::Token token = tokens.next();
+  for (int i = 0; i < index; ++i) token = tokens.next();
+  std::string word = sql::lower_ascii(token.of(text));
+  return token.kind == sql::TokenKind::word ? word : "";
+}
+
+Error outside(std::string_view what) {
+  return Error::make(sqlstate::no_active_sql_transaction,
+                     std::string(what) + " can only be used in transaction blocks");
+}
+
+Error aborted() {
+  return Error::make(
+      sqlstate::in_failed_sql_transaction,
+      "current transaction is aborted, commands ignored until end of transaction block");
+}
+
+// SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
+// after another.
+void WireStack::set_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
+  const std::string what = word_at(statement->text, 1);
+  const bool constraints = what == "constraints";
+  const BeginOptions& said = statement->begin;
+  const bool by_name = sql::is_mode_of_transaction(statement->name);  // SET transaction_... = x
+  const bool modes = what == "transaction" || word_at(statement->text, 2) == "transaction" ||
+                     (by_name && (said.isolation != BeginOptions::Isolation::unset ||
+                                  said.access != BeginOptions::Access::unset ||
+                                  said.deferrable != BeginOptions::Deferrable::unset));
+  plan.tag = constraints ? "SET CONSTRAINTS" : "SET";
+  if (failed_) {
+    plan.error = aborted();
+  } else if (word_at(statement->text, 0) == "reset") {
+    plan.tag = "RESET";
+  } else if (levels_.empty() && by_name && modes) {
+    // Nothing: the transaction that it is for ends with it.
+  } else if (levels_.empty() && !in_script) {
+    plan.warning = outside(constraints ? "SET CONSTRAINTS"
+                           : modes     ? "SET TRANSACTION"
+                                       : "SET LOCAL");
+  } else if (!modes && is_withheld(statement->name)) {
+    keep_setting(statement, plan);
+  } else if (!modes) {
+    plan.steps = {statement};
+  } else {
+    if (said.isolation != BeginOptions::Isolation::unset) {
+      levels_.back().isolation = said.isolation;
+    }
+    if (said.access == BeginOptions::Access::read_only) plan.steps = {read_only_statement()};
+  }
+}
+
+// What the root has says nothing of what this client has asked for.
+void WireStack::show(OwnRow row, Plan& plan) const {
+  plan.tag = row.tag;
+  if (failed_) {
+    plan.error = aborted();
+    return;
+  }
+  plan.shows = std::move(row);
+  if (!levels_.empty()) plan.isolation = levels_.back().isolation;
+}
+
+void WireStack::reset_all(const StatementRef& statement, Plan& plan) const {
+  plan.tag = "RESET";
+  if (failed_) {
+    plan.error = aborted();
+  } else {
+    plan.steps = {statement, restore_root_settings()};
+  }
+}
+
+void WireStack::keep_setting(const StatementRef& statement, Plan& plan) const {
+  plan.tag = statement->setting.empty() ? "RESET" : "SET";
+  const Result<std::string> shown = shown_withheld(statement->name, statement->setting);
+  if (failed_) {
+    plan.error = aborted();
+  } else if (!shown) {
+    plan.error = shown.error();
+  } else {
+    plan.setting = statement;
+  }
+}
+
+}  // namespace based::postgres
