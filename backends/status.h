@@ -44,7 +44,7 @@ struct SandboxStatus {
   std::uint64_t transactions = 0, units = 0;  // what a reset or the shutdown discards
   std::uint64_t epoch = 0;                    // roots opened so far
   std::uint64_t resets = 0;                   // SANDBOX RESET, with and without a mark
-  std::uint64_t age_ms = 0;                   // since the last reset without a mark
+  std::uint64_t age_ms = 0;                   // of what they would discard; PostgreSQL's: now()'s
   std::vector<std::string> marks;             // what a reset may go back to, the oldest first
 };
 

@@ -53,6 +53,8 @@ class LeaseSource {
   virtual void note_statement(Link& link, const StatementRef& statement) = 0;
   // The same of a text that was not read. Only a sandbox's root shows it.
   virtual void note_text(std::string_view /*text*/) {}
+  // The same of what else is in its unit.
+  virtual void note_effects(const Statement&) {}
   // How often everything that the sessions share was lost (a sandbox's root). A session that has
   // seen fewer losses must hear of it before it goes on.
   virtual std::uint64_t losses() const = 0;

@@ -60,6 +60,7 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
     const std::string value = channel_->parameter(std::string(name));
     if (!value.empty()) reported.emplace(name, value);
   }
+  if (host.rooted()) reported.insert_or_assign(std::string(sandbox_guard), "off");
   reported_ = std::make_shared<const Reported>(std::move(reported));
   watch_ = reactor_.watch(channel_->fd(), [this](Reactor::Ready ready) { on_descriptor(ready); });
   deadline_ = reactor_.make_timer([this] { on_deadline(); });
@@ -149,7 +150,7 @@ void Link::run_last(Chore chore) {
 void Link::release(Leaving leaving) {
   INVARIANT(state_ == LinkState::leased);
   holder_ = nullptr;
-  paused_ = false;
+  paused_ = cancel_waits_ = false;
   scanner_.stream_over(0);
   for (const auto& run : chores_) run->cut_holder();
   statements_.forget_unconfirmed();
@@ -202,6 +203,14 @@ void Link::run_chore(Chore chore) {
   submit(chores_.back()->write(out_));
 }
 
+void Link::begin_ahead(Chore chore, char status) {
+  chore.then = [this](const std::optional<Error>& error) {
+    if (error) close(*error);
+  };
+  run_chore(std::move(chore));
+  status_ = status;
+}
+
 void Link::finish_chore(ChoreRun* run, const std::optional<Error>& error) {
   const auto found = std::ranges::find_if(chores_, [run](const auto& c) { return c.get() == run; });
   const std::unique_ptr<ChoreRun> finished = std::move(*found);
@@ -215,6 +224,10 @@ void Link::finish_chore(ChoreRun* run, const std::optional<Error>& error) {
     return soon();
   }
   if (const auto& then = finished->then()) then(error);
+  if (cancel_waits_ && !runs_own()) {
+    cancel_waits_ = false;
+    cancel();
+  }
   continue_pending();
 }
 
@@ -225,7 +238,17 @@ bool Link::cancel_due() const {
   return !queue_.empty() && (state_ == LinkState::cleaning || !cancel_answered());
 }
 
+// Is the server at a statement of Based's own? Those are short, and none may be struck.
+bool Link::runs_own() const {
+  return std::ranges::any_of(chores_,
+                             [head = queue_.head()](const auto& run) { return run.get() == head; });
+}
+
 void Link::cancel() {
+  if (cancel_ == CancelState::none && runs_own()) {
+    cancel_waits_ = true;
+    return;
+  }
   const bool striking = cancel_ == CancelState::striking;
   if (cancel_ == CancelState::proving || (striking && !cancel_answered()) || close_reason_) return;
   cancel_deadline_->arm(reactor_.now() + limits_.cleanup_timeout);

@@ -85,6 +85,8 @@ class LinkHost {
   virtual std::vector<Chore> cleaning_chores(Link& link) = 0;
   // The ready status between two holders: 'I', or 'T' inside a root transaction.
   virtual char rest_status() const = 0;
+  // Is it a sandbox's? What guards it is hidden from its clients.
+  virtual bool rooted() const { return false; }
 };
 
 struct LinkLimits {
@@ -116,6 +118,8 @@ class Link final {
   // REQUIRES idle. False: it is broken and closes soon; take another.
   bool lease(LinkHolder& holder);
   void check();  // REQUIRES idle
+  // One more chore of the cleaning under way; inside of the callbacks of one.
+  void clean_further(Chore chore) { pending_.push_back(std::move(chore)); }
   // The last statements of a link; `then` runs when they are answered. REQUIRES idle.
   void run_last(Chore chore);
   // Closes at once; on_link_closed follows from the loop. `reason` is what a holder hears.
@@ -133,6 +137,9 @@ class Link final {
   void stream_rows() { scanner_.stream_over(streamed_over); }
   bool is_congested() const { return out_.size() - out_sent_ > out_bytes_high; }
   void run_chore(Chore chore);
+  // The same for the host, ahead of what the new holder will send: the status that the chore leads
+  // to counts from now on. Refused, the link closes.
+  void begin_ahead(Chore chore, char status);
   // Asks for the running request to be cancelled, and for none that was sent behind it.
   void cancel();
   void set_paused(bool paused);
@@ -202,6 +209,7 @@ class Link final {
   void continue_pending();
   bool cancel_answered() const { return requests_done_ != cancel_for_; }
   bool cancel_due() const;
+  bool runs_own() const;
   void advance_cancel();
   void send_cancel();
 
@@ -238,6 +246,7 @@ class Link final {
   Duration cancel_pause_{};
   std::uint64_t requests_done_ = 0;
   std::uint64_t cancel_for_ = 0;  // so many were done when the cancel was asked for
+  bool cancel_waits_ = false;     // for Based's own statements, which come first
   std::unique_ptr<Reactor::Timer> soon_;
 
   LinkState state_ = LinkState::starting;

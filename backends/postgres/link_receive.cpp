@@ -128,7 +128,7 @@ void Link::take_unasked(const Piece& piece) {
     if (!decode_parameter_status(piece.bytes, parameter)) return break_off("a bad ParameterStatus");
     if (parameter.name == "client_encoding" && parameter.value != "UTF8") check_utf8_ = true;
     // The guard of a sandbox's root is none of a client's settings.
-    const bool guards = host_.rest_status() == 'T' && parameter.name == sandbox_guard;
+    const bool guards = host_.rooted() && parameter.name == sandbox_guard;
     reported_ = with_reported(reported_, parameter.name, guards ? "off" : parameter.value);
     if (holder_ != nullptr) holder_->on_reported();
   } else if (piece.type == reply::notification) {

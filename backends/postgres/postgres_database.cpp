@@ -29,7 +29,15 @@ namespace {
 struct InitSql {
   std::vector<std::string> texts;
   Settings settings;
+  bool only_sets = true;
 };
+
+// Does it mean outside of a transaction what it means inside of one, which has it to its end?
+bool only_sets(const Statement& statement) {
+  return statement.kind == StatementKind::setting && !statement.setting.empty() &&
+         !statement.name.starts_with("session") &&
+         statement.name.find("transaction") == statement.name.npos;
+}
 
 Result<InitSql> read_init_sql(const std::vector<std::string>& scripts) {
   InitSql init;
@@ -40,6 +48,7 @@ Result<InitSql> read_init_sql(const std::vector<std::string>& scripts) {
     for (const StatementRef& statement : (*script)->statements) {
       if (statement->kind == StatementKind::empty) continue;
       init.texts.push_back(statement->text);
+      init.only_sets = init.only_sets && only_sets(*statement);
       if (statement->kind == StatementKind::setting && !statement->setting.empty()) {
         init.settings[statement->name] = statement->setting;
       }
@@ -261,7 +270,8 @@ class SandboxDatabase final : public Database {
         root_({.name = options_.name,
                .max_waiting = options_.max_waiting,
                .link = link_limits(options_),
-               .init_texts = init.texts,
+               .session_texts = init.only_sets ? init.texts : std::vector<std::string>(),
+               .init_texts = init.only_sets ? std::vector<std::string>() : init.texts,
                .base_settings = init.settings,
                .idle_while_waited = options_.idle_while_waited},
               opener_, types_, reactor, log),

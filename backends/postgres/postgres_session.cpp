@@ -185,6 +185,7 @@ void PostgresSession::begin() {
   if (!run_->unit().steps.empty()) {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }
+  for (const Step& step : run_->unit().steps) context_.leases.note_effects(*step.statement);
   std::vector<std::string> texts = link_->settings().difference(settings_);
   // In a failed transaction they would be refused; what is sent there is its end.
   if (texts.empty() || status_before_ == 'E') return run();

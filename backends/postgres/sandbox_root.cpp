@@ -3,25 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "backends/postgres/server_error.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
-constexpr Duration retry_first = milliseconds(100);
-constexpr Duration retry_most = seconds(10);
 constexpr std::size_t shown_text_max = 200;
-
-constexpr const char* no_server_timeouts =
-    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN "
-    "('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
-constexpr const char* root_cursor =
-    "DECLARE _based_root NO SCROLL CURSOR WITH HOLD FOR "
-    "SELECT 1 / (x - x) FROM pg_catalog.generate_series(1, 1) x";
 
 std::string in_ms(Duration duration) {
   return std::to_string(std::chrono::duration_cast<milliseconds>(duration).count()) + " ms";
@@ -37,6 +26,7 @@ SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue
   retry_ = reactor_.make_timer([this] { open(); });
   burial_ = reactor_.make_timer([this] { buried_.reset(); });
   ending_ = reactor_.make_timer([this] { continue_ending(); });
+  renew_ = reactor_.make_timer([this] { on_renew(); });
   operate_ = reactor_.make_timer([this] { on_operate(); });
 }
 
@@ -64,6 +54,8 @@ bool SandboxRoot::serve(LeaseWaiter& waiter) {
   held_since_ = reactor_.now();
   last_text_.clear();
   units_of_turn_ = 0;
+  keeps_ = false;
+  if (!root_open_) link_->begin_ahead(beginning(), 'T');
   ++turns_;
   ++turns_total_;
   waiter.on_lease(*link_);
@@ -76,6 +68,7 @@ void SandboxRoot::withdraw(LeaseWaiter& waiter) {
 
 void SandboxRoot::note_statement(Link&, const StatementRef& statement) {
   note_text(statement->text);
+  note_effects(*statement);
   if (++units_of_turn_ != 2) return;
   ++transactions_;
   ++transactions_total_;
@@ -107,112 +100,6 @@ void SandboxRoot::serve_waiters() {
   const Waiter first = waiters_.front();
   waiters_.pop_front();
   if (!serve(*first.waiter)) waiters_.push_front(first);
-}
-
-std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
-  holder_ = nullptr;
-  std::vector<Chore> chores;
-  if (link.status() == 'I') return chores;  // the root is gone: the link is closed for it
-  if (operating_) return {operation_chore(link)};
-  if (marking_ != nullptr) return {mark_chore(link)};
-  if (link.abandoned()) {
-    chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
-  } else {
-    chores.push_back({.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"}});
-  }
-  if (types_.stale()) chores.push_back(types_.load());
-  return chores;
-}
-
-// --- the root
-
-void SandboxRoot::open() {
-  if (link_ || attempt_ || done_ || waiters_.empty()) return;
-  if (reactor_.now() < retry_at_) return retry_->arm(retry_at_);
-  attempt_ = opener_.open(
-      [this](Result<std::unique_ptr<Channel>> opened) { on_opened(std::move(opened)); });
-}
-
-void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
-  attempt_.reset();
-  if (!opened) return on_open_failed(opened.error());
-  ++roots_;
-  marks_.clear();
-  turns_ = transactions_ = 0;
-  root_began_ = reactor_.now();
-  root_told_ = false;
-  link_ = std::make_unique<Link>(roots_, *std::move(opened), settings_.link, *this, reactor_, log_);
-  std::vector<Chore> chores;
-  chores.push_back({.texts = {no_server_timeouts}});
-  chores.push_back({.texts = root_texts()});
-  chores.push_back({.texts = {"SHOW transaction_isolation"},
-                    .on_row = [this](const std::vector<Cell>& row) { isolation_ = row[0].bytes; }});
-  chores.push_back(types_.load());
-  chores.push_back({.texts = {"SAVEPOINT _based_turn"}});
-  link_->settings().became(settings_.base_settings, false);
-  link_->start(std::move(chores));
-}
-
-std::vector<std::string> SandboxRoot::root_texts() const {
-  // Read only is the default of the link for what might run behind a lost root. Inside of it a
-  // client is told what the server would tell it.
-  std::vector<std::string> texts{"BEGIN READ WRITE", root_cursor,
-                                 "SET LOCAL default_transaction_read_only = off"};
-  texts.insert(texts.end(), settings_.init_texts.begin(), settings_.init_texts.end());
-  return texts;
-}
-
-void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
-  buried_ = std::move(link_);
-  burial_->arm(reactor_.now());
-  holder_ = nullptr;
-  marks_.clear();
-  if (done_) {
-    tell_operations(reason);
-    return ending_->arm(reactor_.now());
-  }
-  if (operating_ && operations_.front().kind == OperationKind::drop) {
-    tell_operations(std::nullopt);
-    return open();
-  }
-  if (!operations_.empty()) operate_->arm(reactor_.now());
-  if (!was_started) return on_open_failed(reason);
-  ++losses_;
-  last_loss_ = reason.message;
-  log_.write(LogLevel::error, "sandbox " + settings_.name + " was LOST: " + reason.message + "; " +
-                                  std::to_string(turns_) + " turns are gone");
-  tell_operations(loss());
-  refuse_all(loss());
-}
-
-Error SandboxRoot::loss() const {
-  return Error::make(sqlstate::transaction_rollback,
-                     "the sandbox of " + settings_.name + " was lost: " + last_loss_)
-      .with_detail("Everything that any session did in it is gone.")
-      .with_hint("The next statement runs in a fresh sandbox.")
-      .with_scope(ErrorScope::session);
-}
-
-void SandboxRoot::on_open_failed(const Error& error) {
-  const Duration pause = std::min(retry_first * (1u << std::min(failures_, 10u)), retry_most);
-  ++failures_;
-  last_failure_ = error;
-  retry_at_ = reactor_.now() + (is_permanent(error) ? Duration(seconds(1)) : pause);
-  log_.write(LogLevel::warning, "sandbox " + settings_.name + ": no connection: " + error.message);
-  if (is_permanent(error)) refuse_all(away_error());
-  open();
-}
-
-Error SandboxRoot::away_error() const {
-  Error error = *last_failure_;
-  error.executed = Executed::no;
-  if (is_permanent(error)) return error;
-  if (error.sqlstate.klass() != "53" && error.sqlstate.klass() != "57") {
-    error.sqlstate = sqlstate::cannot_connect;
-  }
-  error.message = "no connection to the server of " + settings_.name + ": " + error.message;
-  error.retryable = true;
-  return error;
 }
 
 // --- waiting
@@ -344,7 +231,7 @@ SandboxStatus SandboxRoot::status() const {
   status.units = turns_;
   status.epoch = roots_;
   status.resets = resets_;
-  if (link_) {
+  if (root_open_) {
     const auto age = std::chrono::duration_cast<milliseconds>(reactor_.now() - root_began_);
     status.age_ms = static_cast<std::uint64_t>(age.count());
   }

@@ -7,6 +7,12 @@
 // lost root cannot write; and every ready status must be in a transaction, else the sandbox is
 // lost, loudly: each session hears one error before it goes on in a fresh root.
 //
+// A root is begun by the first turn, in front of what the turn sends. When it is 100 ms old and the
+// server says that it has written nothing, and no text has left anything else in it, it is rolled
+// back: the next turn begins another, whose now() is its own, and in between the link holds back no
+// VACUUM. From the first write on the root stays. Init SQL that does more than SET is a part of
+// every root, which is then begun at once.
+//
 // Marks are savepoints below the turn's. A reset takes the turn away from who has it, rolls back to
 // a mark, or all of the root and begins another on the same link, where what was prepared stays.
 //
@@ -40,7 +46,8 @@ struct SandboxSettings {
   std::string name;
   std::size_t max_waiting = 0;  // 0: no limit
   LinkLimits link;
-  std::vector<std::string> init_texts;  // inside the root: they go with it
+  std::vector<std::string> session_texts;  // outside of the root, when the link is opened
+  std::vector<std::string> init_texts;     // inside the root: they go with it
   Settings base_settings;
   Duration idle_while_waited{};  // who rests so long in its turn while others wait loses it; zero:
                                  // never
@@ -62,6 +69,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void pin(Link&) override {}  // its state is the sandbox's, as everything in the root
   void note_statement(Link& link, const StatementRef& statement) override;
   void note_text(std::string_view text) override;
+  void note_effects(const Statement& statement) override;
   std::uint64_t losses() const override { return losses_; }
   std::string_view isolation() const override { return isolation_; }
   Error loss() const override;
@@ -113,7 +121,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void on_link_idle(Link& link) override;
   void on_link_closed(Link& link, const Error& reason, bool was_started) override;
   std::vector<Chore> cleaning_chores(Link& link) override;
-  char rest_status() const override { return 'T'; }
+  char rest_status() const override { return root_open_ ? 'T' : 'I'; }
+  bool rooted() const override { return true; }
 
   bool serve(LeaseWaiter& waiter);
   void serve_waiters();
@@ -131,7 +140,15 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void arm_waiters();
   void continue_ending();
   void report();
-  std::vector<std::string> root_texts() const;
+
+  // sandbox_root_life.cpp
+  bool begins_at_once() const { return !settings_.init_texts.empty(); }
+  bool is_kept() const { return kept_ || !marks_.empty(); }
+  void on_renew();
+  Chore beginning();
+  Chore renewal(Link& link);
+  Chore next_turn() const;
+  Chore question(Link& link);
 
   // sandbox_root_operations.cpp
   void operate(OperationKind kind, std::string mark, Sandbox::Done done);
@@ -155,7 +172,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::unique_ptr<Link> link_;
   std::unique_ptr<Link> buried_;  // freed from the loop
   std::unique_ptr<OpenAttempt> attempt_;
-  std::unique_ptr<Reactor::Timer> waiters_due_, rest_due_, retry_, burial_, ending_, operate_;
+  std::unique_ptr<Reactor::Timer> waiters_due_, rest_due_, retry_, burial_, ending_, operate_,
+      renew_;
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;
@@ -174,7 +192,12 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::uint64_t turns_total_ = 0;  // of all roots
   std::uint64_t transactions_total_ = 0;
   TimePoint root_began_;
+  TimePoint renew_at_;
   bool root_told_ = false;  // the log has it
+  bool root_open_ = false;  // BEGIN was sent
+  bool kept_ = false;       // something was done in it that is not done again
+  bool keeps_ = false;      // so was, maybe, in the turn that runs
+  std::string xid_;         // of the root; empty: it has written nothing yet
   std::uint64_t resets_ = 0;
 
   std::vector<Mark> marks_;  // the oldest first

@@ -107,11 +107,14 @@ Chore SandboxRoot::operation_chore(Link& link) {
     return chore;
   }
   // Session locks and currval() outlive a transaction.
-  chore.texts = {"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD SEQUENCES", "ROLLBACK"};
-  for (std::string& text : root_texts()) chore.texts.push_back(std::move(text));
-  chore.texts.emplace_back("SAVEPOINT _based_turn");
-  link.settings() = LinkSettings();
-  link.settings().became(settings_.base_settings, false);
+  chore.texts = {"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD SEQUENCES"};
+  const bool was_open = root_open_;
+  const auto add = [&chore](const Chore& more) {
+    chore.texts.insert(chore.texts.end(), more.texts.begin(), more.texts.end());
+  };
+  const Chore rollback = renewal(link);
+  if (was_open) add(rollback);
+  if (begins_at_once()) add(beginning());
   return chore;
 }
 
@@ -165,7 +168,6 @@ void SandboxRoot::finish_operation(const std::optional<Error>& error) {
 void SandboxRoot::begin_anew() {
   marks_.clear();
   turns_ = transactions_ = 0;
-  root_began_ = reactor_.now();
   if (link_ && link_->state() != LinkState::closed) ++roots_;
 }
 

@@ -246,6 +246,7 @@ class Commands(Sandboxes):
         self.daemon()
         one = self.connect("app#w")
         asked = "select now()::text, pg_backend_pid()"
+        one.rows("insert into things values (2, 'x')")
         first = one.rows(asked)
         self.assertEqual(one.rows(asked), first)
         one.rows("sandbox reset")

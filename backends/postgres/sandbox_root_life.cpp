@@ -1,0 +1,236 @@
+// A sandbox's root from its link's opening to its loss: how it is begun, when it may be begun anew,
+// and what is done between two turns.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/sandbox_mark_turn.h"
+#include "backends/postgres/server_error.h"
+#include "protocol/check.h"
+
+namespace based::postgres {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration retry_first = milliseconds(100);
+constexpr Duration retry_most = seconds(10);
+
+// A root begun anew costs the server about as much as three reads. So often it costs nothing that
+// could be measured, and nobody's now() is older.
+constexpr Duration renewed_after = milliseconds(100);
+
+constexpr const char* no_server_timeouts =
+    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN "
+    "('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+constexpr const char* root_cursor =
+    "DECLARE _based_root NO SCROLL CURSOR WITH HOLD FOR "
+    "SELECT 1 / (x - x) FROM pg_catalog.generate_series(1, 1) x";
+// A row where the root has to stay: what it is in for the server, and nothing for a cursor only.
+constexpr const char* root_question =
+    "SELECT pg_catalog.txid_current_if_assigned() "
+    "WHERE pg_catalog.txid_current_if_assigned() IS NOT NULL OR EXISTS (SELECT FROM "
+    "pg_catalog.pg_cursors WHERE is_holdable AND name OPERATOR(pg_catalog.<>) '_based_root')";
+
+// May it leave something in the root that its end takes away, and that no transaction ID shows?
+// Settings may, but each session's are known, and made again.
+bool may_leave(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::pinning:
+    case StatementKind::listen:
+    case StatementKind::other:
+      return true;
+    case StatementKind::prepare:
+      return statement.setting == "execute";
+    case StatementKind::empty:
+    case StatementKind::read:
+    case StatementKind::write:
+    case StatementKind::definition:
+    case StatementKind::begin:
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::savepoint:
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+    case StatementKind::prepare_transaction:
+    case StatementKind::set_transaction:
+    case StatementKind::setting:
+    case StatementKind::discard:
+    case StatementKind::copy:
+    case StatementKind::standalone:
+    case StatementKind::sandbox:
+      return false;
+  }
+  INVARIANT(false);
+}
+
+}  // namespace
+
+// --- its link
+
+void SandboxRoot::open() {
+  if (link_ || attempt_ || done_ || waiters_.empty()) return;
+  if (reactor_.now() < retry_at_) return retry_->arm(retry_at_);
+  attempt_ = opener_.open(
+      [this](Result<std::unique_ptr<Channel>> opened) { on_opened(std::move(opened)); });
+}
+
+void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
+  attempt_.reset();
+  if (!opened) return on_open_failed(opened.error());
+  ++roots_;
+  marks_.clear();
+  turns_ = transactions_ = 0;
+  root_told_ = false;
+  link_ = std::make_unique<Link>(roots_, *std::move(opened), settings_.link, *this, reactor_, log_);
+  std::vector<Chore> chores;
+  chores.push_back({.texts = {no_server_timeouts}});
+  if (!settings_.session_texts.empty()) chores.push_back({.texts = settings_.session_texts});
+  chores.push_back({.texts = {"SHOW transaction_isolation"},
+                    .on_row = [this](const std::vector<Cell>& row) { isolation_ = row[0].bytes; }});
+  chores.push_back(types_.load());
+  root_open_ = kept_ = false;
+  if (begins_at_once()) chores.push_back(beginning());
+  link_->settings().became(settings_.base_settings, false);
+  link_->start(std::move(chores));
+}
+
+void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
+  buried_ = std::move(link_);
+  burial_->arm(reactor_.now());
+  const bool lost = root_open_ && (holder_ != nullptr || is_kept());
+  holder_ = nullptr;
+  root_open_ = false;
+  marks_.clear();
+  if (done_) {
+    tell_operations(reason);
+    return ending_->arm(reactor_.now());
+  }
+  if (operating_ && operations_.front().kind == OperationKind::drop) {
+    tell_operations(std::nullopt);
+    return open();
+  }
+  if (!operations_.empty()) operate_->arm(reactor_.now());
+  if (!was_started) return on_open_failed(reason);
+  if (!lost) {
+    log_.write(LogLevel::info,
+               "sandbox " + settings_.name +
+                   ": its connection ended, and nothing was in it: " + reason.message);
+    tell_operations(reason);
+    return open();
+  }
+  ++losses_;
+  last_loss_ = reason.message;
+  log_.write(LogLevel::error, "sandbox " + settings_.name + " was LOST: " + reason.message + "; " +
+                                  std::to_string(turns_) + " turns are gone");
+  tell_operations(loss());
+  refuse_all(loss());
+}
+
+Error SandboxRoot::loss() const {
+  return Error::make(sqlstate::transaction_rollback,
+                     "the sandbox of " + settings_.name + " was lost: " + last_loss_)
+      .with_detail("Everything that any session did in it is gone.")
+      .with_hint("The next statement runs in a fresh sandbox.")
+      .with_scope(ErrorScope::session);
+}
+
+void SandboxRoot::on_open_failed(const Error& error) {
+  const Duration pause = std::min(retry_first * (1u << std::min(failures_, 10u)), retry_most);
+  ++failures_;
+  last_failure_ = error;
+  retry_at_ = reactor_.now() + (is_permanent(error) ? Duration(seconds(1)) : pause);
+  log_.write(LogLevel::warning, "sandbox " + settings_.name + ": no connection: " + error.message);
+  if (is_permanent(error)) refuse_all(away_error());
+  open();
+}
+
+Error SandboxRoot::away_error() const {
+  Error error = *last_failure_;
+  error.executed = Executed::no;
+  if (is_permanent(error)) return error;
+  if (error.sqlstate.klass() != "53" && error.sqlstate.klass() != "57") {
+    error.sqlstate = sqlstate::cannot_connect;
+  }
+  error.message = "no connection to the server of " + settings_.name + ": " + error.message;
+  error.retryable = true;
+  return error;
+}
+
+// --- a root
+
+// The root is open from now on.
+Chore SandboxRoot::beginning() {
+  root_open_ = true;
+  root_began_ = reactor_.now();
+  renew_at_ = root_began_ + renewed_after;
+  kept_ = begins_at_once();
+  if (!kept_) renew_->arm(renew_at_);
+  xid_.clear();
+  // Read only is the default of the link for what might run behind a lost root. Inside of it a
+  // client is told what the server would tell it.
+  std::vector<std::string> texts{"BEGIN READ WRITE", root_cursor,
+                                 "SET LOCAL default_transaction_read_only = off"};
+  texts.insert(texts.end(), settings_.init_texts.begin(), settings_.init_texts.end());
+  texts.emplace_back("SAVEPOINT _based_turn");
+  return {.texts = std::move(texts)};
+}
+
+// The end of a root that nobody needs to keep. Nobody misses it from now on.
+Chore SandboxRoot::renewal(Link& link) {
+  root_open_ = false;
+  link.settings() = LinkSettings();
+  link.settings().became(settings_.base_settings, false);
+  return {.texts = {"ROLLBACK"}};
+}
+
+void SandboxRoot::note_effects(const Statement& statement) {
+  keeps_ = keeps_ || may_leave(statement);
+}
+
+// Where a turn runs, its end will ask.
+void SandboxRoot::on_renew() {
+  if (!link_ || link_->state() != LinkState::idle || !root_open_ || is_kept() || done_) return;
+  if (link_->lease(operator_)) link_->release(Leaving::finished);
+}
+
+// --- between two turns
+
+std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
+  holder_ = nullptr;
+  std::vector<Chore> chores;
+  if (root_open_ && link.status() == 'I') return chores;  // it is gone: the link is closed for it
+  if (operating_) return {operation_chore(link)};
+  if (marking_ != nullptr) return {mark_chore(link)};
+  if (link.abandoned()) {
+    chores.push_back(is_kept() ? Chore{.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}}
+                               : renewal(link));
+  } else if (is_kept() || keeps_ || reactor_.now() < renew_at_) {
+    kept_ = kept_ || keeps_;
+    chores.push_back(next_turn());
+  } else {
+    chores.push_back(question(link));
+  }
+  if (types_.stale()) chores.push_back(types_.load());
+  return chores;
+}
+
+Chore SandboxRoot::next_turn() const {
+  return {.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"}};
+}
+
+// Nobody waits for the answer but who comes behind this turn.
+Chore SandboxRoot::question(Link& link) {
+  return {.texts = {root_question},
+          .on_row =
+              [this](const std::vector<Cell>& row) {
+                kept_ = true;
+                xid_ = row[0].bytes;
+              },
+          .then =
+              [this, &link](const std::optional<Error>&) {
+                link.clean_further(kept_ ? next_turn() : renewal(link));
+              }};
+}
+
+}  // namespace based::postgres

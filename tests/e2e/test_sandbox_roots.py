@@ -1,0 +1,233 @@
+"""A PostgreSQL sandbox's root: when it is begun and begun anew, what it says of the time, and what a reset undoes."""
+
+import contextlib
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import based_client
+from pg_client import PgClient, fields, query
+from servers import Daemon, PostgresCluster, wait_until
+
+cluster = None
+
+
+def setUpModule():
+    global cluster
+    cluster = PostgresCluster()
+    cluster.query("create table things (id int primary key, note text)")
+    cluster.query("create function writes() returns int language sql as"
+                  " 'insert into things values (77, ''by a function'') returning id'")
+
+
+def tearDownModule():
+    cluster.close()
+
+
+class Native:
+    """A native session, asked as PgClient is."""
+
+    def __init__(self, address, database):
+        self.connection = based_client.connect(address)
+        self.session = self.connection.session(database=database)
+        self.session.opened.wait()
+
+    def rows(self, sql):
+        return [[None if value is None else str(value) for value in row] for row in self.session.exec(sql).rows]
+
+    def value(self, sql):
+        return self.rows(sql)[0][0]
+
+    def code(self, sql):
+        try:
+            self.session.exec(sql)
+        except based_client.Error as error:
+            return error.code
+        return None
+
+    def close(self):
+        self.connection.__exit__()
+
+
+class Wire(PgClient):
+    def code(self, sql):
+        self.send(query(sql))
+        messages = self.messages()
+        return next((fields(body)["C"] for kind, body in messages if kind == "E"), None)
+
+
+class Roots(unittest.TestCase):
+    TABLE = "force_rollback = true"
+
+    def daemon(self, table="", server="", url=None):
+        url = url or cluster.url()
+        running = Daemon(config=f'[server]\n{server}\n[databases.app]\nurl = "{url}"\n{self.TABLE}\n{table}\n')
+        self.addCleanup(running.close)
+        self.running = running
+        return running
+
+    def wire(self, database="app", **parameters):
+        client = Wire(f"127.0.0.1:{self.running.port}", database=database, **parameters)
+        self.addCleanup(client.close)
+        return client
+
+    def native(self, database="app"):
+        client = Native(f"127.0.0.1:{self.running.port}", database)
+        self.addCleanup(client.close)
+        return client
+
+    def both(self, **options):
+        """A client of each protocol, each with a daemon of its own."""
+        for kind in (self.wire, self.native):
+            with self.subTest(kind.__name__), contextlib.closing(self.daemon(**options)):
+                yield kind
+
+    def root(self):
+        """The root's transaction as the server sees it: when it began, its ID, and the snapshot that it holds."""
+        return cluster.query("select xact_start::text, backend_xid, backend_xmin from pg_stat_activity"
+                             " where application_name = 'based'")
+
+
+class Time(Roots):
+    NOW = "select now()::text"
+
+    def test_reads_see_the_time_and_what_others_commit(self):
+        for connect in self.both():
+            one, two = connect(), connect()
+            first = one.value(self.NOW)
+            wait_until(lambda: two.value(self.NOW) > first, "the time to go on")
+            second = two.value(self.NOW)
+            cluster.query("insert into things values (1, 'outside')")
+            self.assertEqual(one.value("select count(*) from things"), "1")
+            cluster.query("delete from things")
+            self.assertEqual(one.value("select count(*) from things"), "0")
+            wait_until(lambda: one.value(self.NOW) > second, "the time to go on")
+            # Inside of a transaction it stands still, and moves on behind it.
+            one.rows("begin")
+            inside = one.value(self.NOW)
+            self.assertEqual(one.value(self.NOW), inside)
+            one.rows("commit")
+            wait_until(lambda: one.value(self.NOW) > inside, "the time to go on")
+
+    def test_between_reads_nothing_is_held(self):
+        for connect in self.both():
+            one = connect()
+            one.rows("select * from things")
+            wait_until(lambda: self.root() == [["", "", ""]], "the root to be given up")
+            self.assertEqual(cluster.query("select count(*) from pg_locks where relation = 'things'::regclass"), [["0"]])
+            one.rows("insert into things values (1, 'x')")
+            self.assertNotIn("", self.root()[0])
+
+    def test_what_was_written_keeps_the_root_until_a_reset(self):
+        for connect in self.both():
+            one, two = connect(), connect()
+            one.rows("insert into things values (1, 'x')")
+            began = one.value(self.NOW)
+            one.rows("select pg_sleep(0.2)")
+            self.assertEqual(two.value(self.NOW), began)
+            self.assertEqual(two.value("select count(*) from things"), "1")
+            two.rows("sandbox reset")
+            self.assertGreater(two.value(self.NOW), began)
+            self.assertEqual(one.value("select count(*) from things"), "0")
+
+    def test_what_a_read_leaves_behind_is_kept(self):
+        for connect in self.both():
+            for text, left in (("select writes()", "select count(*) from things"),
+                               ("create temp table mine as select 1 as n", "select n from mine"),
+                               ("declare c cursor with hold for select 1", "fetch c"),
+                               ("do $$ begin perform set_config('my.setting', '1', false); end $$",
+                                "select current_setting('my.setting')")):
+                with self.subTest(text):
+                    one = connect()
+                    one.rows(text)
+                    one.rows("select pg_sleep(0.2)")
+                    self.assertEqual(one.value(left), "1")
+                    one.rows("sandbox reset")
+
+    def test_a_mark_keeps_the_root(self):
+        for connect in self.both():
+            one = connect()
+            one.rows("sandbox mark empty")
+            began = one.value(self.NOW)
+            one.rows("select pg_sleep(0.2)")
+            self.assertEqual(one.value(self.NOW), began)
+            one.rows("insert into things values (1, 'x')")
+            one.rows("sandbox reset to empty")
+            self.assertEqual(one.value("select count(*) from things"), "0")
+            self.assertEqual(one.value(self.NOW), began)
+
+    def test_a_transaction_that_is_rolled_back_before_anything_else_leaves_no_root(self):
+        for connect in self.both():
+            one = connect()
+            one.rows("begin")
+            one.rows("insert into things values (1, 'x')")
+            one.close()
+            wait_until(lambda: self.root() == [["", "", ""]], "the root to be given up")
+            self.assertEqual(connect().value("select count(*) from things"), "0")
+
+    def test_a_link_that_ends_with_nothing_in_it_is_replaced_unseen(self):
+        for connect in self.both():
+            one = connect()
+            one.rows("select 1")
+            wait_until(lambda: self.root() == [["", "", ""]], "the root to be given up")
+            cluster.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'based'")
+            wait_until(lambda: self.root() == [], "the link to be gone")
+            self.running.wait_log("nothing was in it")
+            self.assertEqual(one.value("select 2"), "2")
+            self.assertNotIn("LOST", self.running.log())
+
+    def test_settings_are_each_clients_in_every_root(self):
+        for connect in self.both():
+            one, two = connect(), connect()
+            one.rows("set timezone = 'Asia/Tokyo'")
+            for _ in range(3):
+                self.assertEqual(one.value("show timezone"), "Asia/Tokyo")
+                self.assertNotEqual(two.value("show timezone"), "Asia/Tokyo")
+                one.rows("select pg_sleep(0.15)")
+
+    def test_a_client_is_told_its_own_settings_only(self):
+        self.daemon()
+        one, two = self.wire(timezone="Asia/Tokyo"), self.wire(timezone="UTC")
+        for _ in range(3):
+            self.assertEqual(one.query("select 1 as n"), "T:n D:1 C:SELECT 1 Z:I")
+            self.assertEqual(two.query("select 1 as n"), "T:n D:1 C:SELECT 1 Z:I")
+
+    def test_init_sql_of_settings_is_there_in_every_root(self):
+        for connect in self.both(table="init_sql = [\"set work_mem = '7MB'\"]"):
+            one = connect()
+            first = one.value(self.NOW)
+            wait_until(lambda: one.value(self.NOW) > first, "the time to go on")
+            self.assertEqual(one.value("show work_mem"), "7MB")
+            one.rows("insert into things values (1, 'x')")
+            one.rows("sandbox reset")
+            self.assertEqual(one.value("show work_mem"), "7MB")
+
+    def test_init_sql_that_makes_something_keeps_its_root(self):
+        for connect in self.both(table="init_sql = ['create temp table fixtures as select 1 as n']"):
+            one = connect()
+            first = one.value(self.NOW)
+            one.rows("select pg_sleep(0.2)")
+            self.assertEqual(one.value(self.NOW), first)
+            self.assertEqual(one.value("select n from fixtures"), "1")
+            one.rows("sandbox reset")
+            self.assertEqual(one.value("select n from fixtures"), "1")
+            self.assertGreater(one.value(self.NOW), first)
+
+    def test_cancelled_at_any_moment_only_its_own_statement_ends(self):
+        self.daemon()
+        one = self.wire()
+        one.rows("select 1")
+        for _ in range(30):
+            wait_until(lambda: self.root() == [["", "", ""]], "the root to be given up")
+            one.send(query("select pg_sleep(60)"))
+            one.cancel()
+            self.assertEqual([fields(body)["C"] for kind, body in one.messages() if kind == "E"], ["57014"])
+        self.assertEqual(one.value("select 1"), "1")
+        self.assertNotIn("LOST", self.running.log())
+        self.assertNotIn("nothing was in it", self.running.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
