@@ -90,6 +90,13 @@ bool TraitCollector::previous_is(std::string_view upper) const {
   return previous_.kind == TokenKind::word && is_word(previous_.of(text_), upper);
 }
 
+bool TraitCollector::may_tell(std::string_view word) {
+  static constexpr std::array<std::string_view, 5> words{"SET_CONFIG", "COPY", "PG_TEMP", "TEMP",
+                                                         "TEMPORARY"};
+  static constexpr WordSet telling_alone(words);
+  return pinning.has(word) || telling_alone.has(word);
+}
+
 bool decides_literals(std::string_view name) {
   static constexpr std::array<std::string_view, 8> names{
       "timezone",  "datestyle",   "intervalstyle",   "standard_conforming_strings",

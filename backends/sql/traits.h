@@ -35,6 +35,9 @@ class TraitCollector {
 
   void observe(const Token& token);
   const Traits& traits() const { return traits_; }
+  // May this word make a PostgreSQL statement pin, copy, set a setting or select into a temporary
+  // table? Without one none of those traits is set, wherever the words stand.
+  static bool may_tell(std::string_view word);
   void restart() { *this = TraitCollector(text_, dialect_); }
 
  private:

@@ -2,7 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+#include <string>
+#include <vector>
+
 #include "backends/sql/ordinary.h"
+#include "backends/sql/script.h"
 
 namespace based::sql {
 namespace {
@@ -31,7 +36,7 @@ TEST_CASE("what leaves state on the connection is not ordinary, wherever it stan
         "select s.currval('q')", "select \"lastval\"()", "select setseed(0.5)",
         "select dblink_connect_u('x')", "with a as (select 1) select * into temp b from a",
         "select pg_create_logical_replication_slot('a', 'b')", "select 1 into local temporary b",
-        "select set_config('a', 'b', false)"}) {
+        "select set_config('a', 'b', false)", "with a as (copy t to stdout) select 1"}) {
     CAPTURE(text);
     CHECK_FALSE(is_ordinary(text));
   }
@@ -42,6 +47,41 @@ TEST_CASE("what leaves state on the connection is not ordinary, wherever it stan
     CAPTURE(text);
     CHECK(is_ordinary(text));
   }
+}
+
+TEST_CASE("whatever is ordinary is one statement that leaves nothing behind") {
+  const std::vector<std::string> fragments{
+      "select",   "insert into", "with",      "values", "t",         "temp",  "temporary",
+      "copy",     "set_config",  "(",         ")",      ",",         ".",     ";",
+      "'",        "''",          "'a'",       "E'",     "U&'",       "\\",    "\"",
+      "$1",       "$$",          "$a$",       "--",     "-",         "/*",    "*/",
+      "/",        "\n",          " ",         "1",      "1e5",       ".5",    "x$",
+      "\xC3\xA9", "currval",     "into",      "begin",  "commit",    "local", "true",
+      "false",    "::",          "@>",        "?",      "[",         "]",     "{",
+      "\0",       "pg_temp",     "lastval()", "table",  "for update"};
+  std::mt19937 random(11);
+  int ordinary = 0;
+  for (int round = 0; round < 100'000; ++round) {
+    std::string text(random() % 8 == 0 ? "" : "select ");
+    for (std::size_t length = random() % 10; length > 0; --length) {
+      text += fragments[random() % fragments.size()];
+      if (random() % 2 == 0) text += ' ';
+    }
+    if (!is_ordinary(text)) continue;
+    INFO(text);
+    ++ordinary;
+    const auto script = parse_script(text, Dialect::postgres, ParameterStyle::verbatim);
+    REQUIRE(script.ok());
+    REQUIRE((*script)->statements.size() == 1);
+    const Statement& statement = *(*script)->statements.front();
+    const bool reads_or_writes = statement.kind == StatementKind::read ||
+                                 statement.kind == StatementKind::write ||
+                                 statement.kind == StatementKind::definition;  // select into
+    CHECK(reads_or_writes);
+    CHECK_FALSE(statement.sets_local);
+    CHECK_FALSE(statement.may_copy);
+  }
+  CHECK(ordinary > 10'000);
 }
 
 }  // namespace
