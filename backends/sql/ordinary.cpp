@@ -36,8 +36,17 @@ constexpr std::array<Byte, 256> bytes = make_bytes();
 
 Byte byte(char c) { return bytes[static_cast<unsigned char>(c)]; }
 
+constexpr std::array<bool, 256> make_word_bytes() {
+  std::array<bool, 256> of_word{};
+  for (std::size_t i = 0; i < of_word.size(); ++i) {
+    of_word[i] = bytes[i] == Byte::letter || bytes[i] == Byte::digit || i == '$';
+  }
+  return of_word;
+}
+constexpr std::array<bool, 256> word_bytes = make_word_bytes();
+
 const char* behind_word(const char* at, const char* end) {
-  while (at != end && (byte(*at) == Byte::letter || byte(*at) == Byte::digit || *at == '$')) ++at;
+  while (at != end && word_bytes[static_cast<unsigned char>(*at)]) ++at;
   return at;
 }
 

@@ -91,10 +91,10 @@ bool TraitCollector::previous_is(std::string_view upper) const {
 }
 
 bool TraitCollector::may_tell(std::string_view word) {
-  static constexpr std::array<std::string_view, 5> words{"SET_CONFIG", "COPY", "PG_TEMP", "TEMP",
-                                                         "TEMPORARY"};
-  static constexpr WordSet telling_alone(words);
-  return pinning.has(word) || telling_alone.has(word);
+  static constexpr std::array<std::string_view, 5> others{"SET_CONFIG", "COPY", "PG_TEMP", "TEMP",
+                                                          "TEMPORARY"};
+  static constexpr WordSet other(others);
+  return other.has(word) || pinning.has(word);
 }
 
 bool decides_literals(std::string_view name) {
