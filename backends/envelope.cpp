@@ -183,7 +183,11 @@ Envelope EnvelopeMaker::boundaries(const TransactionStack& stack, const GroupPar
     for (std::uint32_t depth = stack.entered_depth(); depth < stack.depth(); ++depth) {
       enter(stack.levels()[depth], depth + 1, envelope.prologue);
     }
-    if (part.kind != GroupKind::guarded) return envelope;
+    if (part.kind != GroupKind::guarded) {
+      // What has failed here can only be rolled back, all of it; others wait for the root.
+      if (rules_.rooted && stack.depth() == 1) roll_back(1, envelope.recovery);
+      return envelope;
+    }
     if (part.first) open_guard(StatementKind::savepoint, envelope.prologue);
     if (part.last) close_guard(StatementKind::release, envelope.epilogue);
     recover_guard(StatementKind::release, envelope.recovery);

@@ -115,6 +115,11 @@ struct Statement {
   bool and_chain = false;                  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
   SandboxVerb verb = SandboxVerb::status;  // sandbox
 
+  // What is run in its place in a sandbox that rewrites (backends/sql/sandbox_form.h); null:
+  // itself. `told_as`, of such a one: the tag that its client sees; empty: the server's.
+  std::shared_ptr<const Statement> in_sandbox;
+  std::string told_as;
+
   // Where a byte of `text` is in the client's whole text: for the positions of errors. An offset
   // inside a rewritten placeholder gives the start of what the client wrote there.
   std::uint32_t client_offset(std::uint32_t text_offset) const noexcept;

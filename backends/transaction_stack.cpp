@@ -292,6 +292,11 @@ void TransactionStack::fail_entered() {
   failed_depth_ = entered_;
 }
 
+void TransactionStack::left() {
+  INVARIANT(state_ == StackState::failed && depth() == 1);
+  entered_ = 0;
+}
+
 bool TransactionStack::is_failed(std::uint32_t depth) const {
   if (state_ == StackState::sound) return false;
   return depth >= (state_ == StackState::failed ? failed_depth_ : this->depth());

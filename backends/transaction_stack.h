@@ -108,6 +108,8 @@ class TransactionStack {
   // The database refused to enter the first pending level, or to open a guard, and the innermost
   // entered level has failed with that. REQUIRES one that was entered.
   void fail_entered();
+  // What was entered is rolled back already, at its failure. REQUIRES a failed stack of one level.
+  void left();
   // The database has ended the transaction without having been asked. Without levels: no effect.
   void abort(Error reason);
 

@@ -174,6 +174,14 @@ constexpr std::array rows{
          .help = "Clients may name sandboxes of it, DATABASE#NAME, although DATABASE itself is not "
                  "under force_rollback: migrations go there, tests here. With force_rollback they "
                  "may in any case."}),
+    bind<&D::rewrite>(
+        {.key = "rewrite",
+         .applies = postgresql,
+         .help =
+             "In a sandbox, what PostgreSQL takes outside of a transaction only is run in a form "
+             "that a transaction can hold: CREATE INDEX CONCURRENTLY and its like without "
+             "CONCURRENTLY, VACUUM ANALYZE as ANALYZE, VACUUM as a warning, COPY without "
+             "FREEZE. false: it fails with 25001."}),
     bind<&D::prepared_statements>(
         {.key = "prepared_statements",
          .min = 1,

@@ -133,6 +133,7 @@ struct DatabaseSettings {
   bool verify_release = false;
   bool nested_transactions = false;
   bool sandboxes = false;
+  bool rewrite = true;
   std::uint32_t prepared_statements = 10'000;
   ListenModeSetting listen = ListenModeSetting::shared;
   Bytes notification_queue = 1_MiB;

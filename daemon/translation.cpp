@@ -149,6 +149,7 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.listen = settings.listen == ListenModeSetting::pin ? ListenMode::pin : ListenMode::shared;
   options.notification_queue = static_cast<std::size_t>(settings.notification_queue.count);
   options.force_rollback = settings.force_rollback;
+  options.rewrite = settings.rewrite;
   options.turn_timeout = settings.timeout;
   return options;
 }

@@ -276,6 +276,7 @@ class SandboxDatabase final : public Database {
                .idle_while_waited = options_.idle_while_waited},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
+    if (options_.rewrite) statements_.rewrite_for_sandbox();
     relays_.sandbox = &sandbox_;
     context_.ran = &sandbox_.log();
   }

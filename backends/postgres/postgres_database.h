@@ -61,6 +61,7 @@ struct PostgresOptions {
   std::size_t notification_queue = std::size_t{1} << 20;  // bytes that wait for one client
 
   bool force_rollback = false;
+  bool rewrite = true;  // in a sandbox: see backends/sql/sandbox_form.h
   // What SANDBOX LIST shows. Empty: this one only.
   std::function<std::vector<SandboxStatus>()> siblings;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03

@@ -141,6 +141,9 @@ void PostgresSession::unpin() {
 }
 
 void PostgresSession::add_sandbox_parts(Unit& unit) const {
+  for (Step& step : unit.steps) {
+    if (step.statement->in_sandbox) step.statement = step.statement->in_sandbox;
+  }
   std::vector<StatementRef>& epilogue = unit.envelope.epilogue;
   const auto commit = std::ranges::find_if(
       epilogue, [](const StatementRef& s) { return s->kind == StatementKind::commit; });

@@ -106,6 +106,7 @@ class PostgresSession : public BackendSession,
   void pin();
   void unpin();
   Duration rest_most() const;
+  bool left_at_failure() const;
   Result<void> check(const Unit& unit) const;
   void add_sandbox_parts(Unit& unit) const;
   void arm(Duration from_now);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "backends/postgres/postgres_session.h"
+#include "backends/postgres/sandbox_rules.h"
 
 namespace based::postgres {
 namespace {
@@ -30,9 +31,10 @@ void PostgresSession::finish(UnitOutcome outcome) {
     const bool ended = outcome.error && !unsent && status == 'I';
     bool keep = (keep_lease && !ended) || pinned_ || status != 'I';
     if (context_.rooted) {
-      keep = keep_lease && status != 'I';
+      const bool left = outcome.error && !unsent && status == 'T' && left_at_failure();
+      keep = keep_lease && status != 'I' && !left;
       if (status == 'I') outcome.transaction = TransactionStatus::lost;
-      if (status != 'I' && !keep_lease) outcome.transaction = TransactionStatus::idle;
+      if (status != 'I' && !keep) outcome.transaction = TransactionStatus::idle;
     }
     outcome.lease_held = keep;
     if (keep) {
@@ -47,6 +49,10 @@ void PostgresSession::finish(UnitOutcome outcome) {
   }
   if (outcome.error) {
     const Sqlstate code = outcome.error->sqlstate;
+    if (const std::string_view more = sandbox_hint(code.text()); context_.rooted && !more.empty()) {
+      std::string& hint = outcome.error->hint;
+      hint.append(hint.empty() ? "" : " ").append(more);
+    }
     const bool conflict =
         code == sqlstate::serialization_failure || code == sqlstate::deadlock_detected;
     if (conflict && outcome.transaction == TransactionStatus::idle && status_before_ == 'I') {
@@ -55,6 +61,14 @@ void PostgresSession::finish(UnitOutcome outcome) {
   }
   const std::unique_ptr<UnitRun> finished = std::move(run_);
   finished->unit().sink->on_done(std::move(outcome));
+}
+
+// Has the recovery of what has failed ended the client's transaction?
+bool PostgresSession::left_at_failure() const {
+  const std::vector<StatementRef>& recovery = run_->unit().envelope.recovery;
+  return group_ == State::recovering && run_->phase() != UnitPhase::prologue &&
+         run_->unit().keep_lease && !recovery.empty() &&
+         recovery.back()->kind == StatementKind::rollback;
 }
 
 // How long the lease may rest; zero: for ever.

@@ -32,6 +32,7 @@
 #include "backends/postgres/notification_queue.h"
 #include "backends/postgres/pins.h"
 #include "backends/postgres/relay_context.h"
+#include "backends/postgres/relay_items.h"
 #include "backends/postgres/sandbox_unit.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
@@ -75,70 +76,6 @@ class Relay : public WireSession,
   bool in_mid_message() const override { return in_part_; }
 
  private:
-  // Something that a reply will decide; the expectation's index is its number.
-  enum class ItemKind : std::uint8_t {
-    parse,
-    close,
-    execute,
-    query,
-    refusal,
-    control,
-    reply,
-    check
-  };
-  // Of a text that goes in parts: can the server parse the whole of it?
-  enum class Check : std::uint8_t {
-    none,      // it is known
-    in_front,  // asked in front of the first part
-    whole,     // to be asked by itself
-    asked,     // by itself
-    passed     // it can
-  };
-  // Statements of Based's own for one of the client's, or around its unit.
-  struct Control {
-    WireStack::Plan plan;
-    WireStack after;
-    bool discards = false;
-    bool with_columns = false;  // a row goes with its columns: in a simple Query
-  };
-  // A call of set_config, its arguments as far as they are known.
-  struct CallMade {
-    sql::SessionCall::Function function = sql::SessionCall::Function::set_config;
-    std::vector<std::optional<std::string>> arguments;
-    bool sure = false;  // that it was made
-  };
-  struct Item {
-    ItemKind kind = ItemKind::parse;
-    bool done = false;
-    std::string name;             // parse, close: the client's name for it
-    PreparedRef prepared;         // parse, close, execute
-    std::string on_server;        // parse: the name that it has there
-    ScriptRef script;             // query
-    std::size_t at = 0;           // query: statements that are done
-    bool unnamed = false;         // it replaces the unnamed statement, unless it is skipped:
-    PreparedRef before;           // then there is this one again
-    std::string bytes;            // reply: what was never asked of the server
-    bool in_failed = false;       // refusal: told in a failed transaction, too
-    std::uint32_t before_it = 0;  // query: characters of its text that were not sent with it
-    std::unique_ptr<Control> control;
-    std::string text;             // query, control: for a sandbox's log
-    std::vector<CallMade> calls;  // query, execute
-  };
-  // A part of a simple Query that is sent by itself.
-  struct QueryPart {
-    StatementRef control;    // null: text
-    bool in_script = false;  // the control is one of several statements
-    std::string text;
-    std::uint32_t before = 0;  // characters of the client's text before it
-    ScriptRef script;          // of a text; null: ordinary
-    bool reads = false;
-  };
-  // One request that was sent and waits for its ReadyForQuery.
-  struct Sent {
-    std::uint32_t first_item = 0;
-    bool extended = false;  // the client has begun it in the extended protocol
-  };
-
   // What a session has that listens through the shared listener.
   struct Listening {
     ListenJournal journal;
@@ -215,6 +152,7 @@ class Relay : public WireSession,
   void tell_reported();
   void release();
   void give_back();
+  void leave_failed();
   void let_go();
   void end_unit(char status);
   void rest();
@@ -310,6 +248,7 @@ class Relay : public WireSession,
   void on_stack_ready();
 
   // relay_script.cpp: simple queries among them, in parts
+  static void use_sandbox_forms(const Script& script, std::string& text);
   void begin_query(std::string_view text);
   void cut_query(std::string_view text);
   void advance_query();
@@ -327,6 +266,16 @@ class Relay : public WireSession,
   void apply_calls(Item& made);
   void apply_setting(const CallMade& call);
   std::vector<StatementRef> ending() const;
+
+  // relay_failed.cpp: a failed transaction that has no link
+  bool answers_failed(const WireMessage& message);
+  bool ends_transaction(const ScriptRef& script) const;
+  bool is_end(const WireMessage& message) const;
+  void take_end(const WireMessage& message);
+  void end_parse(const WireMessage& message);
+  void end_bind(const WireMessage& message);
+  void end_execute(const WireMessage& message);
+  void end_failed(std::string_view text);
 
   // relay_sandbox.cpp: SANDBOX commands
   void begin_unit(const WireMessage& message);

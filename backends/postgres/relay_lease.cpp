@@ -225,6 +225,14 @@ void Relay::give_back() {
   link.release(Leaving::finished);
 }
 
+// Its transaction has failed, and nothing is left of it: others may have the turn. The client is
+// told so until it ends it (relay_failed.cpp).
+void Relay::leave_failed() {
+  lost_ = true;
+  journal_.roll_back();
+  give_back();
+}
+
 void Relay::on_cancel_over() {
   if (state_ != State::settling) return;
   transition(State::flowing);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/server_error.h"
 #include "backends/postgres/wire_error.h"
 #include "protocol/check.h"
@@ -152,6 +153,8 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   std::string bytes;
   std::string_view on_server;
   const Expectation* expectation = reply.expectation;
+  const std::string_view hint =
+      context_.stack.rooted ? sandbox_hint(fields.sqlstate) : std::string_view();
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
   const bool refused = made != nullptr && made->kind == ItemKind::refusal;
@@ -160,7 +163,8 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
     bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
-  } else if (fields.fatal() || names_of_ours(fields.message, on_server) || before > 0) {
+  } else if (fields.fatal() || !hint.empty() || names_of_ours(fields.message, on_server) ||
+             before > 0) {
     std::string own = "unknown";
     for (const auto& [name, text] : prepared_) {
       const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
@@ -168,7 +172,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
     }
     append_rewritten_error(
         bytes, reply.body,
-        {.soften = fields.fatal(), .from = on_server, .to = own, .before = before});
+        {.soften = fields.fatal(), .from = on_server, .to = own, .before = before, .hint = hint});
   } else {
     to_client(reply.raw);
     return;
@@ -384,6 +388,7 @@ void Relay::rest() {
     if (pinned_ && !pin_lasts_) arm(pin_rest);
     return release();
   }
+  if (stack_.is_hopeless()) return leave_failed();
   if (transaction_due_ == TimePoint() && context_.transaction_timeout > Duration::zero()) {
     transaction_due_ = now + context_.transaction_timeout;
   }

@@ -420,6 +420,8 @@ void Relay::take_copy(const WireMessage& message) {
   copying_in_ = false;
   // Anything but these two ends the COPY too, with the server's error.
   forward(message);
+  if (stacked() && extended_)
+    FrontendWriter(link_->out()).flush();  // the Sync waits for the answer
 }
 
 // The server does not look up from a COPY while it waits for data, even if it is told to cancel.

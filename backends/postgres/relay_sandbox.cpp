@@ -33,6 +33,7 @@ Error by_itself_error() {
 }  // namespace
 
 void Relay::begin_unit(const WireMessage& message) {
+  if (answers_failed(message)) return;
   if (!begins_command(message)) return acquire();
   command_ = std::make_unique<SandboxUnit>();
   *command_->anchor = this;
@@ -104,6 +105,7 @@ void Relay::take_command(const WireMessage& message) {
   if (!message.first) return;
   if (message.type == request::sync) return end_command();
   if (command_->failed) return;
+  if (command_->ends) return take_end(message);
   extended_ = message.type != request::query && message.type != request::function_call;
   if (!message.whole()) return fail_command(by_itself_error());
   switch (message.type) {
@@ -238,7 +240,7 @@ void Relay::command_close(const WireMessage& message) {
   } else if (named.name.empty()) {
     unnamed_.reset();
   } else if (const PreparedRef* prepared = find_prepared(named.name)) {
-    if (!command_of(*prepared)) return fail_command(by_itself_error());
+    if (!command_->ends && !command_of(*prepared)) return fail_command(by_itself_error());
     prepared_.erase(prepared_.find(named.name));
   }
   std::string bytes;
@@ -285,7 +287,7 @@ void Relay::end_command() {
   extended_ = false;
   portals_.clear();
   transition(State::idle);
-  send_ready('I');
+  send_ready(lost_ ? 'E' : 'I');
 }
 
 // --- between other statements

@@ -28,6 +28,15 @@ bool refuses_several(const ErrorFields& fields) {
 
 }  // namespace
 
+// COPY's own, which have its length; the others are control.
+void Relay::use_sandbox_forms(const Script& script, std::string& text) {
+  for (const StatementRef& statement : script.statements) {
+    const StatementRef& form = statement->in_sandbox;
+    if (!form || form->kind != StatementKind::copy) continue;
+    text.replace(statement->offset, form->text.size(), form->text);
+  }
+}
+
 void Relay::begin_query(std::string_view text) {
   unnamed_.reset();
   querying_ = true;
@@ -47,6 +56,9 @@ void Relay::begin_query(std::string_view text) {
 // Into parts_.
 void Relay::cut_query(std::string_view text) {
   const ScriptRef script = look_at(text);
+  std::string in_form(text);
+  if (script) use_sandbox_forms(*script, in_form);
+  text = in_form;
   const auto controls = [this](const StatementRef& s) { return stack_.is_control(*s); };
   if (!script || std::ranges::none_of(script->statements, controls)) {
     QueryPart whole{.text = std::string(text), .script = script};

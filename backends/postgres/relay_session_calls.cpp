@@ -40,7 +40,7 @@ std::optional<bool> truth_of(const std::string& value) {
 
 // `bind`: of the portal that is executed, or empty. What is not sure of it makes everything of the
 // transaction unsure.
-std::vector<Relay::CallMade> Relay::calls_made(const sql::SessionCalls& calls,
+std::vector<CallMade> Relay::calls_made(const sql::SessionCalls& calls,
                                                const WireMessage* bind) {
   BindRequest bound;
   const bool readable =

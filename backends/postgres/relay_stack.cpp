@@ -250,7 +250,8 @@ void Relay::on_stack_ready() {
     }
   }
   const char status = stack_.status();
-  const char expected = status == 'E' ? 'E' : context_.stack.rooted ? 'T' : status;
+  const bool fails = status == 'E' && !stack_.is_freed();
+  const char expected = fails ? 'E' : context_.stack.rooted ? 'T' : status;
   if (link_->status() != expected) {
     // Its client waits for an answer all the same.
     sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});

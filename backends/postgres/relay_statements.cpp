@@ -48,6 +48,7 @@ void Relay::take_parse(const WireMessage& message) {
                                                           .script = look_at(parse.text)});
   text->reads = begins_with_select(parse.text);
   if (stacked()) note_control_text(*text);
+  if (text->script) use_sandbox_forms(*text->script, text->text);
   if (context_.stack.rooted) text->calls = sql::find_session_calls(text->text);
   if (text->script) own_names(*text->script);
   if (!parse.statement.empty()) return take_named_parse(parse, text);
@@ -56,6 +57,10 @@ void Relay::take_parse(const WireMessage& message) {
     return reply_here(std::string("1\0\0\0\4", 5));
   }
   link_->own_statements().unnamed = text;
+  if (text->text != parse.text) {
+    FrontendWriter(link_->out()).parse("", text->text, text->types);
+    return expect(Expect::parse, Fate::forward, replace_unnamed(ItemKind::parse, std::move(text)));
+  }
   expect(Expect::parse, Fate::forward, replace_unnamed(ItemKind::parse, std::move(text)));
   forward(message);
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "backends/postgres/sandbox_settings.h"
+#include "backends/sql/sandbox_form.h"
 #include "backends/sql/tokenizer.h"
 
 namespace based::postgres {
@@ -39,12 +40,15 @@ Error refused(std::string message) {
           "committed.");
 }
 
-Result<void> check_statement(const Statement& statement) {
+// `alone`: outside of a transaction, and its unit's only statement.
+Result<void> check_statement(const Statement& statement, bool alone) {
   switch (statement.kind) {
     case StatementKind::standalone:
-      return refused("this statement cannot run inside a transaction, and so not in a sandbox");
+      if (!statement.in_sandbox) return alone_in_sandbox_error(statement);
+      if (!alone) return sql::alone_error(statement);
+      break;
     case StatementKind::prepare_transaction:
-      return refused("a prepared transaction would outlive the sandbox");
+      return two_phase_error();
     case StatementKind::begin:
     case StatementKind::commit:
     case StatementKind::rollback:
@@ -86,6 +90,32 @@ Result<void> check_statement(const Statement& statement) {
 
 }  // namespace
 
+Error two_phase_error() {
+  return Error::make(sqlstate::feature_not_supported,
+                     "two-phase commit is not possible in a sandbox: a prepared transaction would "
+                     "outlive it")
+      .with_hint("Use COMMIT; or connect to the database itself.");
+}
+
+Error alone_in_sandbox_error(const Statement& statement) {
+  return sql::alone_error(statement).with_hint(
+      "The database runs with force_rollback: it is one transaction that is never "
+      "committed. Run this on the database itself.");
+}
+
+std::string_view sandbox_hint(std::string_view sqlstate) {
+  if (sqlstate == "55P04") {  // unsafe_new_enum_value_usage
+    return "A value that ALTER TYPE ... ADD VALUE has added can be used once its transaction is "
+           "committed, which a sandbox's never is: run the migration on the database itself.";
+  }
+  if (sqlstate == "53200") {  // out_of_memory, also of the table of locks
+    return "A sandbox is one transaction, which keeps every lock: SANDBOX RESET gives them back, "
+           "or "
+           "raise the server's max_locks_per_transaction.";
+  }
+  return {};
+}
+
 bool closes_root_cursor(std::string_view text) {
   sql::Tokenizer tokens(text, Dialect::postgres);
   const sql::Token verb = tokens.next();
@@ -102,8 +132,9 @@ Result<void> check_sandbox_unit(const Unit& unit) {
   if (unit.profile && unit.profile->settings.contains("default_transaction_read_only")) {
     return refused("default_transaction_read_only guards the sandbox and cannot be changed");
   }
+  const bool alone = unit.steps.size() == 1 && !unit.keep_lease;
   for (const Step& step : unit.steps) {
-    if (Result<void> checked = check_statement(*step.statement); !checked) return checked;
+    if (Result<void> checked = check_statement(*step.statement, alone); !checked) return checked;
   }
   return {};
 }

@@ -16,6 +16,14 @@ namespace based::postgres {
 // Refuses what would end the root, what cannot run inside it, and what would take a net away.
 Result<void> check_sandbox_unit(const Unit& unit);
 
+// 0A000 of PREPARE TRANSACTION and its like.
+Error two_phase_error();
+// 25001 of what runs outside of a transaction only, and has no form for a sandbox.
+Error alone_in_sandbox_error(const Statement& statement);
+
+// What helps where the server refuses something because of the root; empty: nothing.
+std::string_view sandbox_hint(std::string_view sqlstate);
+
 // Closes the root's cursor: CLOSE ALL, CLOSE _based_root, in any spelling.
 bool closes_root_cursor(std::string_view text);
 

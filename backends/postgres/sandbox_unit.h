@@ -1,4 +1,5 @@
-// SandboxUnit: what a Relay keeps of a unit of SANDBOX commands while it answers it.
+// SandboxUnit: what a Relay keeps of a unit that it answers without a link: of SANDBOX commands, or
+// the end of a transaction that has failed and gave its turn back.
 #pragma once
 
 #include <map>
@@ -15,6 +16,7 @@ struct SandboxUnit {
   bool simple = false;
   bool running = false;
   bool failed = false;
+  bool ends = false;                                // a failed transaction
   StatementRef statement;                           // that runs
   std::map<std::string, bool, std::less<>> binary;  // portals: the result's format
   // Finds who has asked; null inside: it is gone.

@@ -231,7 +231,8 @@ bool UnitRun::on_complete(const Reply& reply, Item& item) {
         tag.command == "ROLLBACK") {
       on_commit_undone(item);
     }
-    result.tag = tag.command;
+    result.tag =
+        item.statement->told_as.empty() ? tag.command : std::string_view(item.statement->told_as);
     const bool into = tag.command == "SELECT" && !reader_.has_columns();  // CREATE TABLE AS
     if (counts_changes(tag.command) || into) result.affected = tag.count;
   } else if (reply.type == reply::portal_suspended) {

@@ -56,6 +56,7 @@ std::string moved(std::string_view digits, std::uint32_t before) {
 
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite) {
   ErrorWriter writer(out);
+  bool hinted = false;
   while (!body.empty() && body.front() != '\0') {
     const char code = body.front();
     const std::size_t end = body.find('\0', 1);
@@ -67,11 +68,15 @@ void append_rewritten_error(std::string& out, std::string_view body, const Error
       writer.field(code, replaced(text, rewrite.from, rewrite.to));
     } else if (code == 'P') {
       writer.field(code, moved(text, rewrite.before));
+    } else if (code == 'H' && !rewrite.hint.empty()) {
+      hinted = true;
+      writer.field(code, std::string(text).append(" ").append(rewrite.hint));
     } else {
       writer.field(code, text);
     }
     body.remove_prefix(end + 1);
   }
+  if (!hinted) writer.field('H', rewrite.hint);
 }
 
 }  // namespace based::postgres

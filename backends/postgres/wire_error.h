@@ -17,6 +17,7 @@ struct ErrorRewrite {
   std::string_view from;
   std::string_view to;
   std::uint32_t before = 0;
+  std::string_view hint;  // behind the server's own
 };
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite);
 

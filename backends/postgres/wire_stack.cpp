@@ -6,7 +6,9 @@
 
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/command_tag.h"
 #include "backends/sql/control.h"
+#include "backends/sql/sandbox_form.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 
@@ -86,6 +88,8 @@ bool WireStack::is_control(const Statement& statement) const {
       return rules_.rooted;
     case StatementKind::sandbox:
       return rules_.rooted;
+    case StatementKind::standalone:
+      return rules_.rooted && statement.in_sandbox;
     case StatementKind::discard:
       return rules_.rooted && statement.name == "all";
     default:
@@ -128,8 +132,7 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
     case StatementKind::prepare_transaction:
       plan.tag = "PREPARE TRANSACTION";
       if (rules_.rooted) {
-        plan.error = refused(sqlstate::feature_not_supported,
-                             "a prepared transaction would outlive the sandbox");
+        plan.error = two_phase_error();
       } else {
         plan.steps = {statement};
         levels_.clear();
@@ -140,6 +143,9 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
       break;
     case StatementKind::setting:
       resets_all(*statement) ? reset_all(statement, plan) : keep_setting(statement, plan);
+      break;
+    case StatementKind::standalone:
+      run_alone(*statement, in_script, plan);
       break;
     default:
       close_all(plan);
@@ -299,6 +305,22 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
   plan.steps = {statement};
 }
 
+// What PostgreSQL takes outside of a transaction only: in the form that the root's can hold.
+void WireStack::run_alone(const Statement& statement, bool in_script, Plan& plan) {
+  plan.tag = sql::command_tag(statement.text);
+  if (failed_) {
+    plan.error = aborted();
+  } else if (!levels_.empty() || in_script) {
+    plan.error = sql::alone_error(statement);
+  } else if (statement.in_sandbox->text.size() != statement.text.size()) {
+    plan.warning = sql::vacuum_warning();
+  } else {
+    auto form = std::make_shared<Statement>(*statement.in_sandbox);
+    form->text.insert(0, statement.offset, ' ');  // an error's position is the client's
+    plan.steps.push_back(std::move(form));
+  }
+}
+
 void WireStack::close_all(Plan& plan) {
   plan.tag = "CLOSE CURSOR ALL";
   if (failed_) {
@@ -310,10 +332,7 @@ void WireStack::close_all(Plan& plan) {
 
 std::optional<Error> WireStack::check(const Statement& statement, bool in_script) const {
   if (!rules_.rooted || failed_) return std::nullopt;
-  if (statement.kind == StatementKind::standalone) {
-    return refused(sqlstate::active_sql_transaction,
-                   "this statement cannot run inside a transaction block, and so not in a sandbox");
-  }
+  if (statement.kind == StatementKind::standalone) return alone_in_sandbox_error(statement);
   if (statement.kind != StatementKind::other) return std::nullopt;
   if (closes_root_cursor(statement.text)) {
     return refused(sqlstate::feature_not_supported, "the sandbox's own cursor cannot be closed");
@@ -355,7 +374,9 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
   }
   if (level > 0) {
     failed_ = true;
-    return {};
+    if (!is_hopeless()) return {};
+    guarded_ = false;
+    return {go_back(1), release(1)};
   }
   if (!guarded_) return {};
   guarded_ = false;

@@ -62,7 +62,8 @@ class WireStack {
   // default_transaction_read_only, for what begins from now on.
   void set_read_only(bool by_default) { read_only_ = by_default; }
   // After an error: what brings back the state before the unit, or the transaction that could not
-  // commit; none: the client's transaction has failed.
+  // commit. Of a client's transaction in a sandbox that has no savepoint to go back to: what rolls
+  // all of it back, and it is_freed(). None: it has failed, and its savepoints may be gone back to.
   std::vector<StatementRef> recover(bool ending);
 
   // Around what may fail before a text in parts is run, where there is no guard; and what brings
@@ -77,6 +78,12 @@ class WireStack {
   // As the client is to see it: 'I', 'T' or 'E'.
   char status() const;
   bool in_transaction() const { return !levels_.empty(); }
+  // A failed transaction of which nothing is left in the root: its client has yet to end it.
+  bool is_freed() const { return failed_ && rules_.rooted && !guarded_; }
+  // A failed transaction without a savepoint to go back to.
+  bool is_hopeless() const {
+    return failed_ && rules_.rooted && levels_.size() == 1 && levels_.back().savepoints.empty();
+  }
 
  private:
   struct Level {
@@ -94,6 +101,7 @@ class WireStack {
   void reset_all(const StatementRef& statement, Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
   void show(OwnRow row, Plan& plan) const;
+  void run_alone(const Statement& statement, bool in_script, Plan& plan);
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
 
   WireStackRules rules_;

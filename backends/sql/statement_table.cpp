@@ -3,6 +3,7 @@
 #include <functional>
 #include <utility>
 
+#include "backends/sql/sandbox_form.h"
 #include "backends/sql/script.h"
 
 namespace based::sql {
@@ -17,6 +18,7 @@ std::size_t bytes_of(std::string_view text, const Script& script) {
   for (const StatementRef& statement : script.statements) {
     bytes += statement_overhead + statement->text.size() + statement->setting.size() +
              statement->edits.size() * sizeof(TextEdit);
+    if (statement->in_sandbox) bytes += statement_overhead + statement->in_sandbox->text.size();
     for (const std::string& name : statement->parameter_names) bytes += sizeof name + name.size();
   }
   return bytes;
@@ -40,6 +42,7 @@ Result<ScriptRef> StatementTable::intern(std::string_view text, ParameterStyle s
   }
   ++counters_.misses;
   Result<ScriptRef> script = parse_script(text, dialect_, style);
+  if (script && for_sandbox_) script = with_sandbox_forms(*script);
   if (script) keep(text, style, *script);
   return script;
 }

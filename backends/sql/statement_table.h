@@ -31,6 +31,8 @@ class StatementTable {
 
   StatementTable(Dialect dialect, Limits limits);
   explicit StatementTable(Dialect dialect) : StatementTable(dialect, Limits()) {}
+  // Statements have their sandbox forms from now on (backends/sql/sandbox_form.h).
+  void rewrite_for_sandbox() { for_sandbox_ = true; }
   StatementTable(const StatementTable&) = delete;
   StatementTable& operator=(const StatementTable&) = delete;
 
@@ -63,6 +65,7 @@ class StatementTable {
 
   Dialect dialect_;
   Limits limits_;
+  bool for_sandbox_ = false;
   std::size_t bytes_ = 0;
   Counters counters_;
   std::list<Entry> entries_;  // newest used first; nodes do not move, so keys may view their texts

@@ -90,6 +90,15 @@ void Session::note_failure(const UnitOutcome& outcome, const Error& error) {
   if (stack_.state() == StackState::aborted) return;
   if (outcome.transaction == TransactionStatus::lost) return abort_transaction(error);
   const UnitPhase phase = outcome.error ? outcome.phase : UnitPhase::step;
+  // A root's only level: its recovery has rolled it back, so that others have their turn.
+  const bool left = outcome.transaction == TransactionStatus::idle && outcome.error &&
+                    database_.rooted() && stack_.depth() == 1 &&
+                    (phase == UnitPhase::step || phase == UnitPhase::epilogue);
+  if (left) {
+    stack_.entered();
+    stack_.fail();
+    return stack_.left();
+  }
   if (!open) {
     // Where nothing had been entered, and BEGIN itself was refused, all is still to come.
     const bool untouched = phase == UnitPhase::queue || phase == UnitPhase::prologue;

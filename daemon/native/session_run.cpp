@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "backends/sql/sandbox_form.h"
 #include "daemon/native/binding.h"
 #include "daemon/native/native_session.h"
 
@@ -251,11 +252,11 @@ std::optional<Error> Session::refusal_of(const PlannedStep& step) const {
   if (idle && draining_) {
     return Error::make(sqlstate::admin_shutdown, "the daemon is ending").as_retryable();
   }
+  const bool in_root = database_.rooted() && !statement.in_sandbox;
   if (statement.kind == StatementKind::standalone &&
-      (!idle || implicit_ || run_->options.atomic || database_.rooted())) {
-    return Error::make(sqlstate::active_sql_transaction,
-                       "the statement cannot run inside a transaction")
-        .with_hint(database_.rooted() ? "A database with force_rollback is one transaction." : "");
+      (!idle || implicit_ || run_->options.atomic || in_root)) {
+    return sql::alone_error(statement).with_hint(
+        in_root ? "A database with force_rollback is one transaction." : "");
   }
   if (statement.kind == StatementKind::standalone && read_only_) {
     return Error::make(sqlstate::read_only_sql_transaction, "the session is read only");
@@ -324,7 +325,7 @@ void Session::submit_steps() {
   }
   unit.keep_lease = inside;
   unit.statement_timeout = timeout_of(run.options);
-  run.guarded = !unit.envelope.recovery.empty();
+  run.guarded = !unit.envelope.recovery.empty() && (!inside || part.kind == GroupKind::guarded);
   run.profile_before = profile_;
   run.next = run.group_end;
   submit(std::move(unit), UnitPurpose::steps);
@@ -340,7 +341,8 @@ GroupPart Session::part_of_group(bool inside) const {
   // A read-only session of PostgreSQL: the transaction says so, not a setting that could be
   // changed.
   const bool says_read_only = read_only_ && !inside && database_.dialect() == Dialect::postgres;
-  if (run.steps[run.group_begin].statement->kind == StatementKind::standalone) {
+  if (run.steps[run.group_begin].statement->kind == StatementKind::standalone &&
+      !database_.rooted()) {
     part.kind = GroupKind::standalone;
   } else if (run.options.atomic || (!run.stop && inside)) {
     part.kind = GroupKind::guarded;

@@ -284,6 +284,28 @@ TEST_CASE("in a rooted database every transaction is a savepoint inside the root
         Texts{R"(ROLLBACK TO SAVEPOINT "based_1")", R"(RELEASE SAVEPOINT "based_1")"});
 }
 
+TEST_CASE("the only level of a rooted database is rolled back when something fails in it") {
+  Session session(rooted);
+  const auto recovery = [&session](GroupKind kind) {
+    return texts_of(session.maker.around(session.stack, {.kind = kind}).recovery);
+  };
+  session.begin();
+  const Texts all{R"(ROLLBACK TO SAVEPOINT "based_1")", R"(RELEASE SAVEPOINT "based_1")"};
+  CHECK(recovery(GroupKind::single) == all);  // which is pending yet
+  session.run();
+  CHECK(recovery(GroupKind::together) == all);
+  CHECK(recovery(GroupKind::guarded) ==
+        Texts{R"(ROLLBACK TO SAVEPOINT "based_guard")", R"(RELEASE SAVEPOINT "based_guard")"});
+  session.stack.fail();
+  session.stack.left();
+  CHECK_FALSE(session.stack.needs_database(session.stack.plan_rollback_all()));
+  CHECK(session.stack.is_failed(1));
+  session.end(session.stack.plan_rollback_all());
+  session.begin();
+  session.begin();
+  CHECK(recovery(GroupKind::single).empty());
+}
+
 TEST_CASE("nothing that ends the root is ever said in a rooted database") {
   Session session(rooted);
   for (int round = 0; round < 4; ++round) {

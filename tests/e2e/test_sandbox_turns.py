@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import based_client
 from based_client import EXEC
-from pg_client import PgClient, extended, query, sync
+from pg_client import PgClient, bind, close, copy_data, copy_done, describe, execute, extended, flush, parse, query, sync
 from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
 cluster = None
@@ -134,6 +134,235 @@ class WhoWaited(Turns):
                 others.tx("rollback")
                 self.assertEqual(list(crossed.wait().rows), [[7]])
                 mine.tx("rollback")
+
+
+class Failed(Turns):
+    """A transaction that has failed, and has no savepoint to go back to, holds nobody up."""
+
+    COUNT = "select count(*) from things"
+    ABORTED = "E:25P02 Z:E"
+
+    def go_wrong(self, client):
+        client.query("begin; insert into things values (1, 'gone')")
+        self.assertEqual(client.query("select 1/0"), "E:22012 Z:E")
+
+    def test_others_have_the_turn_at_once_and_the_client_sees_a_failed_transaction(self):
+        self.daemon('timeout = "400ms"')
+        failed, other = self.wire(), self.wire()
+        for text, answer in (("rollback", "C:ROLLBACK Z:I"), ("commit", "C:ROLLBACK Z:I"), ("end", "C:ROLLBACK Z:I")):
+            with self.subTest(text):
+                self.go_wrong(failed)
+                self.assertEqual(other.value(self.COUNT), "0")
+                self.assertEqual(failed.query(self.COUNT), self.ABORTED)
+                self.assertEqual(failed.query("begin"), self.ABORTED)
+                self.assertEqual(failed.ask(extended("select 2"), sync()), self.ABORTED)
+                self.assertEqual(failed.ask(extended(self.COUNT), extended("select 2"), sync(), sync()), self.ABORTED + " Z:E")
+                self.assertEqual(failed.query("rollback to nowhere"), "E:3B001 Z:E")
+                other.query("begin; insert into things values (2, '')")
+                self.assertEqual(failed.query(text), answer)  # it needs no turn
+                other.query("rollback")
+                self.assertEqual(failed.query("begin; insert into things values (3, ''); rollback"),
+                                 "C:BEGIN C:INSERT 0 1 C:ROLLBACK Z:I")
+
+    def test_its_end_in_the_extended_protocol(self):
+        self.daemon('timeout = "400ms"')
+        failed, other = self.wire(), self.wire()
+        failed.ask(parse("r", "rollback"), sync())
+        ends = ((extended("rollback", describing=True), "1 2 n C:ROLLBACK Z:I"), (bind("", "r") + execute(), "2 C:ROLLBACK Z:I"),
+                (parse("n", "commit") + describe("S", "n") + bind("p", "n") + execute("p") + close("P", "p"),
+                 "1 t: n 2 C:ROLLBACK 3 Z:I"))
+        for messages, answer in ends:
+            self.go_wrong(failed)
+            other.query("begin; insert into things values (2, '')")
+            self.assertEqual(failed.ask(messages, sync()), answer)
+            other.query("rollback")
+            self.assertEqual(failed.value(self.COUNT), "0")
+        self.go_wrong(failed)
+        self.assertEqual(failed.ask(extended("rollback"), extended("select 1"), sync()), "1 2 C:ROLLBACK E:0A000 Z:I")
+        self.assertEqual(failed.ask(bind("", "n"), execute(), sync()), "2 N:25P01 C:COMMIT Z:I")
+
+    def test_what_stands_behind_the_end_waits_for_its_turn(self):
+        self.daemon('timeout = "400ms"')
+        failed, other = self.wire(), self.wire()
+        self.go_wrong(failed)
+        self.assertEqual(failed.query("rollback; " + self.COUNT), "C:ROLLBACK T:count D:0 C:SELECT 1 Z:I")
+        self.go_wrong(failed)
+        self.assertEqual(failed.query("rollback and chain"), "C:ROLLBACK Z:T")
+        self.assertEqual(other.error(query("select 1"))["C"], "55P03")
+        self.assertEqual(failed.query("commit"), "C:COMMIT Z:I")
+        self.go_wrong(failed)
+        failed.close()
+        self.assertEqual(other.value(self.COUNT), "0")
+
+    def test_settings_are_as_they_were(self):
+        self.daemon()
+        client = self.wire()
+        client.query("set work_mem = '7MB'")
+        client.query("begin; set work_mem = '8MB'; create table gone (n int)")
+        self.assertEqual(client.query("select 1/0"), "E:22012 Z:E")
+        client.query("rollback")
+        self.assertEqual(client.value("show work_mem"), "7MB")
+
+    def test_one_with_a_savepoint_keeps_its_turn(self):
+        self.daemon('timeout = "400ms"')
+        client, other = self.wire(), self.wire()
+        client.query("begin; insert into things values (1, ''); savepoint s")
+        self.assertEqual(client.query("select 1/0"), "E:22012 Z:E")
+        self.assertEqual(other.error(query("select 1"))["C"], "55P03")
+        self.assertEqual(client.query("rollback to s"), "C:ROLLBACK Z:T")
+        self.assertEqual(client.value(self.COUNT), "1")
+        client.query("rollback")
+
+    def test_a_native_session(self):
+        self.daemon()
+        failed, other = self.native(), self.native(queue_timeout_ms=400)
+        for end in ("rollback", "commit"):
+            failed.tx("begin")
+            failed.exec("insert into things values (1, '')")
+            self.assertEqual(self.refusal(failed, "select 1/0").code, "22012")
+            self.assertEqual(failed.state, ["failed", 1])
+            other.tx("begin")
+            self.assertEqual(list(other.exec(self.COUNT)), [[0]])
+            self.assertEqual(self.refusal(failed, "select 1").code, "25P02")
+            if end == "rollback":
+                failed.tx(end)
+            else:
+                with self.assertRaises(based_client.Error) as refused:
+                    failed.tx(end)
+                self.assertEqual(refused.exception.code, "40000")
+            self.assertEqual(failed.state, ["idle", 0])
+            other.tx("rollback")
+            self.assertEqual(list(failed.exec(self.COUNT)), [[0]])
+        failed.tx("begin")
+        failed.exec("insert into things values (1, '')")
+        failed.tx("begin")
+        self.assertEqual(self.refusal(failed, "select 1/0").code, "22012")
+        self.assertEqual(self.refusal(other, "select 1").code, "55P03")  # the outer level is sound
+        failed.tx("rollback")
+        self.assertEqual(list(failed.exec(self.COUNT)), [[1]])
+        failed.tx("rollback")
+
+
+class Rewritten(Turns):
+    """What PostgreSQL takes outside of a transaction only."""
+
+    TEXTS = (("create index concurrently i on things (note)", "CREATE INDEX"),
+             ("reindex index concurrently i", "REINDEX"), ("reindex (concurrently) table things", "REINDEX"),
+             ("drop index concurrently i", "DROP INDEX"), ("vacuum analyze things", "VACUUM"),
+             ("vacuum (analyze, verbose false) things (id)", "VACUUM"), ("vacuum", "VACUUM"), ("vacuum full things", "VACUUM"),
+             ("create materialized view v as select id from things", "SELECT 0"),
+             ("create unique index on v (id)", "CREATE INDEX"),
+             ("refresh materialized view concurrently v", "REFRESH MATERIALIZED VIEW"))
+    NEVER = ("create database d", "drop database d", "alter system set work_mem = '9MB'", "cluster",
+             "reindex database postgres", "reindex schema concurrently public", "drop tablespace s")
+
+    def test_it_runs_in_a_form_that_the_root_can_hold(self):
+        self.daemon()
+        for name, ask in (("simple", lambda client, text: client.query(text)),
+                          ("extended", lambda client, text: client.ask(extended(text), sync())),
+                          ("prepared", lambda client, text: client.ask(parse("p", text), describe("S", "p"), bind("", "p"),
+                                                                       execute(), close("S", "p"), sync()))):
+            client = self.wire()
+            for text, tag in self.TEXTS:
+                with self.subTest(text, way=name):
+                    answer = ask(client, text)
+                    self.assertIn(f"C:{tag} ", answer)
+                    self.assertEqual("N:01000" in answer, text in ("vacuum", "vacuum full things"))
+                    self.assertTrue(answer.endswith("Z:I"))
+            for text in self.NEVER if name != "prepared" else ():
+                with self.subTest(text, way=name):
+                    self.assertRegex(ask(client, text), "E:25001 Z:I$")
+            client.query("sandbox reset")
+        native = self.native()
+        for text, tag in self.TEXTS:
+            with self.subTest(text, way="native"):
+                self.assertEqual(native.exec(text).tag, tag.split(" 0")[0])
+        for text in self.NEVER:
+            self.assertEqual(self.refusal(native, text).code, "25001")
+
+    def test_it_does_what_it_says(self):
+        self.daemon()
+        client = self.wire()
+        client.query("insert into things select n, n::text from generate_series(1, 100) n")
+        analyzed = "select count(*) from pg_stats where tablename = 'things'"
+        self.assertEqual(client.value(analyzed), "0")
+        client.query("/* first */ vacuum (analyze) things")
+        self.assertEqual(client.value(analyzed), "2")
+        client.query("create unique index concurrently i on things (note)")
+        self.assertEqual(client.value("select to_regclass('i')"), "i")
+        self.assertEqual(client.error(query("insert into things values (200, '1')"))["C"], "23505")
+        wrong = client.error(query("/* first */ create index concurrently j on things (nothing)"))
+        self.assertEqual(wrong["C"], "42703")
+        self.assertEqual(client.query("vacuum"), "N:01000 C:VACUUM Z:I")
+        self.assertEqual(client.notices[-1]["M"], "VACUUM does nothing in a sandbox")
+        syntax = client.error(query("\n  create index concurrently j onn things (id)"))
+        self.assertEqual((syntax["C"], syntax["P"]), ("42601", "32"))
+
+    def test_in_a_transaction_it_fails_as_it_does_everywhere(self):
+        self.daemon()
+        client = self.wire()
+        for text, name in (("vacuum things", "VACUUM"), ("create index concurrently i on things (id)", "CREATE INDEX CONCURRENTLY")):
+            message = f"{name} cannot run inside a transaction block"
+            client.query("begin")
+            self.assertEqual(client.error(query(text))["M"], message)
+            client.query("rollback")
+            self.assertEqual(client.error(query("select 1; " + text))["M"], message)
+        native = self.native()
+        native.tx("begin")
+        wrong = self.refusal(native, "vacuum things")
+        self.assertEqual((wrong.code, wrong.message), ("25001", "VACUUM cannot run inside a transaction block"))
+        native.tx("rollback")
+
+    def test_copy_loses_freeze(self):
+        self.daemon()
+        client = self.wire()
+        data = copy_data("1\tone\n") + copy_done()
+        client.send(query("copy things from stdin (freeze)"))
+        self.assertEqual(client.take(1), "G:2")
+        client.send(data)
+        self.assertEqual(client.answers(), "C:COPY 1 Z:I")
+        client.query("delete from things")
+        client.send(extended("copy things from stdin with (format text, freeze)"), flush())
+        self.assertEqual(client.take(3), "1 2 G:2")
+        client.send(data, sync())
+        self.assertEqual(client.answers(), "C:COPY 1 Z:I")
+
+    def test_off(self):
+        self.daemon("rewrite = false")
+        client, native = self.wire(), self.native()
+        for text in ("vacuum", "create index concurrently i on things (id)"):
+            wrong = client.error(query(text))
+            self.assertEqual((wrong["C"], self.refusal(native, text).code), ("25001", "25001"))
+            self.assertIn("cannot run inside a transaction block", wrong["M"])
+            self.assertIn("force_rollback", wrong["H"])
+        client.send(query("copy things from stdin (freeze)"))
+        self.assertEqual(client.take(2), "G:2 E:25000")
+
+    def test_two_phase_commit_is_refused(self):
+        self.daemon()
+        client, native = self.wire(), self.native()
+        for text in ("prepare transaction 'x'", "commit prepared 'x'", "rollback prepared 'x'"):
+            wrong = client.error(query(text))
+            self.assertEqual(wrong["C"], "0A000")
+            self.assertIn("two-phase", wrong["M"])
+            self.assertIn("COMMIT", wrong["H"])
+            self.assertEqual(self.refusal(native, text).code, "0A000")
+
+    def test_the_hint_of_what_only_a_commit_would_give(self):
+        self.daemon()
+        client, native = self.wire(), self.native()
+        client.query("create type color as enum ('red'); create table paints (c color)")
+        client.query("alter type color add value 'blue'")
+        wrong = client.error(query("insert into paints values ('blue')"))
+        self.assertEqual(wrong["C"], "55P04")
+        self.assertIn("migration", wrong["H"])
+        refused = self.refusal(native, "insert into paints values ('blue')")
+        self.assertEqual((refused.code, refused.hint), ("55P04", wrong["H"]))
+        raised = "do $$ begin raise exception 'out of shared memory' using errcode = '53200'; end $$"
+        self.assertIn("SANDBOX RESET", client.error(query(raised))["H"])
+        self.assertIn("SANDBOX RESET", self.refusal(native, raised).hint)
+        own = client.error(query(raised.replace("'53200'", "'53200', hint = 'its own'")))
+        self.assertRegex(own["H"], "its own .*SANDBOX RESET")
 
 
 if __name__ == "__main__":

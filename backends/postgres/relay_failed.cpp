@@ -1,0 +1,176 @@
+// The Relay of a client whose transaction has failed in a sandbox, and has given its turn back.
+//
+// Nothing is left of the transaction but the client's duty to end it, and the turn may be somebody
+// else's for long. So its end is answered here, and everything else is refused here, until then.
+// What needs the server all the same (ROLLBACK with more behind it, AND CHAIN) waits for a turn,
+// and finds itself in a failed transaction there.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "protocol/postgres/backend_writer.h"
+
+namespace based::postgres {
+namespace {
+
+Error aborted_error() {
+  return Error::make(
+      sqlstate::in_failed_sql_transaction,
+      "current transaction is aborted, commands ignored until end of transaction block");
+}
+
+Error alone_error() {
+  return Error::make(sqlstate::feature_not_supported,
+                     "the end of a failed transaction is sent by itself, with its Sync");
+}
+
+Error no_savepoint_error(const std::string& name) {
+  return Error::make(sqlstate::invalid_savepoint, "savepoint \"" + name + "\" does not exist");
+}
+
+bool is_statement_message(char type) {
+  return type == request::query || type == request::parse || type == request::bind ||
+         type == request::sync;
+}
+
+constexpr std::string_view parsed("1\0\0\0\4", 5);
+constexpr std::string_view bound("2\0\0\0\4", 5);
+constexpr std::string_view no_columns("n\0\0\0\4", 5);
+constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
+
+}  // namespace
+
+bool Relay::ends_transaction(const ScriptRef& script) const {
+  if (!script || script->statements.size() != 1) return false;
+  const Statement& statement = *script->statements.front();
+  const bool ends =
+      statement.kind == StatementKind::commit || statement.kind == StatementKind::rollback;
+  return ends && !statement.and_chain;
+}
+
+// Is it answered without a link? Then the state says how.
+bool Relay::answers_failed(const WireMessage& message) {
+  if (!lost_ || loss_ || !context_.stack.rooted || !message.first) return false;
+  if (!is_statement_message(message.type)) return false;
+  if (message.type == request::sync || is_end(message)) {
+    command_ = std::make_unique<SandboxUnit>();
+    *command_->anchor = this;
+    command_->ends = true;
+    transition(State::commanding);
+    return true;
+  }
+  std::string_view text;
+  ParseRequest parse;
+  if (message.type == request::query && !decode_text(message.body, text)) return false;
+  if (message.type == request::parse && decode_parse(message.body, parse)) text = parse.text;
+  const ScriptRef script = look_at(text);
+  const bool may_end =
+      script && std::ranges::any_of(script->statements, [](const auto& s) {
+        return s->kind == StatementKind::commit || s->kind == StatementKind::rollback;
+      });
+  if (may_end || (script && script->statements.empty())) return false;
+  const bool goes_back = script && script->statements.front()->kind == StatementKind::rollback_to;
+  refuse_unit(goes_back ? no_savepoint_error(script->statements.front()->name) : aborted_error());
+  return true;
+}
+
+bool Relay::is_end(const WireMessage& message) const {
+  if (!message.whole()) return false;
+  std::string_view text;
+  ParseRequest parse;
+  BindNames names;
+  if (message.type == request::query) {
+    return decode_text(message.body, text) && ends_transaction(look_at(text));
+  }
+  if (message.type == request::parse) {
+    return decode_parse(message.body, parse) && ends_transaction(look_at(parse.text));
+  }
+  if (!decode_bind_names(message.body, names)) return false;
+  const PreparedRef* prepared =
+      names.statement.empty() ? &unnamed_ : find_prepared(names.statement);
+  return prepared != nullptr && *prepared && ends_transaction((*prepared)->script);
+}
+
+void Relay::take_end(const WireMessage& message) {
+  extended_ = message.type != request::query;
+  std::string_view text;
+  switch (message.type) {
+    case request::query:
+      decode_text(message.body, text);
+      unnamed_.reset();
+      end_failed(text);
+      return end_command();
+    case request::parse:
+      return end_parse(message);
+    case request::bind:
+      return end_bind(message);
+    case request::describe:
+      if (message.body.starts_with('S')) client_.send(no_parameters);
+      return client_.send(no_columns);
+    case request::execute:
+      return end_execute(message);
+    case request::close:
+      return command_close(message);
+    case request::flush:
+      return;
+    default:
+      return fail_command(alone_error());
+  }
+}
+
+void Relay::end_parse(const WireMessage& message) {
+  ParseRequest parse;
+  if (!is_end(message) || !decode_parse(message.body, parse)) {
+    return fail_command(lost_ ? aborted_error() : alone_error());
+  }
+  auto text = std::make_shared<PreparedText>(
+      PreparedText{.text = std::string(parse.text), .types = {}, .script = look_at(parse.text)});
+  note_control_text(*text);
+  if (parse.statement.empty()) {
+    unnamed_ = std::move(text);
+  } else if (!prepared_.emplace(std::string(parse.statement), std::move(text)).second) {
+    return fail_command(
+        Error::make(Sqlstate("42P05"),
+                    "prepared statement \"" + std::string(parse.statement) + "\" already exists"));
+  }
+  client_.send(parsed);
+}
+
+void Relay::end_bind(const WireMessage& message) {
+  BindNames names;
+  if (!is_end(message) || !decode_bind_names(message.body, names)) {
+    return fail_command(lost_ ? aborted_error() : alone_error());
+  }
+  portals_[std::string(names.portal)] =
+      names.statement.empty() ? unnamed_ : *find_prepared(names.statement);
+  client_.send(bound);
+}
+
+void Relay::end_execute(const WireMessage& message) {
+  ExecuteRequest execute;
+  const auto found =
+      decode_execute(message.body, execute) ? portals_.find(execute.portal) : portals_.end();
+  if (found == portals_.end() || !ends_transaction(found->second->script)) {
+    return fail_command(lost_ ? aborted_error() : alone_error());
+  }
+  end_failed(found->second->text);
+}
+
+void Relay::end_failed(std::string_view text) {
+  std::string bytes;
+  BackendWriter writer(bytes);
+  if (!lost_) {
+    writer.notice("WARNING", Error::make(sqlstate::no_active_sql_transaction,
+                                         "there is no transaction in progress"));
+  }
+  since_ = context_.reactor.now();
+  log_done(text, "ROLLBACK");
+  lost_ = false;
+  status_ = 'I';
+  transaction_due_ = TimePoint();
+  stack_ = reached_ = WireStack(context_.stack);
+  writer.command_complete("ROLLBACK");
+  client_.send(bytes);
+}
+
+}  // namespace based::postgres
