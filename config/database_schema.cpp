@@ -182,6 +182,16 @@ constexpr std::array rows{
              "that a transaction can hold: CREATE INDEX CONCURRENTLY and its like without "
              "CONCURRENTLY, VACUUM ANALYZE as ANALYZE, VACUUM as a warning, COPY without "
              "FREEZE. false: it fails with 25001."}),
+    bind<&D::sequences>(
+        {.key = "sequences",
+         .choices = "leak, restore",
+         .applies = postgresql,
+         .help = "What sandboxes have taken of sequences, which PostgreSQL does not roll back. "
+                 "restore: those that have moved are put back by setval() at a reset, also to a "
+                 "mark, and at the sandbox's end, but not while another transaction writes to "
+                 "the database, nor below what is in the column that owns one; SIGKILL leaves "
+                 "them. For one sandbox at a time on a database that nobody else writes to: "
+                 "another's number that is in no row yet may be given twice."}),
     bind<&D::prepared_statements>(
         {.key = "prepared_statements",
          .min = 1,

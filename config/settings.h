@@ -53,6 +53,8 @@ struct UserSettings {
 // Which sandbox a client on a unix socket has that names none: the database's, or its process's.
 enum class SandboxBySetting : std::uint8_t { name, peer_pid };
 
+// What a sandbox has taken of a sequence: gone, or put back where nothing speaks against it.
+enum class SequencesSetting : std::uint8_t { leak, restore };
 enum class ListenModeSetting : std::uint8_t { shared, pin };
 
 // The mode of a unix socket's file, written in octal ("0700").
@@ -135,6 +137,7 @@ struct DatabaseSettings {
   bool sandboxes = false;
   bool rewrite = true;
   std::uint32_t prepared_statements = 10'000;
+  SequencesSetting sequences = SequencesSetting::leak;
   ListenModeSetting listen = ListenModeSetting::shared;
   Bytes notification_queue = 1_MiB;
 

@@ -273,6 +273,7 @@ class SandboxDatabase final : public Database {
                .session_texts = init.only_sets ? init.texts : std::vector<std::string>(),
                .init_texts = init.only_sets ? std::vector<std::string>() : init.texts,
                .base_settings = init.settings,
+               .restores_sequences = options_.restores_sequences,
                .idle_while_waited = options_.idle_while_waited},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {

@@ -62,6 +62,7 @@ struct PostgresOptions {
 
   bool force_rollback = false;
   bool rewrite = true;  // in a sandbox: see backends/sql/sandbox_form.h
+  bool restores_sequences = false;  // sandbox: at a reset and the end, those that have moved
   // What SANDBOX LIST shows. Empty: this one only.
   std::function<std::vector<SandboxStatus>()> siblings;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03

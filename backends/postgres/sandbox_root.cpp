@@ -198,10 +198,11 @@ void SandboxRoot::continue_ending() {
   if (!link_) return report();
   if (link_->state() == LinkState::idle) {
     Link& link = *link_;
-    const auto close = [&link](const std::optional<Error>&) {
+    Chore last = ending(link);
+    last.then = [&link](const std::optional<Error>&) {
       link.close(Error::make(sqlstate::admin_shutdown, "shutting down"));
     };
-    link.run_last({.texts = {"ROLLBACK"}, .then = close});
+    link.run_last(std::move(last));
   } else if (link_->state() == LinkState::starting) {
     link_->close(Error::make(sqlstate::admin_shutdown, "shutting down"));
   }

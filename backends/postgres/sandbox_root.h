@@ -35,6 +35,7 @@
 #include "backends/postgres/channel.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/link.h"
+#include "backends/postgres/sandbox_sequences.h"
 #include "backends/postgres/type_catalogue.h"
 #include "backends/reactor.h"
 #include "backends/sandbox.h"
@@ -49,6 +50,7 @@ struct SandboxSettings {
   std::vector<std::string> session_texts;  // outside of the root, when the link is opened
   std::vector<std::string> init_texts;     // inside the root: they go with it
   Settings base_settings;
+  bool restores_sequences = false;
   Duration idle_while_waited{};  // who rests so long in its turn while others wait loses it; zero:
                                  // never
 };
@@ -105,6 +107,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     std::uint64_t number = 0;  // its savepoint's
     bool moved = false;        // the name belongs to a newer one
     LinkSettings settings;     // the link's at that time
+    std::string sequences;     // where they were; empty: they stay
   };
   enum class OperationKind : std::uint8_t { reset, reset_to, drop };
   struct Operation {
@@ -145,6 +148,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool begins_at_once() const { return !settings_.init_texts.empty(); }
   bool is_kept() const { return kept_ || !marks_.empty(); }
   void on_renew();
+  Chore ending(Link& link);
+  void add_restoring(Chore& chore, const std::string& remembered, SequencePlace place);
   Chore beginning();
   Chore renewal(Link& link);
   Chore next_turn() const;
@@ -197,6 +202,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool root_open_ = false;  // BEGIN was sent
   bool kept_ = false;       // something was done in it that is not done again
   bool keeps_ = false;      // so was, maybe, in the turn that runs
+  std::string sequences_;   // where they were when it began; empty: they stay
   std::string xid_;         // of the root; empty: it has written nothing yet
   std::uint64_t resets_ = 0;
 

@@ -169,19 +169,49 @@ Chore SandboxRoot::beginning() {
   xid_.clear();
   // Read only is the default of the link for what might run behind a lost root. Inside of it a
   // client is told what the server would tell it.
-  std::vector<std::string> texts{"BEGIN READ WRITE", root_cursor,
-                                 "SET LOCAL default_transaction_read_only = off"};
+  Chore chore;
+  sequences_.clear();
+  if (settings_.restores_sequences) {
+    chore.texts = remember_sequences(SequencePlace::outside);
+    chore.on_row = [this](const std::vector<Cell>& row) {
+      if (row[0].bytes == "remembered") sequences_ = row[1].bytes;
+    };
+  }
+  std::vector<std::string>& texts = chore.texts;
+  for (const char* text :
+       {"BEGIN READ WRITE", root_cursor, "SET LOCAL default_transaction_read_only = off"}) {
+    texts.emplace_back(text);
+  }
   texts.insert(texts.end(), settings_.init_texts.begin(), settings_.init_texts.end());
   texts.emplace_back("SAVEPOINT _based_turn");
-  return {.texts = std::move(texts)};
+  return chore;
 }
 
 // The end of a root that nobody needs to keep. Nobody misses it from now on.
 Chore SandboxRoot::renewal(Link& link) {
   root_open_ = false;
+  sequences_.clear();
   link.settings() = LinkSettings();
   link.settings().became(settings_.base_settings, false);
   return {.texts = {"ROLLBACK"}};
+}
+
+// The same for one in which something was done.
+Chore SandboxRoot::ending(Link& link) {
+  if (!root_open_) return {};
+  const std::string remembered = sequences_;
+  Chore chore = renewal(link);
+  add_restoring(chore, remembered, SequencePlace::outside);
+  return chore;
+}
+
+void SandboxRoot::add_restoring(Chore& chore, const std::string& remembered, SequencePlace place) {
+  const std::vector<std::string> texts = restore_sequences(remembered, place);
+  chore.texts.insert(chore.texts.end(), texts.begin(), texts.end());
+  chore.on_row = [this](const std::vector<Cell>& row) {
+    if (row[0].bytes != "restored") return;
+    log_.write(LogLevel::info, "sandbox " + settings_.name + ": " + std::string(row[1].bytes));
+  };
 }
 
 void SandboxRoot::note_effects(const Statement& statement) {
@@ -204,7 +234,7 @@ std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   if (marking_ != nullptr) return {mark_chore(link)};
   if (link.abandoned()) {
     chores.push_back(is_kept() ? Chore{.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}}
-                               : renewal(link));
+                               : ending(link));
   } else if (is_kept() || keeps_ || reactor_.now() < renew_at_) {
     kept_ = kept_ || keeps_;
     chores.push_back(next_turn());

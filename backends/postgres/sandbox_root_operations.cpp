@@ -85,10 +85,11 @@ void SandboxRoot::begin_operation() {
   operating_ = true;
   Link& link = *link_;
   if (kind == OperationKind::drop) {
-    link.run_last({.texts = {"ROLLBACK"}, .then = [&link](const std::optional<Error>&) {
-                     link.close(Error::make(sqlstate::admin_shutdown, "the sandbox is dropped"));
-                   }});
-    return;
+    Chore last = ending(link);
+    last.then = [&link](const std::optional<Error>&) {
+      link.close(Error::make(sqlstate::admin_shutdown, "the sandbox is dropped"));
+    };
+    return link.run_last(std::move(last));
   }
   if (!link.lease(operator_)) return;  // it closes soon
   link.release(Leaving::finished);
@@ -104,22 +105,29 @@ Chore SandboxRoot::operation_chore(Link& link) {
     chore.texts = {"ROLLBACK TO SAVEPOINT " + mark_name(marks_[at].number),
                    "SAVEPOINT _based_turn"};
     link.settings() = marks_[at].settings;
+    add_restoring(chore, marks_[at].sequences, SequencePlace::rooted);
     return chore;
   }
   // Session locks and currval() outlive a transaction.
   chore.texts = {"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD SEQUENCES"};
-  const bool was_open = root_open_;
-  const auto add = [&chore](const Chore& more) {
+  const auto add = [&chore](Chore more) {
     chore.texts.insert(chore.texts.end(), more.texts.begin(), more.texts.end());
+    chore.on_row = std::move(more.on_row);
   };
-  const Chore rollback = renewal(link);
-  if (was_open) add(rollback);
+  add(ending(link));
   if (begins_at_once()) add(beginning());
   return chore;
 }
 
 Chore SandboxRoot::mark_chore(Link& link) {
   Chore chore{.texts = {"RELEASE SAVEPOINT _based_turn"}};
+  if (settings_.restores_sequences) {
+    chore.texts = remember_sequences(SequencePlace::rooted);
+    chore.texts.emplace_back("RELEASE SAVEPOINT _based_turn");
+    chore.on_row = [this](const std::vector<Cell>& row) {
+      if (row[0].bytes == "remembered") marks_.back().sequences = row[1].bytes;
+    };
+  }
   const std::optional<std::size_t> at = find_mark(marking_->name());
   // Not the newest one: its savepoint stays, under no name, as those above it need it.
   if (at && *at + 1 == marks_.size()) {

@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import based_client
-from pg_client import PgClient, fields, query
+from pg_client import PgClient, bind, execute, fields, parse, query, sync
 from servers import Daemon, PostgresCluster, wait_until
 
 cluster = None
@@ -227,6 +227,116 @@ class Time(Roots):
         self.assertEqual(one.value("select 1"), "1")
         self.assertNotIn("LOST", self.running.log())
         self.assertNotIn("nothing was in it", self.running.log())
+
+
+class Reset(Roots):
+    """What a reset undoes beyond ROLLBACK, and what it leaves."""
+
+    def test_session_locks_and_currval_go_and_what_is_prepared_stays(self):
+        cluster.query("create sequence counted")
+        self.addCleanup(cluster.query, "drop sequence counted")
+        held = "select count(*) from pg_locks where locktype = 'advisory'"
+        for connect in self.both():
+            one = connect()
+            one.rows("select pg_advisory_lock(9)")
+            one.rows("select nextval('counted')")
+            one.rows("select set_config('my.setting', 'x', false)")
+            self.assertEqual(cluster.query(held), [["1"]])
+            process = one.value("select pg_backend_pid()")
+            one.rows("sandbox reset")
+            self.assertEqual(cluster.query(held), [["0"]])
+            self.assertEqual(one.code("select currval('counted')"), "55000")
+            self.assertEqual(one.value("select pg_backend_pid()"), process)
+
+    def test_prepared_statements_stay(self):
+        self.daemon()
+        one = self.wire()
+        one.ask(parse("plus", "select $1::int + 1"), sync())
+        one.rows("prepare minus as select $1::int - 1")
+        one.rows("insert into things values (1, 'x')")
+        one.rows("sandbox reset")
+        self.assertIn("D:42", one.ask(bind(statement="plus", values=[b"41"]), execute(), sync()))
+        self.assertEqual(one.value("execute minus(43)"), "42")
+
+
+class Sequences(Roots):
+    def setUp(self):
+        cluster.query("create table numbered (id serial primary key, t text)")
+        cluster.query("create sequence loose; select setval('loose', 50, false)")
+
+    def tearDown(self):
+        for running in [self.running]:
+            running.close()
+        cluster.query("drop table numbered")
+        cluster.query("drop sequence loose")
+
+    def where(self):
+        return cluster.query("select last_value, is_called from numbered_id_seq"
+                             " union all select last_value, is_called from loose")
+
+    def insert(self, client):
+        return client.value("insert into numbered (t) values ('x') returning id")
+
+    START = [["1", "f"], ["50", "f"]]
+
+    def test_they_are_put_back_at_a_reset_at_the_end_and_at_a_drop(self):
+        for connect in self.both(table='sequences = "restore"'):
+            one = connect()
+            self.assertEqual((self.insert(one), self.insert(one)), ("1", "2"))
+            self.assertEqual(one.value("select nextval('loose')"), "50")
+            one.rows("sandbox reset")
+            self.assertEqual(self.where(), self.START)
+            self.assertEqual((self.insert(one), one.value("select nextval('loose')")), ("1", "50"))
+            one.rows("sandbox drop")
+            self.assertEqual(self.where(), self.START)
+            self.assertEqual(self.insert(one), "1")
+            self.assertEqual(self.running.terminate(), 0)
+            self.assertEqual(self.where(), self.START)
+            self.running.wait_log("sequences put back: 1")
+
+    def test_a_reset_to_a_mark_puts_them_where_they_were_at_the_mark(self):
+        for connect in self.both(table='sequences = "restore"'):
+            one = connect()
+            one.rows("create table made (id serial primary key)")
+            self.assertEqual(self.insert(one), "1")
+            one.rows("sandbox mark fixtures")
+            for _ in range(2):
+                self.assertEqual((self.insert(one), self.insert(one)), ("2", "3"))
+                self.assertEqual(one.value("insert into made default values returning id"), "1")
+                one.rows("sandbox reset to fixtures")
+            one.rows("sandbox reset")
+            self.assertEqual(self.where(), self.START)
+
+    def test_they_are_not_put_below_what_others_have_committed(self):
+        for connect in self.both(table='sequences = "restore"'):
+            one = connect()
+            self.insert(one)
+            self.assertEqual(cluster.query("insert into numbered (t) values ('outside') returning id"), [["2"]])
+            one.rows("sandbox reset")
+            self.assertEqual(self.where()[0], ["2", "t"])
+            self.assertEqual(self.insert(one), "3")
+            one.rows("sandbox reset")
+            self.assertEqual(self.where()[0], ["2", "t"])
+            cluster.query("truncate numbered restart identity")
+
+    def test_they_stay_while_another_transaction_writes(self):
+        for connect in self.both(table='sequences = "restore"'):
+            one, other = connect(), PgClient(f"127.0.0.1:{cluster.port}")
+            other.rows("begin; insert into numbered (t) values ('outside')")
+            self.assertEqual(self.insert(one), "2")
+            one.rows("sandbox reset")
+            self.assertEqual(self.where()[0], ["2", "t"])
+            self.running.wait_log("another transaction writes")
+            other.close()
+            cluster.query("alter sequence numbered_id_seq restart")
+
+    def test_by_default_they_stay(self):
+        for connect in self.both():
+            one = connect()
+            self.insert(one)
+            one.rows("sandbox reset")
+            self.assertEqual(self.where()[0], ["1", "t"])
+            cluster.query("alter sequence numbered_id_seq restart")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include "backends/postgres/parameters.h"
 #include "backends/postgres/row_reader.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/sandbox_sequences.h"
 #include "backends/postgres/server_error.h"
 #include "backends/postgres/split_text.h"
 #include "backends/postgres/statement_cache.h"
@@ -345,6 +346,18 @@ TEST_CASE("an error's position in a part is moved into the whole, and nothing el
   out.clear();
   append_rewritten_error(out, "Pnone\0\0"s, {.before = 7});
   CHECK(out == "E"s + be32(11) + "Pnone\0\0"s);
+}
+
+TEST_CASE("what is remembered of sequences becomes a literal only if nothing else can be in it") {
+  for (const auto place : {SequencePlace::outside, SequencePlace::rooted}) {
+    CHECK(restore_sequences("", place).empty());
+    CHECK(restore_sequences("16384:1:t 16390:-5:f", place).size() > 0);
+    CHECK(restore_sequences("16384:1:t'; DROP TABLE x; --", place).empty());
+    CHECK(restore_sequences("16384:1:t$based$", place).empty());
+  }
+  for (const std::string& text : restore_sequences("16384:1:t", SequencePlace::outside)) {
+    CHECK(text.find("COMMIT") == std::string::npos);
+  }
 }
 
 }  // namespace based::postgres
