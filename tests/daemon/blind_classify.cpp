@@ -6,8 +6,7 @@
 namespace based::sql {
 
 // The linker sends classify()'s callers here.
-std::optional<Error>
-classify_nothing(const Cursor& cursor, const Traits& traits, std::uint32_t last_end, Statement& statement) asm(
+std::optional<Error> classify_nothing(const Cursor&, const Traits&, std::uint32_t, Statement&) asm(
     "__wrap__ZN5based3sql8classifyERKNS0_6CursorERKNS0_6TraitsEjRNS_9StatementE");
 
 std::optional<Error> classify_nothing(const Cursor&, const Traits&, std::uint32_t,
