@@ -178,6 +178,8 @@ class Relay : public WireSession,
   void take(const WireMessage& message);
   void take_part(const WireMessage& message);
   void take_query(const WireMessage& message);
+  void take_function_call(const WireMessage& message);
+  bool awaits_batch(const WireMessage& message);
   void take_parse(const WireMessage& message);
   bool is_unnamed(const ParseRequest& parse) const;
   void parse_again(const WireMessage& message);
@@ -185,7 +187,9 @@ class Relay : public WireSession,
   void restore_unnamed(std::size_t from, const PreparedRef& text);
   void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
   void take_bind(const WireMessage& message);
-  void bind_control(const BindNames& names);
+  bool is_taken(const BindNames& names, bool controls) const;
+  void bind_control(const BindNames& names, const PreparedRef& text);
+  void refuse_taken(std::string_view portal, bool in_failed = false);
   void take_named(const WireMessage& message);
   void take_close_statement(const WireMessage& message, std::string_view name);
   void take_execute(const WireMessage& message);
@@ -236,11 +240,17 @@ class Relay : public WireSession,
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;
   bool answer_for_control(const NamedRequest& named, bool closes);
+  void execute_control(std::string_view portal, const PreparedRef& text);
+  void close_own_portal();
   void take_control(const StatementRef& statement, bool with_columns = false,
                     bool in_script = false);
+  bool refuse_in_failed_transaction();
+  bool refuse_failed_control(const PreparedText& text);
+  bool is_control(const PreparedText& text) const;
   std::string_view shown_isolation(BeginOptions::Isolation asked) const;
   std::string shown(const WireStack::Plan& plan) const;
-  bool refuse_what_cannot(const ScriptRef& script, bool in_script = false);
+  bool refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script = false);
+  static bool runs_in_failed(const Statement& statement);
   void note_control(Item& made);
   bool let_guard_go();
   void close_portals();
@@ -250,9 +260,11 @@ class Relay : public WireSession,
   // relay_script.cpp: simple queries among them, in parts
   static void use_sandbox_forms(const Script& script, std::string& text);
   void begin_query(std::string_view text);
+  void begin_parts();
   void cut_query(std::string_view text);
   void advance_query();
   void send_part(QueryPart part);
+  void undo_local_settings();
   void expect_check(std::string_view text);
   void check_in_front();
   void check_whole();
@@ -301,6 +313,7 @@ class Relay : public WireSession,
   void log_statement(SandboxLogEntry entry);
 
   // relay_replies.cpp: from the link to the client
+  bool may_yet_fail(const Reply& reply) const;
   Flow send_part_of(const Reply& reply);
   void on_synthesised(const Reply& reply);
   void on_error(const Reply& reply);
@@ -337,8 +350,9 @@ class Relay : public WireSession,
   HeldMessages unit_;  // the unit in flight, while it could be run again
   NameMap prepared_;
   PreparedRef unnamed_;
-  NameMap portals_;                     // of statements that are not ordinary
-  std::set<std::string> open_portals_;  // in a sandbox: those with names
+  NameMap portals_;                                  // of statements that are not ordinary
+  std::set<std::string, std::less<>> open_portals_;  // in a sandbox: those with names
+  bool own_portal_ = false;  // what is in the portal without a name was Based's own
 
   std::vector<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()
@@ -382,6 +396,8 @@ class Relay : public WireSession,
   WireStack stack_;    // as it will be when everything sent is done
   WireStack reached_;  // as it is
   std::vector<QueryPart> parts_;
+  std::string held_tag_;  // a CommandComplete that may be a Query's last one
+  std::string last_tag_;  // it was: told when it is committed
   Check check_ = Check::none;
   std::string split_text_;      // of parts_, where there are several
   std::string one_body_;        // and what is parsed for it

@@ -72,6 +72,7 @@ struct PreparedText {
   // Transaction control that the stack answers: the server never sees it.
   bool control = false;
   bool reads = false;       // begins with SELECT
+  bool spent = false;       // of a portal: it was executed
   sql::SessionCalls calls;  // in a sandbox
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;

@@ -96,6 +96,10 @@ void Relay::take_end(const WireMessage& message) {
   std::string_view text;
   switch (message.type) {
     case request::query:
+      if (!is_end(message)) {
+        command_->simple = true;
+        return fail_command(lost_ ? aborted_error() : alone_error());
+      }
       decode_text(message.body, text);
       unnamed_.reset();
       end_failed(text);

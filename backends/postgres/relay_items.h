@@ -15,7 +15,17 @@
 namespace based::postgres {
 
 // Something that a reply will decide; the expectation's index is its number.
-enum class ItemKind : std::uint8_t { parse, close, execute, query, refusal, control, reply, check };
+enum class ItemKind : std::uint8_t {
+  parse,
+  close,
+  execute,
+  query,
+  bind,
+  refusal,
+  control,
+  reply,
+  check
+};
 // Of a text that goes in parts: can the server parse the whole of it?
 enum class Check : std::uint8_t {
   none,      // it is known
@@ -40,7 +50,7 @@ struct CallMade {
 struct Item {
   ItemKind kind = ItemKind::parse;
   bool done = false;
-  std::string name;             // parse, close: the client's name for it
+  std::string name;             // parse, close: the client's name for it; bind: the portal's
   PreparedRef prepared;         // parse, close, execute
   std::string on_server;        // parse: the name that it has there
   ScriptRef script;             // query
@@ -57,7 +67,8 @@ struct Item {
 // A part of a simple Query that is sent by itself.
 struct QueryPart {
   StatementRef control;    // null: text
-  bool in_script = false;  // the control is one of several statements
+  bool executed = false;   // the control is an EXECUTE's
+  bool in_script = false;  // it is one of several statements
   std::string text;
   std::uint32_t before = 0;  // characters of the client's text before it
   ScriptRef script;          // of a text; null: ordinary

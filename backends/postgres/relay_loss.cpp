@@ -162,6 +162,8 @@ void Relay::answer_lost(const Error& error) {
   items_.clear();
   portals_.clear();
   parts_.clear();
+  held_tag_.clear();
+  last_tag_.clear();
   querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;
   stack_ = reached_;
   if (!in_transaction) stack_ = reached_ = WireStack(context_.stack);

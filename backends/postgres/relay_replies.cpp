@@ -1,5 +1,6 @@
 // The Relay's way back: from the link to the client, and what the replies say of the session.
 #include <algorithm>
+#include <array>
 #include <span>
 #include <utility>
 
@@ -30,10 +31,17 @@ bool names_of_ours(std::string_view message, std::string_view& name) {
   return true;
 }
 
+// A Bind that fails behind this has made its portal.
+bool fails_with_portal(const ErrorFields& fields) {
+  static constexpr std::array<std::string_view, 4> before{"26000", "08P01", "25P02", "42P03"};
+  return std::ranges::find(before, fields.sqlstate) == before.end();
+}
+
 }  // namespace
 
 Flow Relay::to_client(std::string_view bytes) {
   answered_ = true;
+  if (!held_tag_.empty()) client_.send(std::exchange(held_tag_, {}));
   client_.send(bytes);
   if (client_.unsent() <= unsent_high) return Flow::more;
   client_.notify_when_drained(unsent_low);
@@ -65,7 +73,15 @@ Flow Relay::on_reply(const Reply& reply) {
     }
   }
   if (!reply.whole) return send_part_of(reply);
-  return to_client(reply.raw);
+  const Flow flow = may_yet_fail(reply) ? to_client({}) : to_client(reply.raw);
+  if (may_yet_fail(reply)) held_tag_ = reply.raw;
+  return flow;
+}
+
+// A Query that is not in a transaction block says that it is done when it is committed.
+bool Relay::may_yet_fail(const Reply& reply) const {
+  return reply.type == reply::command_complete && context_.stack.rooted && parts_.empty() &&
+         !stack_.in_transaction() && reply.expectation->what == Expect::query;
 }
 
 Flow Relay::send_part_of(const Reply& reply) {
@@ -125,6 +141,9 @@ void Relay::on_error(const Reply& reply) {
     const std::uint32_t number = reply.expectation != nullptr ? reply.expectation->index : 0;
     const bool ends =
         number != 0 && item(number).control && item(number).control->plan.ends_transaction;
+    if (number != 0 && item(number).kind == ItemKind::bind) {
+      item(number).done = fails_with_portal(fields);
+    }
     if (number != 0 && item(number).kind == ItemKind::check && note_check(fields)) return;
     if (std::exchange(unit_failed_, true)) return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
@@ -205,6 +224,10 @@ void Relay::note_done(const Reply& reply, Item& made) {
   if (made.kind == ItemKind::parse || made.kind == ItemKind::close) {
     made.done = true;
     if (!made.on_server.empty()) link_->statements().parsed(made.on_server);
+    return;
+  }
+  if (made.kind == ItemKind::bind) {
+    made.done = true;
     return;
   }
   made.before.reset();
@@ -310,6 +333,7 @@ void Relay::drop_items_before(std::uint32_t number) {
     Item& made = items_[i];
     if (!made.done && made.unnamed) restore_unnamed(count, made.before);
     if (made.done || made.name.empty()) continue;
+    if (made.kind == ItemKind::bind) open_portals_.erase(made.name);
     if (made.kind == ItemKind::parse) {
       const auto found = prepared_.find(made.name);
       if (found != prepared_.end() && found->second == made.prepared) prepared_.erase(found);
@@ -339,6 +363,7 @@ void Relay::on_ready(char status) {
   if (run_again_) return run_again();
   if (stacked()) {
     if (failed) journal_.ready(reached_.status(), true);
+    if (!held_tag_.empty()) last_tag_ = std::exchange(held_tag_, {});
     return on_stack_ready();
   }
   if (status == 'I') link_->settings().committed(false);

@@ -49,16 +49,6 @@ bool is_unit_message(char type) {
          type == request::function_call;
 }
 
-// How many values a Bind has, behind its names.
-std::size_t parameters_of(std::string_view rest) {
-  const auto number_at = [rest](std::size_t at) -> std::size_t {
-    if (at + 2 > rest.size()) return 0;
-    return std::size_t{static_cast<unsigned char>(rest[at])} << 8 |
-           static_cast<unsigned char>(rest[at + 1]);
-  };
-  return number_at(2 + 2 * number_at(0));
-}
-
 }  // namespace
 
 void Relay::pump() {
@@ -89,7 +79,7 @@ bool Relay::must_wait(const WireMessage& message) {
   // The Sync behind a COPY is read by the server either way; nothing else may be.
   if (copy_awaited_ != 0 && !copying_in_)
     return stacked() || !(message.type == request::sync && extended_);
-  if (awaits_name(message)) return true;
+  if (awaits_name(message) || awaits_batch(message)) return true;
   if (extended_ || !is_unit_message(message.type)) return false;
   // What is prepared in a failed transaction depends on whether it still is one.
   if (!sent_.empty() && link_->status() == 'E' && !link_->queue().is_open()) return true;
@@ -135,12 +125,7 @@ void Relay::take(const WireMessage& message) {
     case request::sync:
       return take_sync();
     case request::function_call:
-      begin_request();
-      sent_.back().extended = sent_.back().extended || extended_;
-      extended_ = false;
-      expect(Expect::function_call);
-      forward(message);
-      return close_request(false);
+      return take_function_call(message);
     case request::copy_data:
     case request::copy_done:
     case request::copy_fail:
@@ -256,6 +241,7 @@ bool Relay::may_copy(const Script& script) const {
 void Relay::take_query(const WireMessage& message) {
   std::string_view text;
   std::uint32_t number = 0;
+  if (stacked() && extended_ && is_skipped()) return;
   const bool readable = decode_text(message.body, text);
   if (stacked() && readable) return begin_query(text);
   begin_request();
@@ -304,6 +290,10 @@ void Relay::take_bind(const WireMessage& message) {
       prepared != nullptr && !names.statement.empty() && !(*prepared)->from_sql && !controls;
   const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
+  if (prepared != nullptr && !controls && is_taken(names, false)) {
+    return refuse_taken(names.portal);
+  }
+  if (controls) return bind_control(names, *prepared);
   if (prepared != nullptr && ((*prepared)->script || context_.sandbox != nullptr)) {
     portals_[std::string(names.portal)] = seen_through(*prepared);
     if (!(*prepared)->calls.empty()) {
@@ -312,9 +302,13 @@ void Relay::take_bind(const WireMessage& message) {
   } else {
     erase_portal(names.portal);
   }
-  if (controls) return bind_control(names);
-  if (context_.stack.rooted && !names.portal.empty()) open_portals_.emplace(names.portal);
-  expect(Expect::bind);
+  std::uint32_t number = 0;
+  if (context_.stack.rooted && !names.portal.empty() &&
+      open_portals_.emplace(names.portal).second) {
+    number = add_item({.kind = ItemKind::bind, .name = std::string(names.portal)});
+  }
+  if (names.portal.empty()) own_portal_ = false;
+  expect(Expect::bind, Fate::forward, number);
   if (!renamed) return forward(message);
   std::string& out = link_->out();
   append_head(out, request::bind, message.body_bytes - names.statement.size() + name.size());
@@ -322,16 +316,6 @@ void Relay::take_bind(const WireMessage& message) {
   out.append(name).push_back('\0');
   out.append(names.rest);
   part_open_ = !message.last;
-}
-
-// Transaction control that the server does not know has no parameters.
-void Relay::bind_control(const BindNames& names) {
-  const std::size_t count = parameters_of(names.rest);
-  if (count == 0) return reply_here(std::string("2\0\0\0\4", 5));
-  refuse_here(Error::make(sqlstate::protocol_violation,
-                          "bind message supplies " + std::to_string(count) +
-                              " parameters, but prepared statement \"" +
-                              std::string(names.statement) + "\" requires 0"));
 }
 
 void Relay::take_named(const WireMessage& message) {
@@ -359,6 +343,7 @@ void Relay::take_named(const WireMessage& message) {
     if (readable) erase_portal(named.name);
     expect(Expect::close);
   } else {
+    if (readable && named.name.empty()) close_own_portal();
     expect(readable && named.what == 'P' ? Expect::describe_portal : Expect::describe_statement);
   }
   forward(message);
@@ -373,8 +358,8 @@ void Relay::take_execute(const WireMessage& message) {
     const auto found = portals_.find(execute.portal);
     if (found != portals_.end()) {
       const PreparedRef text = found->second;
-      if (text->control) return take_control(text->script->statements.front());
-      if (stacked() && refuse_what_cannot(text->script)) return;
+      if (is_control(*text)) return execute_control(execute.portal, text);
+      if (stacked() && refuse_what_cannot(text->script, text->text)) return;
       if (context_.stack.rooted && !text->script) context_.leases.note_text(text->text);
       if (text->script && !may_run(*text->script)) return;
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
@@ -388,6 +373,7 @@ void Relay::take_execute(const WireMessage& message) {
       }
     }
   }
+  if (message.body.starts_with('\0')) close_own_portal();
   expect(Expect::execute, Fate::forward, number);
   forward(message);
   if (!waits || is_skipped()) return;

@@ -37,12 +37,18 @@ void Relay::use_sandbox_forms(const Script& script, std::string& text) {
   }
 }
 
-void Relay::begin_query(std::string_view text) {
-  unnamed_.reset();
+void Relay::begin_parts() {
   querying_ = true;
-  extended_ = false;
   check_ = Check::none;
   split_text_.clear();
+  parts_.clear();
+}
+
+void Relay::begin_query(std::string_view text) {
+  unnamed_.reset();
+  erase_portal("");
+  begin_parts();
+  extended_ = false;
   cut_query(text);
   if (parts_.size() > 1) {
     const auto script = look_at(text);
@@ -53,14 +59,41 @@ void Relay::begin_query(std::string_view text) {
   advance_query();
 }
 
+// A Query in a batch that has failed is skipped by the server; where its transaction control is
+// answered here, it has to be known whether it has. REQUIRES flowing.
+bool Relay::awaits_batch(const WireMessage& message) {
+  const bool simple = message.type == request::query || message.type == request::function_call;
+  if (!simple || !message.first || !stacked() || !extended_ || failed_) return false;
+  if (!link_->queue().is_open() || !link_->queue().awaits_reply()) return false;
+  if (!std::exchange(flushed_, true)) FrontendWriter(link_->out()).flush();
+  link_->flush();  // which tells of what nothing has to be awaited for
+  return state_ != State::flowing || link_->queue().awaits_reply();
+}
+
+void Relay::take_function_call(const WireMessage& message) {
+  if (stacked() && extended_ && is_skipped()) return;
+  begin_request();
+  if (stacked()) {
+    begin_parts();
+    guard_unit();
+    unit_wrote_ = true;
+  }
+  sent_.back().extended = !stacked() && (sent_.back().extended || extended_);
+  extended_ = false;
+  expect(Expect::function_call);
+  forward(message);
+  close_request(false);
+}
+
 // Into parts_.
 void Relay::cut_query(std::string_view text) {
   const ScriptRef script = look_at(text);
   std::string in_form(text);
   if (script) use_sandbox_forms(*script, in_form);
   text = in_form;
+  const ScriptRef seen = seen_through(script);
   const auto controls = [this](const StatementRef& s) { return stack_.is_control(*s); };
-  if (!script || std::ranges::none_of(script->statements, controls)) {
+  if (!script || std::ranges::none_of(seen->statements, controls)) {
     QueryPart whole{.text = std::string(text), .script = script};
     whole.in_script = script && script->statements.size() > 1;
     whole.reads = !script && sql::is_ordinary(text) && (text[0] == 's' || text[0] == 'S');
@@ -76,13 +109,15 @@ void Relay::cut_query(std::string_view text) {
   const bool several = script->statements.size() > 1;
   for (std::size_t i = 0; i < script->statements.size();) {
     const StatementRef& first = script->statements[i];
-    if (controls(first)) {
-      parts_.push_back({.control = first, .in_script = several});
+    if (controls(seen->statements[i])) {
+      const bool executed = first != seen->statements[i];
+      parts_.push_back(
+          {.control = seen->statements[i], .executed = executed, .in_script = several});
       ++i;
       continue;
     }
     std::size_t last = i;
-    while (last + 1 < script->statements.size() && !controls(script->statements[last + 1])) ++last;
+    while (last + 1 < script->statements.size() && !controls(seen->statements[last + 1])) ++last;
     const std::size_t end = end_of(*script->statements[last]);
     QueryPart part{.in_script = several,
                    .text = std::string(text.substr(first->offset, end - first->offset)),
@@ -114,14 +149,17 @@ void Relay::advance_query() {
 void Relay::send_part(QueryPart part) {
   begin_request();
   sent_.back().extended = false;
+  if (!split_text_.empty() && !stack_.in_transaction()) undo_local_settings();
   guard_unit();
   if (check_ == Check::in_front) check_in_front();
   if (part.control) {
+    if (part.executed && refuse_in_failed_transaction()) return end_request();
     take_control(part.control, true, part.in_script);
     return end_request();
   }
   const ScriptRef seen = seen_through(part.script);
-  if (refuse_what_cannot(seen, part.in_script) || (seen && !may_run(*seen))) return end_request();
+  if (refuse_what_cannot(seen, part.text, part.in_script) || (seen && !may_run(*seen)))
+    return end_request();
   const bool copies = seen && may_copy(*seen);
   unit_wrote_ = unit_wrote_ || !part.reads;
   if (context_.stack.rooted && !seen) context_.leases.note_text(part.text);
@@ -142,6 +180,7 @@ void Relay::send_part(QueryPart part) {
   copy_awaited_ = copies ? number : 0;
   expect(Expect::query, Fate::forward, number);
   FrontendWriter(link_->out()).query(part.text);
+  own_portal_ = true;  // there is none
   link_->own_statements().unnamed.reset();
   close_request(false);
   // The guard's end travels with the last part, unless that may be a COPY, which would read it.
@@ -153,6 +192,14 @@ void Relay::send_part(QueryPart part) {
     return end_request();
   }
   link_->flush();
+}
+
+// What a transaction before it in the same text has set for itself ends with that.
+void Relay::undo_local_settings() {
+  const Settings& wanted = journal_.settings();
+  if (!context_.stack.rooted || link_->settings().has(wanted)) return;
+  for (const std::string& text : link_->settings().difference(wanted)) run_swallowed(text);
+  link_->settings().became(wanted, false);
 }
 
 // --- can the server parse the whole of it?

@@ -40,8 +40,7 @@ std::optional<bool> truth_of(const std::string& value) {
 
 // `bind`: of the portal that is executed, or empty. What is not sure of it makes everything of the
 // transaction unsure.
-std::vector<CallMade> Relay::calls_made(const sql::SessionCalls& calls,
-                                               const WireMessage* bind) {
+std::vector<CallMade> Relay::calls_made(const sql::SessionCalls& calls, const WireMessage* bind) {
   BindRequest bound;
   const bool readable =
       bind != nullptr && bind->whole() && !calls.calls.empty() && decode_bind(bind->body, bound);

@@ -17,7 +17,6 @@
 namespace based::postgres {
 namespace {
 
-constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
 constexpr std::string_view closed("3\0\0\0\4", 5);
 
@@ -29,6 +28,34 @@ std::string_view name_of(BeginOptions::Isolation level) {
   static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
                                                          "repeatable read", "serializable"};
   return names[static_cast<std::size_t>(level)];
+}
+
+// The setting as it is without a SET LOCAL.
+StatementRef setting_again(const std::string& name, const Settings& settings) {
+  const auto found = settings.find(name);
+  LinkSettings bare;
+  Settings wanted;
+  if (found == settings.end()) {
+    bare.became({{name, ""}}, false);
+  } else {
+    wanted.insert(*found);
+  }
+  auto made = std::make_shared<Statement>();
+  made->kind = StatementKind::setting;
+  made->text = bare.difference(wanted).back();
+  made->name = name;
+  if (found != settings.end()) made->setting = found->second;
+  return made;
+}
+
+// How many values a Bind has, behind its names.
+std::size_t parameters_of(std::string_view rest) {
+  const auto number_at = [rest](std::size_t at) -> std::size_t {
+    if (at + 2 > rest.size()) return 0;
+    return std::size_t{static_cast<unsigned char>(rest[at])} << 8 |
+           static_cast<unsigned char>(rest[at + 1]);
+  };
+  return number_at(2 + 2 * number_at(0));
 }
 
 // What a Describe of transaction control, or of a SANDBOX command, is answered.
@@ -43,6 +70,19 @@ std::string columns_of(const PreparedText& control) {
 }
 
 }  // namespace
+
+// In a failed transaction the server looks at these alone.
+bool Relay::runs_in_failed(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::rollback_to:
+    case StatementKind::prepare_transaction:
+      return true;
+    default:
+      return false;
+  }
+}
 
 // Every level is true where sessions run one after another, so each is shown what it has asked for.
 std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
@@ -86,6 +126,7 @@ void Relay::inject(const StatementRef& step, std::uint32_t number) {
   writer.begin_bind("", name, {});
   writer.end_bind();
   writer.execute("", 0);
+  own_portal_ = true;
   expect(Expect::bind, Fate::swallow, number);
   expect(Expect::execute, Fate::swallow, number);
 }
@@ -134,22 +175,114 @@ bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
   }
   const PreparedRef* prepared = named.name.empty() ? &unnamed_ : find_prepared(named.name);
   if (closes || prepared == nullptr || !*prepared || !(*prepared)->control) return false;
-  reply_here(std::string(no_parameters).append(columns_of(**prepared)));
+  std::string bytes;
+  BackendWriter(bytes).parameter_description((*prepared)->types);
+  reply_here(bytes + columns_of(**prepared));
   return true;
+}
+
+// A portal's name, by what the server does not know of.
+bool Relay::is_taken(const BindNames& names, bool controls) const {
+  if (names.portal.empty()) return false;
+  if (controls && open_portals_.contains(names.portal)) return true;
+  const auto found = portals_.find(names.portal);
+  return found != portals_.end() && found->second->control;
+}
+
+void Relay::refuse_taken(std::string_view portal, bool in_failed) {
+  refuse_here(
+      Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists"),
+      in_failed);
+}
+
+// Transaction control that the server does not know has the parameters that its Parse has declared.
+void Relay::bind_control(const BindNames& names, const PreparedRef& text) {
+  const std::size_t count = parameters_of(names.rest);
+  if (count == text->types.size()) {
+    if (refuse_failed_control(*text)) return;
+    if (is_taken(names, true)) return refuse_taken(names.portal, true);
+    portals_[std::string(names.portal)] = text;
+    return reply_here(std::string("2\0\0\0\4", 5));
+  }
+  refuse_here(
+      Error::make(sqlstate::protocol_violation, "bind message supplies " + std::to_string(count) +
+                                                    " parameters, but prepared statement \"" +
+                                                    std::string(names.statement) + "\" requires " +
+                                                    std::to_string(text->types.size())),
+      true);
+}
+
+// Nothing of Based's own is in the portal without a name when a client asks for that.
+void Relay::close_own_portal() {
+  if (!stacked() || !std::exchange(own_portal_, false)) return;
+  FrontendWriter(link_->out()).close_portal("");
+  expect_swallowed(Expect::close);
+}
+
+// Transaction control, or an EXECUTE of what the protocol has prepared.
+bool Relay::is_control(const PreparedText& text) const {
+  if (text.control) return true;
+  if (!stacked() || !text.script || text.script->statements.size() != 1) return false;
+  return stack_.is_control(*text.script->statements.front());
+}
+
+bool Relay::refuse_in_failed_transaction() {
+  if (stack_.status() != 'E') return false;
+  refuse_here(
+      Error::make(sqlstate::in_failed_sql_transaction,
+                  "current transaction is aborted, commands ignored until end of transaction "
+                  "block"));
+  return true;
+}
+
+// In a failed transaction the server does not prepare it either.
+bool Relay::refuse_failed_control(const PreparedText& text) {
+  return !runs_in_failed(*text.script->statements.front()) && refuse_in_failed_transaction();
+}
+
+// Once, as the server does; the end of a transaction takes the portal with it.
+void Relay::execute_control(std::string_view portal, const PreparedRef& text) {
+  const StatementRef& statement = text->script->statements.front();
+  if (text->spent) {
+    return refuse_here(Error::make(sqlstate::object_not_in_prerequisite_state,
+                                   "portal \"" + std::string(portal) + "\" cannot be run"),
+                       runs_in_failed(*statement));
+  }
+  if (!text->control && refuse_in_failed_transaction()) return;
+  if (statement->kind != StatementKind::sandbox) {
+    auto spent = std::make_shared<PreparedText>(*text);
+    spent->spent = spent->control = true;
+    portals_[std::string(portal)] = std::move(spent);
+  }
+  take_control(statement);
 }
 
 void Relay::take_control(const StatementRef& statement, bool with_columns, bool in_script) {
   if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
   guard_unit();
   if (statement->kind == StatementKind::commit) close_portals();
+  if (statement->kind == StatementKind::set_transaction ||
+      statement->kind == StatementKind::begin) {
+    stack_.know_isolation(sql::isolation_named(shown_isolation(BeginOptions::Isolation::unset)));
+  }
   WireStack::Plan plan = stack_.plan(statement, in_script, ending());
+  if (plan.warning) {
+    std::string bytes;
+    BackendWriter(bytes).notice("WARNING", *plan.warning);
+    reply_here(std::move(bytes));
+  }
   if (plan.error) return refuse_here(*plan.error, true);
+  if (plan.ends_transaction && (!context_.stack.nested || !stack_.in_transaction())) {
+    portals_.clear();
+    open_portals_.clear();
+  }
   const std::uint32_t number =
       inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
   if (context_.sandbox != nullptr) item(number).text = statement->text;
 }
 
-bool Relay::refuse_what_cannot(const ScriptRef& script, bool in_script) {
+bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script) {
+  if (!script) stack_.note_text(text);
   if (!script) return false;
   for (const StatementRef& statement : script->statements) {
     context_.leases.note_statement(*link_, statement);
@@ -157,6 +290,7 @@ bool Relay::refuse_what_cannot(const ScriptRef& script, bool in_script) {
       refuse_here(*refusal);
       return true;
     }
+    stack_.note(*statement);
   }
   return false;
 }
@@ -179,7 +313,10 @@ void Relay::note_control(Item& made) {
   if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
   // What fails behind it in the same text does not take it back.
   const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
-  if (commits && context_.stack.rooted) journal_.committed();
+  if (commits && context_.stack.rooted) {
+    journal_.committed();
+    link_->settings().committed(true);
+  }
   if (control.discards) {
     prepared_.clear();
     unnamed_.reset();
@@ -188,7 +325,6 @@ void Relay::note_control(Item& made) {
   if (control.plan.tag.empty()) return;
   std::string bytes;
   BackendWriter writer(bytes);
-  if (control.plan.warning) writer.notice("WARNING", *control.plan.warning);
   if (control.plan.shows) {
     const Field column = text_column(control.plan.shows->column);
     if (control.with_columns) writer.row_description({&column, 1});
@@ -209,6 +345,9 @@ bool Relay::let_guard_go() {
   std::vector<StatementRef> steps =
       stack_.let_guard_go(std::exchange(unit_wrote_, false), ending());
   if (steps.empty()) return false;
+  for (const std::string& name : stack_.take_local_names()) {
+    steps.push_back(setting_again(name, journal_.settings()));
+  }
   close_portals();
   inject_steps({.steps = std::move(steps)});
   return true;
@@ -232,6 +371,7 @@ void Relay::end_request() {
 void Relay::on_stack_ready() {
   if (unit_failed_) {
     parts_.clear();
+    last_tag_.clear();
     check_ = Check::none;
     querying_ = false;
   }
@@ -243,6 +383,7 @@ void Relay::on_stack_ready() {
     stack_ = reached_;
     std::vector<StatementRef> steps = stack_.recover(std::exchange(ending_failed_, false));
     reached_ = stack_;
+    if (!stack_.in_transaction()) open_portals_.clear();
     if (!steps.empty()) {
       begin_request();
       inject_steps({.steps = std::move(steps)});
@@ -258,6 +399,7 @@ void Relay::on_stack_ready() {
     return link_->close(
         Error::make(sqlstate::connection_failure, "its transaction is not what Based made of it"));
   }
+  if (!last_tag_.empty()) to_client(std::exchange(last_tag_, {}));
   if (status == 'I') {
     link_->settings().committed(context_.stack.rooted);
     settings_tainted_ = false;

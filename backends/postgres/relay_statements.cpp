@@ -51,10 +51,11 @@ void Relay::take_parse(const WireMessage& message) {
   if (text->script) use_sandbox_forms(*text->script, text->text);
   if (context_.stack.rooted) text->calls = sql::find_session_calls(text->text);
   if (text->script) own_names(*text->script);
+  if (text->control && refuse_failed_control(*text)) return;
   if (!parse.statement.empty()) return take_named_parse(parse, text);
   if (text->control) {
-    unnamed_ = std::move(text);
-    return reply_here(std::string("1\0\0\0\4", 5));
+    return expect(Expect::parse, Fate::synthesise,
+                  replace_unnamed(ItemKind::parse, std::move(text)));
   }
   link_->own_statements().unnamed = text;
   if (text->text != parse.text) {

@@ -17,6 +17,15 @@ constexpr const char* restore_constraints =
     "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred; "
     "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; "
     "END $based$";
+constexpr const char* restore_constraints_close_cursors =
+    "DO $based$ DECLARE names text; cursor_name text; BEGIN "
+    "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') "
+    "INTO names FROM pg_catalog.pg_constraint c "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred; "
+    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; "
+    "FOREACH cursor_name IN ARRAY ARRAY(SELECT name FROM pg_catalog.pg_cursors "
+    "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) LOOP "
+    "EXECUTE pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
 
 StatementRef make(const char* text, StatementKind kind) {
   auto statement = std::make_shared<Statement>();
@@ -139,9 +148,10 @@ Result<void> check_sandbox_unit(const Unit& unit) {
   return {};
 }
 
-std::vector<StatementRef> before_commit_statements() {
+std::vector<StatementRef> before_commit_statements(bool cursors) {
   return {make("SET CONSTRAINTS ALL IMMEDIATE", StatementKind::other),
-          make(restore_constraints, StatementKind::other)};
+          make(cursors ? restore_constraints_close_cursors : restore_constraints,
+               StatementKind::other)};
 }
 
 StatementRef read_only_statement() {

@@ -28,7 +28,7 @@ std::string_view sandbox_hint(std::string_view sqlstate);
 bool closes_root_cursor(std::string_view text);
 
 // Fires deferred constraints, then brings them back to how they were declared.
-std::vector<StatementRef> before_commit_statements();
+std::vector<StatementRef> before_commit_statements(bool cursors = false);
 StatementRef read_only_statement();
 
 }  // namespace based::postgres

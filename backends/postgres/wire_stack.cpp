@@ -1,32 +1,13 @@
 #include "backends/postgres/wire_stack.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/wire_stack_text.h"
-#include "backends/sql/command_tag.h"
-#include "backends/sql/control.h"
-#include "backends/sql/sandbox_form.h"
-#include "backends/sql/tokenizer.h"
-#include "backends/sql/words.h"
 
 namespace based::postgres {
 namespace {
-
-constexpr std::string_view close_cursors =
-    "DO $based$ DECLARE cursor_name text; BEGIN FOR cursor_name IN SELECT name FROM "
-    "pg_catalog.pg_cursors WHERE name <> '_based_root' LOOP EXECUTE "
-    "pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
-
-StatementRef step(StatementKind kind, std::string text, std::string name = {}) {
-  auto made = std::make_shared<Statement>();
-  made->kind = kind;
-  made->text = std::move(text);
-  made->name = std::move(name);
-  return made;
-}
 
 std::string level_name(std::size_t level) { return "_based_t" + std::to_string(level); }
 
@@ -44,13 +25,6 @@ StatementRef go_back(std::size_t level) {
 Error no_savepoint(std::string_view name) {
   return Error::make(sqlstate::invalid_savepoint,
                      "savepoint \"" + std::string(name) + "\" does not exist");
-}
-
-Error refused(Sqlstate code, std::string message) {
-  return Error::make(code, std::move(message))
-      .with_hint(
-          "The database runs with force_rollback: it is one transaction that is never "
-          "committed.");
 }
 
 bool is_close_all(const Statement& statement) {
@@ -124,19 +98,13 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
       break;
     case StatementKind::discard:
       plan.tag = "DISCARD ALL";
-      if (!levels_.empty()) {
+      if (!levels_.empty() || in_script) {
         plan.error = Error::make(sqlstate::active_sql_transaction,
                                  "DISCARD ALL cannot run inside a transaction block");
       }
       break;
     case StatementKind::prepare_transaction:
-      plan.tag = "PREPARE TRANSACTION";
-      if (rules_.rooted) {
-        plan.error = two_phase_error();
-      } else {
-        plan.steps = {statement};
-        levels_.clear();
-      }
+      prepare_transaction(statement, plan);
       break;
     case StatementKind::read:
       show(*own_row_of(*statement), plan);
@@ -161,11 +129,7 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
     plan.error = aborted();
     return;
   }
-  if (!levels_.empty() && !rules_.nested) {
-    plan.warning =
-        Error::make(sqlstate::active_sql_transaction, "there is already a transaction in progress");
-    return;
-  }
+  if (!levels_.empty() && !rules_.nested) return begin_again(statement, plan);
   if (levels_.size() >= rules_.depth_max) {
     plan.error = Error::make(sqlstate::program_limit_exceeded, "too many nested transactions");
     return;
@@ -179,6 +143,11 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
   }
   Level level;
   level.isolation = statement.begin.isolation;
+  if (!inner && rules_.rooted && guarded_) {
+    level.queried = guard_queried_;
+    plan.error = refuse_isolation({.queried = guard_queried_}, level.isolation);
+    if (plan.error) return;
+  }
   if (inner && level.isolation == BeginOptions::Isolation::unset) {
     level.isolation = levels_.back().isolation;
   }
@@ -194,7 +163,24 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
   // The guard is as the session's default wants it.
   if (guarded_ && read_only_ && !inner && !only) plan.steps.push_back(go_back(1));
   guarded_ = true;
+  levels_.back().read_only = only;
   if (only) plan.steps.push_back(read_only_statement());
+}
+
+// The server warns, and sets the modes all the same.
+void WireStack::begin_again(const Statement& statement, Plan& plan) {
+  plan.warning =
+      Error::make(sqlstate::active_sql_transaction, "there is already a transaction in progress");
+  if (!rules_.rooted) return;
+  Level& level = levels_.back();
+  plan.error = refuse_isolation(level, statement.begin.isolation);
+  if (plan.error) return;
+  if (statement.begin.isolation != BeginOptions::Isolation::unset) {
+    level.isolation = statement.begin.isolation;
+  }
+  if (statement.begin.access != BeginOptions::Access::read_only) return;
+  level.read_only = true;
+  plan.steps = {read_only_statement()};
 }
 
 void WireStack::commit(const Statement& statement, const StatementRef& itself, Plan& plan) {
@@ -220,7 +206,7 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
     return;
   }
   if (level == 1) {
-    plan.steps = before_commit_statements();
+    plan.steps = before_commit_statements(true);
     append(plan.steps, std::move(ending_));
   }
   plan.steps.push_back(release(level));
@@ -246,7 +232,7 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
     }
     return;
   }
-  failed_ = false;
+  const bool failed = std::exchange(failed_, false);
   const std::size_t level = levels_.size();
   if (is_server_s(level)) {
     plan.steps = {itself};
@@ -254,7 +240,7 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
     return;
   }
   plan.steps = {go_back(level), release(level)};
-  const Level ended = std::move(levels_.back());
+  const Level ended = failed ? Level() : std::move(levels_.back());  // an error resets the modes
   levels_.pop_back();
   guarded_ = !levels_.empty();
   chain(statement, ended, plan);
@@ -264,8 +250,26 @@ void WireStack::chain(const Statement& statement, const Level& ended, Plan& plan
   if (!statement.and_chain) return;
   levels_.emplace_back();
   levels_.back().isolation = ended.isolation;
+  levels_.back().read_only = ended.read_only;
   guarded_ = true;
   plan.steps.push_back(enter(levels_.size()));
+  if (ended.read_only) plan.steps.push_back(read_only_statement());
+}
+
+// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
+void WireStack::prepare_transaction(const StatementRef& statement, Plan& plan) {
+  plan.tag = "PREPARE TRANSACTION";
+  if (!rules_.rooted) {
+    plan.steps = {statement};
+    levels_.clear();
+  } else if (word_at(statement->text, 0) == "prepare" && (failed_ || levels_.empty())) {
+    commit(*statement, statement, plan);
+    plan.tag = "ROLLBACK";  // as the server says where there is nothing to prepare
+  } else if (failed_) {
+    plan.error = aborted();
+  } else {
+    plan.error = two_phase_error();
+  }
 }
 
 void WireStack::savepoint(const StatementRef& statement, Plan& plan) {
@@ -305,47 +309,10 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
   plan.steps = {statement};
 }
 
-// What PostgreSQL takes outside of a transaction only: in the form that the root's can hold.
-void WireStack::run_alone(const Statement& statement, bool in_script, Plan& plan) {
-  plan.tag = sql::command_tag(statement.text);
-  if (failed_) {
-    plan.error = aborted();
-  } else if (!levels_.empty() || in_script) {
-    plan.error = sql::alone_error(statement);
-  } else if (statement.in_sandbox->text.size() != statement.text.size()) {
-    plan.warning = sql::vacuum_warning();
-  } else {
-    auto form = std::make_shared<Statement>(*statement.in_sandbox);
-    form->text.insert(0, statement.offset, ' ');  // an error's position is the client's
-    plan.steps.push_back(std::move(form));
-  }
-}
-
-void WireStack::close_all(Plan& plan) {
-  plan.tag = "CLOSE CURSOR ALL";
-  if (failed_) {
-    plan.error = aborted();
-  } else if (!levels_.empty()) {
-    plan.steps = {step(StatementKind::other, std::string(close_cursors))};
-  }
-}
-
-std::optional<Error> WireStack::check(const Statement& statement, bool in_script) const {
-  if (!rules_.rooted || failed_) return std::nullopt;
-  if (statement.kind == StatementKind::standalone) return alone_in_sandbox_error(statement);
-  if (statement.kind != StatementKind::other) return std::nullopt;
-  if (closes_root_cursor(statement.text)) {
-    return refused(sqlstate::feature_not_supported, "the sandbox's own cursor cannot be closed");
-  }
-  if (!levels_.empty()) return std::nullopt;
-  const std::string word = word_at(statement.text, 0);
-  if (word == "lock" && !in_script) return outside("LOCK TABLE");
-  if (word == "declare" && !in_script) return outside("DECLARE CURSOR");
-  return std::nullopt;
-}
-
 std::vector<StatementRef> WireStack::guard() {
   guarded_ = true;
+  guard_queried_ = false;
+  local_names_.clear();
   if (read_only_) return {enter(1), read_only_statement()};
   return {enter(1)};
 }
@@ -353,8 +320,9 @@ std::vector<StatementRef> WireStack::guard() {
 std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<StatementRef> ending) {
   if (!guarded_ || !levels_.empty()) return {};
   guarded_ = false;
+  const bool cursors = std::exchange(cursors_, false);
   std::vector<StatementRef> steps;
-  if (wrote) steps = before_commit_statements();
+  if (wrote || cursors) steps = before_commit_statements(cursors);
   append(steps, std::move(ending));
   steps.push_back(release(1));
   return steps;

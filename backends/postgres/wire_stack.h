@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/postgres/sandbox_settings.h"
@@ -54,11 +55,19 @@ class WireStack {
   // Refuses what cannot run here although it is no transaction control.
   std::optional<Error> check(const Statement& statement, bool in_script = false) const;
 
+  // What runs here without being transaction control: it decides over what may come behind it.
+  void note(const Statement& statement);
+  void note_text(std::string_view text);  // an ordinary one: backends/sql/ordinary.h
+  // The isolation level of a transaction that has asked for none.
+  void know_isolation(BeginOptions::Isolation level) { default_isolation_ = level; }
+
   // A sandbox's unit outside of a transaction has to have a guard: before its first statement.
   bool needs_guard() const { return rules_.rooted && levels_.empty() && !guarded_; }
   std::vector<StatementRef> guard();
   // At the unit's end: what lets the guard go; none where there is no guard to let go.
   std::vector<StatementRef> let_guard_go(bool wrote, std::vector<StatementRef> ending = {});
+  // What was SET LOCAL in the unit without a transaction: the guard's end does not undo it.
+  std::vector<std::string> take_local_names() { return std::exchange(local_names_, {}); }
   // default_transaction_read_only, for what begins from now on.
   void set_read_only(bool by_default) { read_only_ = by_default; }
   // After an error: what brings back the state before the unit, or the transaction that could not
@@ -89,19 +98,24 @@ class WireStack {
   struct Level {
     std::vector<std::string> savepoints;
     BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
+    bool read_only = false;
+    bool queried = false;
   };
   void begin(const Statement& statement, const StatementRef& itself, Plan& plan);
+  void begin_again(const Statement& statement, Plan& plan);
   void commit(const Statement& statement, const StatementRef& itself, Plan& plan);
   void roll_back(const Statement& statement, const StatementRef& itself, Plan& plan);
   void chain(const Statement& statement, const Level& ended, Plan& plan);
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
+  std::optional<Error> refuse_isolation(const Level& level, BeginOptions::Isolation asked) const;
   void close_all(Plan& plan);
   void reset_all(const StatementRef& statement, Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
   void show(OwnRow row, Plan& plan) const;
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
+  void prepare_transaction(const StatementRef& statement, Plan& plan);
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
 
   WireStackRules rules_;
@@ -110,6 +124,10 @@ class WireStack {
   bool guarded_ = false;
   bool read_only_ = false;
   bool failed_ = false;
+  std::vector<std::string> local_names_;
+  bool guard_queried_ = false;  // without a BEGIN
+  bool cursors_ = false;        // a DECLARE has run
+  BeginOptions::Isolation default_isolation_ = BeginOptions::Isolation::unset;
 };
 
 }  // namespace based::postgres

@@ -31,6 +31,21 @@ Error aborted() {
       "current transaction is aborted, commands ignored until end of transaction block");
 }
 
+// A level that is not the transaction's own comes too late behind its first query.
+std::optional<Error> WireStack::refuse_isolation(const Level& level,
+                                                 BeginOptions::Isolation asked) const {
+  using Isolation = BeginOptions::Isolation;
+  const Isolation now = level.isolation == Isolation::unset ? default_isolation_ : level.isolation;
+  if (asked == Isolation::unset || asked == now) return std::nullopt;
+  if (level.queried) {
+    return Error::make(sqlstate::active_sql_transaction,
+                       "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+  }
+  if (level.savepoints.empty()) return std::nullopt;
+  return Error::make(sqlstate::active_sql_transaction,
+                     "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction");
+}
+
 // SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
 // after another.
 void WireStack::set_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
@@ -47,21 +62,30 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
     plan.error = aborted();
   } else if (word_at(statement->text, 0) == "reset") {
     plan.tag = "RESET";
-  } else if (levels_.empty() && by_name && modes) {
-    // Nothing: the transaction that it is for ends with it.
-  } else if (levels_.empty() && !in_script) {
+  } else if (levels_.empty() && !in_script && !by_name) {
     plan.warning = outside(constraints ? "SET CONSTRAINTS"
                            : modes     ? "SET TRANSACTION"
                                        : "SET LOCAL");
-  } else if (!modes && is_withheld(statement->name)) {
-    keep_setting(statement, plan);
+  }
+  if (plan.error || plan.tag == "RESET") return;
+  // Also behind a warning, as more of the same implicit transaction may follow.
+  if (!modes && is_withheld(statement->name)) {
+    if (!plan.warning) keep_setting(statement, plan);
   } else if (!modes) {
     plan.steps = {statement};
+    if (levels_.empty() && !constraints) local_names_.push_back(statement->name);
+  } else if (levels_.empty()) {  // for the rest of the script
+    if (said.access == BeginOptions::Access::read_only) plan.steps = {read_only_statement()};
   } else {
+    plan.error = refuse_isolation(levels_.back(), said.isolation);
+    if (plan.error) return;
     if (said.isolation != BeginOptions::Isolation::unset) {
       levels_.back().isolation = said.isolation;
     }
-    if (said.access == BeginOptions::Access::read_only) plan.steps = {read_only_statement()};
+    if (said.access == BeginOptions::Access::read_only) {
+      levels_.back().read_only = true;
+      plan.steps = {read_only_statement()};
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/statement.h"
 #include "protocol/result.h"
 
 namespace based::postgres {
@@ -12,7 +13,11 @@ namespace based::postgres {
 // In lower case; empty where that token is no word.
 std::string word_at(std::string_view text, int index);
 
-Error outside(std::string_view what);
-Error aborted();
+Error outside(std::string_view what);               // of a transaction block
+Error aborted();                                    // so is the transaction
+Error refused(Sqlstate code, std::string message);  // by the sandbox, which the hint explains
+
+// A statement of Based's own.
+StatementRef step(StatementKind kind, std::string text, std::string name = {});
 
 }  // namespace based::postgres

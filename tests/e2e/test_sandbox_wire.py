@@ -5,13 +5,13 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, describe, execute, extended, parse, query, sync
+from pg_client import bind, close, describe, execute, extended, function_call, parse, query, sync
 from wire_servers import Conversation, Servers, both
 
 
 def setUpModule():
     Conversation.servers = Servers(pools={"one": "force_rollback = true"})
-    Conversation.servers.cluster.query("create table t(n int)", "one")
+    Conversation.servers.cluster.query("create table t(n int); create table t2(n int primary key)", "one")
 
 
 @both
@@ -127,6 +127,132 @@ class Sandbox:
         self.assertEqual(client.ask(parse("c", "commit"), bind("", "c", ["1"]), execute(), sync()), "1 E:08P01 Z:I")
         self.assertEqual(client.error(bind("", "c", ["1", "2"]), sync())["M"],
                          'bind message supplies 2 parameters, but prepared statement "c" requires 0')
+
+    def test_cursors_end_with_their_transaction(self):
+        client = self.connect()
+        declare = "declare c cursor for select 1 as a"
+        for _ in range(2):
+            self.assertEqual(client.query(f"begin; {declare}; fetch c"),
+                             "C:BEGIN C:DECLARE CURSOR T:a D:1 C:FETCH 1 Z:T")
+            self.assertEqual(client.query("commit"), "C:COMMIT Z:I")
+            self.assertEqual(client.query("fetch c"), "E:34000 Z:I")
+            self.assertEqual(client.query(declare + "; fetch c"), "C:DECLARE CURSOR T:a D:1 C:FETCH 1 Z:I")
+            self.assertEqual(client.query("fetch c"), "E:34000 Z:I")
+            self.assertEqual(client.query(declare + "; commit; fetch c"),
+                             "C:DECLARE CURSOR N:25P01 C:COMMIT E:34000 Z:I")
+        self.assertEqual(client.query(declare + "; close all; fetch c"), "C:DECLARE CURSOR C:CLOSE CURSOR ALL E:34000 Z:I")
+        self.assertEqual(client.query("close all"), "C:CLOSE CURSOR ALL Z:I")
+
+    def test_a_query_in_a_batch_that_has_failed_is_skipped(self):
+        client = self.connect()
+        failed = parse("", "selec") + bind() + execute()
+        self.assertEqual(client.ask(failed + query("begin; insert into t values (400)") + query("commit") + sync(), ready=1),
+                         "E:42601 Z:I")
+        self.assertEqual(client.ask(failed + function_call(1397, [b"-7"]) + sync(), ready=1), "E:42601 Z:I")
+        done = parse("", "insert into t values (401)") + bind() + execute()
+        self.assertEqual(client.ask(done + query("select 1/0")), "1 2 C:INSERT 0 1 E:22012 Z:I")
+        self.assertEqual(client.ask(done + query("rollback; select 1 as a") + sync()),
+                         "1 2 C:INSERT 0 1 N:25P01 C:ROLLBACK T:a D:1 C:SELECT 1 Z:I Z:I")
+        self.assertEqual(client.ask(done + query("commit") + sync()), "1 2 C:INSERT 0 1 N:25P01 C:COMMIT Z:I Z:I")
+        self.assertEqual(client.query("delete from t where n > 399 returning n"), "T:n D:401 C:DELETE 1 Z:I")
+
+    def test_a_function_call_that_fails_is_a_failed_transaction(self):
+        client = self.connect()
+        division = function_call(154, [b"7", b"0"])
+        self.assertEqual(client.ask(division), "E:22012 Z:I")
+        self.assertEqual(client.query("begin; select 1 as a"), "C:BEGIN T:a D:1 C:SELECT 1 Z:T")
+        self.assertEqual(client.ask(division), "E:22012 Z:E")
+        self.assertEqual(client.query("rollback; select 1 as a"), "C:ROLLBACK T:a D:1 C:SELECT 1 Z:I")
+
+    def test_portals_of_transaction_control_are_portals(self):
+        client = self.connect()
+        both_kinds = parse("s", "select 1 as a") + parse("c", "savepoint x")
+        client.query("begin")
+        self.assertEqual(client.ask(both_kinds, bind("p", "s"), bind("p", "c"), sync()), "1 1 2 E:42P03 Z:E")
+        client.query("rollback; begin")
+        self.assertEqual(client.ask(bind("p", "c"), bind("p", "s"), sync()), "2 E:42P03 Z:E")
+        client.query("rollback; begin")
+        self.assertEqual(client.ask(bind("p", "c"), close("P", "p"), bind("p", "c"), execute("p"), execute("p"), sync()),
+                         "2 3 2 C:SAVEPOINT E:55000 Z:E")
+        client.query("rollback; begin")
+        self.assertEqual(client.ask(parse("e", "commit"), bind("p", "e"), execute("p"), execute("p"), sync()),
+                         "1 2 C:COMMIT E:34000 Z:I")
+        self.assertEqual(client.ask(describe("P"), sync()), "E:34000 Z:I")
+        self.assertEqual(client.ask(execute(), sync()), "E:34000 Z:I")
+
+    def test_transaction_control_is_prepared_as_anything_else(self):
+        client = self.connect()
+        self.assertEqual(client.ask(parse("r", "rollback", [25]), describe("S", "r"), bind("", "r"), sync()),
+                         "1 t:25 n E:08P01 Z:I")
+        self.assertEqual(client.ask(parse("b", "begin"), parse("e", "end"), sync()), "1 1 Z:I")
+        client.query("begin")
+        self.assertEqual(client.query("execute e"), "C:COMMIT Z:I")
+        self.assertEqual(client.ask(extended("execute b"), sync()), "1 2 C:BEGIN Z:T")
+        client.query("select 1/0")
+        self.assertEqual(client.query("execute e"), "E:25P02 Z:E")
+        self.assertEqual(client.ask(parse("", "savepoint x"), sync()), "E:25P02 Z:E")
+        self.assertEqual(client.ask(bind("", "b"), sync()), "E:25P02 Z:E")
+        self.assertEqual(client.ask(bind("", "e"), execute(), sync()), "2 C:ROLLBACK Z:I")
+        self.assertEqual(client.ask(parse("", "select 1 as a"), sync()), "1 Z:I")
+        self.assertEqual(client.ask(bind("", "no"), parse("", "commit"), sync()), "E:26000 Z:I")
+        self.assertEqual(client.ask(bind(), execute(), sync()), "2 D:1 C:SELECT 1 Z:I")
+
+    def test_modes_of_a_transaction(self):
+        client = self.connect()
+        late = "set transaction isolation level serializable"
+        self.assertEqual(client.query(f"begin; lock table t; {late}; show transaction_isolation; rollback"),
+                         "C:BEGIN C:LOCK TABLE C:SET T:transaction_isolation D:serializable C:SHOW C:ROLLBACK Z:I")
+        self.assertEqual(client.query(f"begin; select 1 as a; {late}"), "C:BEGIN T:a D:1 C:SELECT 1 E:25001 Z:E")
+        self.assertEqual(client.query(f"rollback; begin; savepoint x; {late}"), "C:ROLLBACK C:BEGIN C:SAVEPOINT E:25001 Z:E")
+        client.query("rollback")
+        self.assertEqual(client.query("delete from t where n = 500; begin isolation level serializable"),
+                         "C:DELETE 0 E:25001 Z:I")
+        self.assertEqual(client.query("begin read only; commit and chain; insert into t values (500)"),
+                         "C:BEGIN C:COMMIT E:25006 Z:E")
+        client.query("rollback")
+        self.assertEqual(client.query("begin; start transaction read only; insert into t values (500)"),
+                         "C:BEGIN N:25001 C:START TRANSACTION E:25006 Z:E")
+        client.query("rollback")
+        self.assertEqual(client.ask(extended("set transaction read only"), extended("insert into t values (500)"), sync()),
+                         "1 2 N:25P01 C:SET 1 2 E:25006 Z:I")
+        self.assertEqual(client.query("set transaction isolation level serializable; select 1 as a"),
+                         "C:SET T:a D:1 C:SELECT 1 Z:I")
+
+    def test_a_statement_is_done_when_it_is_committed(self):
+        client = self.connect()
+        client.query("create table later(n int references t2 deferrable initially deferred)")
+        self.assertEqual(client.query("insert into later values (9)"), "E:23503 Z:I")
+        self.assertEqual(client.query("select 1 as a; insert into later values (9)"), "T:a D:1 C:SELECT 1 E:23503 Z:I")
+        self.assertEqual(client.query("insert into later values (9); commit; select 1"), "C:INSERT 0 1 N:25P01 E:23503 Z:I")
+        self.assertEqual(client.ask(extended("insert into later values (9)"), sync()), "1 2 C:INSERT 0 1 E:23503 Z:I")
+        client.query("drop table later")
+
+    def test_what_is_local_ends_in_the_middle_of_a_text(self):
+        client = self.connect()
+        self.assertEqual(client.query("begin; set local work_mem = '8MB'; commit; show work_mem"),
+                         "C:BEGIN C:SET C:COMMIT T:work_mem D:4MB C:SHOW Z:I")
+        self.assertEqual(client.query("set local work_mem = '8MB'; commit; show work_mem"),
+                         "C:SET N:25P01 C:COMMIT T:work_mem D:4MB C:SHOW Z:I")
+        self.assertEqual(client.query("reset all; show default_transaction_read_only"),
+                         "C:RESET T:default_transaction_read_only D:off C:SHOW Z:I")
+        self.assertEqual(client.query("discard all; select 1"), "E:25001 Z:I")
+        self.assertEqual(client.query("begin; vacuum t"), "C:BEGIN E:25001 Z:E")
+
+    def test_nothing_is_prepared_outside_of_a_transaction(self):
+        client = self.connect()
+        self.assertEqual(client.query("prepare transaction 'x'"), "N:25P01 C:ROLLBACK Z:I")
+        client.query("begin; savepoint x; select 1/0")
+        self.assertEqual(client.query("prepare transaction 'x'"), "C:ROLLBACK Z:I")
+
+
+class BehindTheEnd(Conversation):
+    """What is answered without a turn."""
+
+    def test_a_query_behind_the_end_of_a_failed_transaction_is_not_taken_for_it(self):
+        client = self.connect()
+        client.query("begin; select 1/0")
+        self.assertEqual(client.ask(extended("rollback") + query("insert into t values (600)")), "1 2 C:ROLLBACK E:0A000 Z:I")
+        self.assertEqual(client.query("select n from t where n = 600"), "T:n C:SELECT 0 Z:I")
 
 
 if __name__ == "__main__":

@@ -332,6 +332,7 @@ class Model(Conversation):
             found = pair.through.converse(parts)
         except (AssertionError, ConnectionError, TimeoutError) as error:
             found = [("", [repr(error)])]
+        self.said = wanted, found
         if wanted != found and not self.alike(wanted, found):
             lines = [f"{where}: {[data for _, data in parts]}"]
             lines += [f"  wanted {w}\n  found  {f}" for w, f in zip(wanted, found) if w != f][:3]

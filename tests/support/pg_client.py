@@ -289,11 +289,11 @@ class PgClient:
         found = (self.message(seconds) for _ in itertools.count())
         return " ".join(itertools.islice((show(*one) for one in found if one[0] != "S"), count))
 
-    def ask(self, *parts, seconds=DEADLINE_S):
-        """Sends, and shows what comes up to the ReadyForQuery of each Sync, Query and FunctionCall in it."""
+    def ask(self, *parts, ready=None, seconds=DEADLINE_S):
+        """Sends, and shows what comes up to the ReadyForQuery of each Sync, Query and FunctionCall in it; or up to so many."""
         data = b"".join(parts)
         self.send(data)
-        return self.answers(ready_count(data), seconds)
+        return self.answers(ready_count(data) if ready is None else ready, seconds)
 
     def query(self, sql, seconds=DEADLINE_S):
         return self.ask(query(sql), seconds=seconds)

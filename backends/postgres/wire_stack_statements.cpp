@@ -1,0 +1,111 @@
+// WireStack's other half: what is no transaction control, and depends on the transaction all the
+// same.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/wire_stack.h"
+#include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/command_tag.h"
+#include "backends/sql/sandbox_form.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+namespace {
+
+// But for the one that this is run in, which has no name.
+constexpr std::string_view close_cursors =
+    "DO $based$ DECLARE cursor_name text; BEGIN FOREACH cursor_name IN ARRAY ARRAY(SELECT name "
+    "FROM pg_catalog.pg_cursors WHERE name NOT IN ('', '_based_root')) LOOP EXECUTE "
+    "pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
+
+// Those that run without a snapshot: the transaction has not seen anything yet.
+bool is_query(const Statement& statement) {
+  static constexpr std::array<std::string_view, 7> none{"show",   "lock",   "fetch",     "move",
+                                                        "notify", "listen", "checkpoint"};
+  switch (statement.kind) {
+    case StatementKind::empty:
+    case StatementKind::setting:
+    case StatementKind::set_transaction:
+    case StatementKind::listen:
+      return false;
+    default:
+      return std::ranges::find(none, word_at(statement.text, 0)) == none.end();
+  }
+}
+
+}  // namespace
+
+StatementRef step(StatementKind kind, std::string text, std::string name) {
+  auto made = std::make_shared<Statement>();
+  made->kind = kind;
+  made->text = std::move(text);
+  made->name = std::move(name);
+  return made;
+}
+
+Error refused(Sqlstate code, std::string message) {
+  return Error::make(code, std::move(message))
+      .with_hint(
+          "The database runs with force_rollback: it is one transaction that is never "
+          "committed.");
+}
+
+// What PostgreSQL takes outside of a transaction only: in the form that the root's can hold.
+void WireStack::run_alone(const Statement& statement, bool in_script, Plan& plan) {
+  plan.tag = sql::command_tag(statement.text);
+  if (failed_) {
+    plan.error = aborted();
+  } else if (!levels_.empty() || in_script) {
+    plan.error = sql::alone_error(statement);
+  } else if (statement.in_sandbox->text.size() != statement.text.size()) {
+    plan.warning = sql::vacuum_warning();
+  } else {
+    auto form = std::make_shared<Statement>(*statement.in_sandbox);
+    form->text.insert(0, statement.offset, ' ');  // an error's position is the client's
+    plan.steps.push_back(std::move(form));
+  }
+}
+
+void WireStack::close_all(Plan& plan) {
+  plan.tag = "CLOSE CURSOR ALL";
+  if (failed_) {
+    plan.error = aborted();
+  } else {
+    plan.steps = {step(StatementKind::other, std::string(close_cursors))};
+  }
+}
+
+std::optional<Error> WireStack::check(const Statement& statement, bool in_script) const {
+  if (!rules_.rooted || failed_) return std::nullopt;
+  const bool in_block = in_script || !levels_.empty();
+  if (statement.kind == StatementKind::standalone && !in_block) {  // else the server says so
+    return alone_in_sandbox_error(statement);
+  }
+  if (statement.kind != StatementKind::other) return std::nullopt;
+  if (closes_root_cursor(statement.text)) {
+    return refused(sqlstate::feature_not_supported, "the sandbox's own cursor cannot be closed");
+  }
+  if (in_block) return std::nullopt;
+  const std::string word = word_at(statement.text, 0);
+  if (word == "lock") return outside("LOCK TABLE");
+  if (word == "declare") return outside("DECLARE CURSOR");
+  return std::nullopt;
+}
+
+void WireStack::note(const Statement& statement) {
+  if (is_query(statement)) (levels_.empty() ? guard_queried_ : levels_.back().queried) = true;
+  if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
+    cursors_ = true;
+  }
+}
+
+void WireStack::note_text(std::string_view text) {
+  bool& queried = levels_.empty() ? guard_queried_ : levels_.back().queried;
+  queried = queried || word_at(text, 0) != "show";
+}
+
+}  // namespace based::postgres
