@@ -233,8 +233,9 @@ std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};
   if (link.abandoned()) {
-    chores.push_back(is_kept() ? Chore{.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}}
-                               : ending(link));
+    // What earlier turns have done stays; nobody has asked yet whether it is anything.
+    chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
+    if (!is_kept() && reactor_.now() >= renew_at_) chores.push_back(question(link));
   } else if (is_kept() || keeps_ || reactor_.now() < renew_at_) {
     kept_ = kept_ || keeps_;
     chores.push_back(next_turn());

@@ -136,6 +136,17 @@ class WhoWaited(Turns):
                 mine.tx("rollback")
 
 
+class Abandoned(Turns):
+    def test_a_client_that_goes_takes_only_its_own_with_it(self):
+        self.daemon()
+        one = self.wire()
+        one.query("insert into things values (1, 'kept')")  # the root is young: nobody has asked it for its writes yet
+        two = self.wire()
+        two.query("begin; insert into things values (2, 'gone')")
+        two.close()
+        self.assertEqual(one.rows("select id from things"), [["1"]])
+
+
 class Failed(Turns):
     """A transaction that has failed, and has no savepoint to go back to, holds nobody up."""
 
