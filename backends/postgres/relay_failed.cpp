@@ -96,10 +96,8 @@ void Relay::take_end(const WireMessage& message) {
   std::string_view text;
   switch (message.type) {
     case request::query:
-      if (!is_end(message)) {
-        command_->simple = true;
-        return fail_command(lost_ ? aborted_error() : alone_error());
-      }
+      command_->simple = !is_end(message);
+      if (command_->simple) return fail_command(lost_ ? aborted_error() : alone_error());
       decode_text(message.body, text);
       unnamed_.reset();
       end_failed(text);
@@ -117,6 +115,9 @@ void Relay::take_end(const WireMessage& message) {
       return command_close(message);
     case request::flush:
       return;
+    case request::function_call:
+      command_->simple = true;  // it has a ReadyForQuery of its own
+      return fail_command(lost_ ? aborted_error() : alone_error());
     default:
       return fail_command(alone_error());
   }

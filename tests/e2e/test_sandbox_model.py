@@ -20,7 +20,7 @@ from pg_client import PgClient
 LEFT_OUT = ("vacuum", "set_config")
 IN_ORDER = {"table t": "table t order by 1", "copy t to stdout": "copy (table t order by 1) to stdout"}
 TYPED = b"\0\1\0\0\0"  # a Parse's end, but for the type's last byte
-REFUSED = re.compile("'C': '(25P02|0A000)'")
+REFUSED = re.compile("'C': '(25P02|0A000|3B001)'")
 CONTROL = re.compile(rb"\0(begin|start|commit|end|rollback|abort|savepoint|release|set local|set transaction|reset all|discard)")
 
 

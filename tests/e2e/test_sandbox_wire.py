@@ -253,6 +253,9 @@ class BehindTheEnd(Conversation):
         client.query("begin; select 1/0")
         self.assertEqual(client.ask(extended("rollback") + query("insert into t values (600)")), "1 2 C:ROLLBACK E:0A000 Z:I")
         self.assertEqual(client.query("select n from t where n = 600"), "T:n C:SELECT 0 Z:I")
+        client.query("begin; select 1/0")
+        self.assertEqual(client.ask(extended("rollback") + function_call(1397, [b"-7"]) + sync()),
+                         "1 2 C:ROLLBACK E:0A000 Z:I Z:I")
 
 
 if __name__ == "__main__":
