@@ -9,6 +9,7 @@
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_replies.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/control.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend_writer.h"
@@ -284,6 +285,8 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
 bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script) {
   if (!script) stack_.note_text(text);
   if (!script) return false;
+  // What an EXECUTE executes is taken for a part of it.
+  in_script = in_script || word_at(text, 0) == "execute";
   for (const StatementRef& statement : script->statements) {
     context_.leases.note_statement(*link_, statement);
     if (const std::optional<Error> refusal = stack_.check(*statement, in_script)) {

@@ -353,10 +353,12 @@ class Rewritten(Turns):
         self.daemon()
         client, native = self.wire(), self.native()
         for text in ("prepare transaction 'x'", "commit prepared 'x'", "rollback prepared 'x'"):
+            client.query("begin")
             wrong = client.error(query(text))
             self.assertEqual(wrong["C"], "0A000")
             self.assertIn("two-phase", wrong["M"])
             self.assertIn("COMMIT", wrong["H"])
+            client.query("rollback")
             self.assertEqual(self.refusal(native, text).code, "0A000")
 
     def test_the_hint_of_what_only_a_commit_would_give(self):

@@ -107,6 +107,8 @@ class Sandbox:
         self.assertEqual(client.query("declare c cursor for select 1 as a; fetch c; begin; fetch c; rollback; fetch c"),
                          "C:DECLARE CURSOR T:a D:1 C:FETCH 1 C:BEGIN T:a C:FETCH 0 C:ROLLBACK E:34000 Z:I")
         self.assertEqual(client.query("declare c cursor for select 1"), "E:25P01 Z:I")
+        self.assertEqual(client.ask(parse("l", "lock table t"), sync()), "1 Z:I")
+        self.assertEqual(client.query("execute l"), "C:LOCK TABLE Z:I")
 
     def test_a_portal_ends_with_its_transaction(self):
         client = self.connect()
