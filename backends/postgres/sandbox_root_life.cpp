@@ -98,7 +98,7 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
 void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
   buried_ = std::move(link_);
   burial_->arm(reactor_.now());
-  const bool lost = root_open_ && (holder_ != nullptr || is_kept());
+  const bool lost = root_open_;  // what no turn has written in is closed when it is asked
   holder_ = nullptr;
   root_open_ = false;
   marks_.clear();

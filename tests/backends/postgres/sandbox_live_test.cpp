@@ -177,13 +177,14 @@ TEST_CASE("statements that cannot be in a sandbox are refused with a reason, and
   SandboxFixture sandbox;
   SessionProbe probe(*sandbox.database);
   for (const char* text :
-       {"VACUUM", "CREATE DATABASE x", "PREPARE TRANSACTION 'x'", "DISCARD ALL", "CLOSE ALL",
+       {"CREATE DATABASE x", "PREPARE TRANSACTION 'x'", "DISCARD ALL", "CLOSE ALL",
         "CLOSE /* it */ _based_root", "close \"_based_root\"",
         "SET default_transaction_read_only TO off", "SET LOCAL default_transaction_read_only = off",
         "RESET default_transaction_read_only", "COMMIT", "ROLLBACK", "LISTEN x"}) {
     CAPTURE(text);
     sandbox.guard(probe, text);
-    CHECK(probe.sqlstate() == "0A000");
+    const bool alone = std::string_view(text).starts_with("CREATE");
+    CHECK(probe.sqlstate() == (alone ? "25001" : "0A000"));
     CHECK(probe.outcome->error->executed == Executed::no);
   }
   sandbox.guard(probe, "INSERT INTO sand VALUES (1)");
