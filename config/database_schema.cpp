@@ -63,6 +63,13 @@ constexpr std::array rows{
          .help = "Prepared statements kept for each connection to the server or each file. 0: "
                  "none."}),
 
+    bind<&D::auto_prepare>(
+        {.key = "auto_prepare",
+         .applies = postgresql,
+         .help = "What a client of PostgreSQL's protocol sends again and again without a name is "
+                 "prepared by Based, outside of transactions, from its second time on. Its plan is "
+                 "then kept as that of any prepared statement. Not in session mode, in sandboxes "
+                 "and with nested_transactions."}),
     bind<&D::user>({.key = "user",
                     .applies = postgresql,
                     .help = "Who connects to the server, if the URL does not say."}),

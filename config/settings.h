@@ -117,6 +117,7 @@ struct DatabaseSettings {
   std::uint32_t statement_cache = 256;
 
   // postgresql
+  bool auto_prepare = true;
   std::string user;
   std::string password;  // from wherever it came: the file, password_file, a credential
   std::string password_file;

@@ -139,6 +139,7 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.idle_in_transaction = settings.idle_in_transaction;
   options.transaction_timeout = settings.transaction_timeout;
   options.statements_cached_max = settings.statement_cache;
+  options.auto_prepare = settings.auto_prepare;
   options.session_mode = settings.pool_mode == PoolModeSetting::session;
   options.max_pinned = settings.max_pinned;
   options.idle_while_waited = settings.idle_while_waited;

@@ -184,6 +184,9 @@ class PooledDatabase final : public Database {
     // listens on its own link.
     const bool shared = options_.listen == ListenMode::shared && !options_.session_mode;
     if (shared && !options_.nested_transactions) context.listener = &pool.listener;
+    const bool unasked = options_.auto_prepare && options_.statements_cached_max > 0;
+    if (unasked && !options_.session_mode && !options_.nested_transactions)
+      context.seen = &pool.seen;
     return context;
   }
 

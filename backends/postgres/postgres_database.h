@@ -49,7 +49,8 @@ struct PostgresOptions {
   Duration idle_while_pinned{};    // such a one that is silent: 57P05. Zero: no limit
   Duration transaction_timeout{};  // a whole transaction: 57014 in a statement, else 25P03
 
-  std::size_t statements_cached_max = 256;                 // per link; 0: never prepare by name
+  std::size_t statements_cached_max = 256;  // per link; 0: never prepare by name
+  bool auto_prepare = true;  // also what clients of PostgreSQL's protocol send without a name
   std::size_t message_bytes_max = std::size_t{256} << 20;  // one row or one error of the server
 
   // Through PostgreSQL's protocol only.

@@ -182,7 +182,8 @@ class Relay : public WireSession,
   bool awaits_batch(const WireMessage& message);
   void take_parse(const WireMessage& message);
   bool is_unnamed(const ParseRequest& parse) const;
-  void parse_again(const WireMessage& message);
+  bool prepare_unasked(const ParseRequest& parse);
+  PreparedRef text_to_prepare(const ParseRequest& parse);
   std::uint32_t replace_unnamed(ItemKind by, PreparedRef text);
   void restore_unnamed(std::size_t from, const PreparedRef& text);
   void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
@@ -333,6 +334,9 @@ class Relay : public WireSession,
   bool end_if_pinned_for_long();
   Item& item(std::uint32_t number) { return items_[number - first_item_]; }
   Flow to_client(std::string_view bytes);
+  void keep_back(std::string_view bytes);
+  void tell_kept();
+  bool may_keep_back() const;
   void send_ready(char status);
 
   RelayContext& context_;
@@ -364,6 +368,7 @@ class Relay : public WireSession,
   bool failed_ = false;         // an error came in the request that is being answered
   bool answered_ = false;       // the client was told something of it
   bool repeatable_ = false;     // unit_ is all of it
+  std::string kept_back_;       // goes in front of what it is told next, unless that is run_again_
   bool run_again_ = false;      // its error is kept back
   bool run_elsewhere_ = false;  // so are its link's last words
   bool flushed_ = false;        // its newest message is a Flush

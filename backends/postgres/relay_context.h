@@ -17,6 +17,7 @@
 #include "backends/postgres/listener.h"
 #include "backends/postgres/pins.h"
 #include "backends/postgres/reported.h"
+#include "backends/postgres/statement_cache.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/reactor.h"
 #include "backends/sandbox.h"
@@ -47,6 +48,7 @@ struct RelayContext {
   Sandbox* sandbox = nullptr;          // what SANDBOX acts on; null: it is refused
   Listener* listener = nullptr;        // null: who listens keeps its link
   std::size_t notification_queue = 0;  // bytes that wait for one session
+  SeenTexts* seen = nullptr;           // null: what has no name is never prepared unasked
 
   std::uint64_t notifications_dropped = 0;
   std::uint64_t unsure_keys = 0;  // given to statements whose settings were not known
@@ -71,8 +73,10 @@ struct PreparedText {
   bool from_sql = false;  // by PREPARE, which is the text
   // Transaction control that the stack answers: the server never sees it.
   bool control = false;
-  bool reads = false;       // begins with SELECT
-  bool spent = false;       // of a portal: it was executed
+  bool reads = false;  // begins with SELECT
+  bool spent = false;  // of a portal: it was executed
+  // It came without a name, and is on the server under one of ours (relay_unasked.cpp).
+  bool unasked = false;
   sql::SessionCalls calls;  // in a sandbox
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;

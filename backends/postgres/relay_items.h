@@ -50,6 +50,7 @@ struct CallMade {
 struct Item {
   ItemKind kind = ItemKind::parse;
   bool done = false;
+  bool kept = false;            // done as soon as the client is told (Relay::kept_back_)
   std::string name;             // parse, close: the client's name for it; bind: the portal's
   PreparedRef prepared;         // parse, close, execute
   std::string on_server;        // parse: the name that it has there

@@ -125,6 +125,7 @@ void Relay::lose(const Error& error, bool state_lost) {
 void Relay::run_elsewhere() {
   drop_items();
   items_.clear();
+  kept_back_.clear();
   extended_ = failed_ = repeatable_ = false;
   HeldMessages all = std::exchange(unit_, {});
   WireMessage message;
@@ -160,6 +161,7 @@ void Relay::answer_lost(const Error& error) {
   drop_items();
   sent_.clear();
   items_.clear();
+  kept_back_.clear();
   portals_.clear();
   parts_.clear();
   held_tag_.clear();

@@ -40,6 +40,7 @@ bool fails_with_portal(const ErrorFields& fields) {
 }  // namespace
 
 Flow Relay::to_client(std::string_view bytes) {
+  tell_kept();
   answered_ = true;
   if (!held_tag_.empty()) client_.send(std::exchange(held_tag_, {}));
   client_.send(bytes);
@@ -73,6 +74,9 @@ Flow Relay::on_reply(const Reply& reply) {
     }
   }
   if (!reply.whole) return send_part_of(reply);
+  if (reply.type == reply::parameter_description && may_keep_back()) {
+    return keep_back(reply.raw), Flow::more;
+  }
   const Flow flow = may_yet_fail(reply) ? to_client({}) : to_client(reply.raw);
   if (may_yet_fail(reply)) held_tag_ = reply.raw;
   return flow;
@@ -97,7 +101,8 @@ Flow Relay::send_part_of(const Reply& reply) {
 
 void Relay::on_synthesised(const Reply& reply) {
   Item& made = item(reply.expectation->index);
-  made.done = true;
+  made.kept = made.kind == ItemKind::parse && may_keep_back();
+  made.done = !made.kept;
   if (made.kind == ItemKind::control) return note_control(made);
   if (made.kind == ItemKind::reply) {
     to_client(made.bytes);
@@ -105,6 +110,7 @@ void Relay::on_synthesised(const Reply& reply) {
   }
   const char type = made.kind == ItemKind::parse ? reply::parse_complete : reply::close_complete;
   const char bytes[5] = {type, 0, 0, 0, 4};
+  if (made.kept) return keep_back({bytes, sizeof bytes});
   to_client({bytes, sizeof bytes});
 }
 
@@ -189,6 +195,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
       const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
       if (entry != nullptr && entry->name == on_server) own = name;
     }
+    if (own == "unknown" && unnamed_ && unnamed_->unasked) own.clear();
     append_rewritten_error(
         bytes, reply.body,
         {.soften = fields.fatal(), .from = on_server, .to = own, .before = before, .hint = hint});
@@ -216,6 +223,10 @@ void Relay::forget_plans() {
     const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
     if (entry != nullptr) link_->statements().forget(std::string(entry->name));
   }
+  if (!unnamed_ || !unnamed_->unasked) return;
+  const auto* entry =
+      link_->statements().peek(unnamed_->text, unnamed_->types, journal_.fingerprint());
+  if (entry != nullptr) link_->statements().forget(std::string(entry->name));
 }
 
 // --- what is done
@@ -361,6 +372,7 @@ void Relay::on_ready(char status) {
   copying_in_ = false;
   if (sent_.empty()) copy_awaited_ = 0;
   if (run_again_) return run_again();
+  tell_kept();
   if (stacked()) {
     if (failed) journal_.ready(reached_.status(), true);
     if (!held_tag_.empty()) last_tag_ = std::exchange(held_tag_, {});
@@ -428,6 +440,7 @@ void Relay::rest() {
 // The same messages once more, on the same link: the plans that were of no use are forgotten.
 void Relay::run_again() {
   run_again_ = false;
+  kept_back_.clear();
   retried_ = true;
   repeatable_ = false;
   extended_ = false;

@@ -121,6 +121,7 @@ void Relay::take(const WireMessage& message) {
       return take_execute(message);
     case request::flush:
       extended_ = true;  // its request is the client's to end
+      tell_kept();
       return forward(message);
     case request::sync:
       return take_sync();
@@ -286,8 +287,8 @@ void Relay::take_bind(const WireMessage& message) {
     if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
   }
   const bool controls = prepared != nullptr && (*prepared)->control;
-  const bool renamed =
-      prepared != nullptr && !names.statement.empty() && !(*prepared)->from_sql && !controls;
+  const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
+  const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
   const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
@@ -326,10 +327,11 @@ void Relay::take_named(const WireMessage& message) {
   if (readable && stacked() && answer_for_control(named, closes)) return;
   if (readable && named.what == 'S') {
     if (closes) return take_close_statement(message, named.name);
-    if (named.name.empty()) {
+    const bool unasked = named.name.empty() && unnamed_ && unnamed_->unasked;
+    if (named.name.empty() && !unasked) {
       inject_unnamed();
     } else {
-      const PreparedRef* prepared = find_prepared(named.name);
+      const PreparedRef* prepared = unasked ? &unnamed_ : find_prepared(named.name);
       if (refuse_in_failed(named.name, prepared)) return;
       if (prepared != nullptr && !(*prepared)->from_sql) {
         const std::string_view name = name_on_link(*prepared);

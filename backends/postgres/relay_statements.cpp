@@ -11,11 +11,6 @@
 namespace based::postgres {
 namespace {
 
-bool begins_with_select(std::string_view text) {
-  sql::Tokenizer tokens(text, Dialect::postgres);
-  return sql::is_word(tokens.next().of(text), "SELECT");
-}
-
 constexpr unsigned executes_max = 8;  // of an EXECUTE that executes an EXECUTE
 
 bool executes(const Statement& statement) {
@@ -36,17 +31,22 @@ Error too_many_prepared() {
 }  // namespace
 
 void Relay::take_parse(const WireMessage& message) {
-  extended_ = true;
+  const bool first = !std::exchange(extended_, true);
   ParseRequest parse;
   if (!decode_parse(message.body, parse)) {
     expect(Expect::parse);
     return forward(message);
   }
-  if (parse.statement.empty() && is_unnamed(parse)) return parse_again(message);
+  if (parse.statement.empty() && first && prepare_unasked(parse)) return;
+  if (parse.statement.empty() && is_unnamed(parse)) {
+    link_->own_statements().unnamed = unnamed_;
+    expect(Expect::parse);
+    return forward(message);
+  }
   auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
                                                           .types = std::move(parse.types),
                                                           .script = look_at(parse.text)});
-  text->reads = begins_with_select(parse.text);
+  text->reads = sql::begins_with_select(parse.text);
   if (stacked()) note_control_text(*text);
   if (text->script) use_sandbox_forms(*text->script, text->text);
   if (context_.stack.rooted) text->calls = sql::find_session_calls(text->text);
@@ -66,16 +66,12 @@ void Relay::take_parse(const WireMessage& message) {
   forward(message);
 }
 
-// The text that is the unnamed statement already, as drivers send it again and again.
+// The text that is the unnamed statement already, as drivers send it again and again; not one whose
+// own Parse may be skipped.
 bool Relay::is_unnamed(const ParseRequest& parse) const {
-  return unnamed_ && !unnamed_->script && !unnamed_->control && unnamed_->text == parse.text &&
-         unnamed_->types == parse.types;
-}
-
-void Relay::parse_again(const WireMessage& message) {
-  link_->own_statements().unnamed = unnamed_;
-  expect(Expect::parse);
-  forward(message);
+  return unnamed_ && !unnamed_->script && !unnamed_->control && !unnamed_->unasked &&
+         unnamed_->text == parse.text && unnamed_->types == parse.types &&
+         !awaits_unnamed(items_.size());
 }
 
 std::uint32_t Relay::replace_unnamed(ItemKind by, PreparedRef text) {
@@ -250,7 +246,7 @@ std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view s
 // Before a message that uses the unnamed statement: the link has this session's, or none.
 void Relay::inject_unnamed() {
   std::shared_ptr<const void>& there = link_->own_statements().unnamed;
-  if (unnamed_ && there == unnamed_) return;
+  if (unnamed_ && (there == unnamed_ || unnamed_->unasked)) return;
   // Nothing can be parsed in a failed transaction.
   if (unnamed_ && link_->status() == 'E' && link_->own_statements().doubted == unnamed_) return;
   FrontendWriter writer(link_->out());

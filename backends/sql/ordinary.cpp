@@ -130,4 +130,26 @@ bool is_ordinary(std::string_view text) {
   return !traits.pins && !traits.into_temporary && !traits.copies && !traits.sets_local;
 }
 
+bool names_moving_time(std::string_view text) {
+  static constexpr std::array<std::string_view, 4> times{"now", "today", "tomorrow", "yesterday"};
+  Tokenizer tokenizer(text, Dialect::postgres);
+  for (;;) {
+    const Token token = tokenizer.next();
+    if (token.kind == TokenKind::end) return false;
+    if (token.kind == TokenKind::invalid) return true;
+    if (token.kind != TokenKind::string) continue;
+    const std::string literal = lower_ascii(token.of(text));
+    // With escapes in it, it may spell anything.
+    const bool told = literal.front() == '\'' || literal.front() == '$';
+    const bool moves = std::ranges::any_of(
+        times, [&literal](std::string_view time) { return literal.find(time) != literal.npos; });
+    if (!told || moves) return true;
+  }
+}
+
+bool begins_with_select(std::string_view text) {
+  Tokenizer tokens(text, Dialect::postgres);
+  return is_word(tokens.next().of(text), "SELECT");
+}
+
 }  // namespace based::sql

@@ -11,4 +11,11 @@ namespace based::sql {
 // again (backends/sql/script.h), since it may be ordinary all the same.
 bool is_ordinary(std::string_view text);
 
+// Has the text a literal that may stand for the time at which the server parses it ('now', 'today',
+// 'tomorrow', 'yesterday')? True where it cannot be told.
+bool names_moving_time(std::string_view text);
+
+// Is SELECT its first word?
+bool begins_with_select(std::string_view text);
+
 }  // namespace based::sql

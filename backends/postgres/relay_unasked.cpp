@@ -1,0 +1,70 @@
+// The Relay's statements that have no name and come again and again: prepared unasked.
+//
+// Most drivers send a text without a name each time, and the server parses and plans it each time.
+// From its second time on, it is on the link under a name of ours, as a named one is. Only at the
+// beginning of a unit outside of a transaction: there a plan that has become of no use is made
+// again unseen, and no statement of the session's own transaction can have changed what the text
+// means.
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/sql/ordinary.h"
+#include "protocol/postgres/backend.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+
+// What it may be run as, or nothing. A session that is pinned may have tables of its own, which a
+// text that others have prepared does not mean.
+PreparedRef Relay::text_to_prepare(const ParseRequest& parse) {
+  const bool begins = status_ == 'I' && !pinned_ && sent_.size() == 1 && repeatable_;
+  if (context_.seen == nullptr || !begins) return nullptr;
+  if (unnamed_ && unnamed_->unasked && unnamed_->text == parse.text &&
+      unnamed_->types == parse.types) {
+    return unnamed_;
+  }
+  const bool fixed = sql::is_ordinary(parse.text) && !sql::names_moving_time(parse.text);
+  if (!fixed || !context_.seen->seen(parse.text)) return nullptr;
+  return std::make_shared<const PreparedText>(
+      PreparedText{.text = std::string(parse.text),
+                   .types = parse.types,
+                   .reads = sql::begins_with_select(parse.text),
+                   .unasked = true});
+}
+
+bool Relay::prepare_unasked(const ParseRequest& parse) {
+  PreparedRef text = text_to_prepare(parse);
+  if (!text) return false;
+  const std::string settings = settings_key();
+  const bool there = link_->statements().find(text->text, text->types, settings) != nullptr;
+  Item made{.kind = ItemKind::parse, .prepared = text, .unnamed = true};
+  if (!there) {
+    made.on_server = std::string(name_for(text, settings));
+    if (made.on_server.empty()) return false;  // no room
+    FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
+  }
+  made.before = std::exchange(unnamed_, std::move(text));
+  expect(Expect::parse, there ? Fate::synthesise : Fate::forward, add_item(std::move(made)));
+  return true;
+}
+
+// A plan shows itself to be of no use when it is described or bound: until then the client is not
+// told that its statement is prepared, and what its parameters are.
+bool Relay::may_keep_back() const {
+  return repeatable_ && !answered_ && !retried_ && !flushed_ && sent_.size() == 1;
+}
+
+void Relay::keep_back(std::string_view bytes) { kept_back_ += bytes; }
+
+void Relay::tell_kept() {
+  if (kept_back_.empty()) return;
+  for (Item& made : items_) {
+    made.done = made.done || made.kept;
+    made.kept = false;
+  }
+  answered_ = true;
+  client_.send(kept_back_);
+  kept_back_.clear();
+}
+
+}  // namespace based::postgres
