@@ -329,11 +329,14 @@ void Relay::take_named(const WireMessage& message) {
     if (closes) return take_close_statement(message, named.name);
     const bool unasked = named.name.empty() && unnamed_ && unnamed_->unasked;
     if (named.name.empty() && !unasked) {
+      // What an EXECUTE executes is looked at.
+      if (unnamed_ && unnamed_->script) own_names(*unnamed_->script);
       inject_unnamed();
     } else {
       const PreparedRef* prepared = unasked ? &unnamed_ : find_prepared(named.name);
       if (refuse_in_failed(named.name, prepared)) return;
       if (prepared != nullptr && !(*prepared)->from_sql) {
+        if ((*prepared)->script) own_names(*(*prepared)->script);
         const std::string_view name = name_on_link(*prepared);
         expect(Expect::describe_statement);
         return FrontendWriter(link_->out()).describe_statement(name);
