@@ -62,7 +62,7 @@ struct PostgresOptions {
   std::size_t notification_queue = std::size_t{1} << 20;  // bytes that wait for one client
 
   bool force_rollback = false;
-  bool rewrite = true;  // in a sandbox: see backends/sql/sandbox_form.h
+  bool rewrite = true;              // in a sandbox: see backends/sql/sandbox_form.h
   bool restores_sequences = false;  // sandbox: at a reset and the end, those that have moved
   // What SANDBOX LIST shows. Empty: this one only.
   std::function<std::vector<SandboxStatus>()> siblings;

@@ -360,6 +360,7 @@ void Relay::drop_items_before(std::uint32_t number) {
 
 void Relay::on_ready(char status) {
   const bool failed = failed_;
+  if (!run_again_) tell_kept();
   drop_items();
   if (failed) {
     link_->settings().rolled_back();
@@ -372,7 +373,6 @@ void Relay::on_ready(char status) {
   copying_in_ = false;
   if (sent_.empty()) copy_awaited_ = 0;
   if (run_again_) return run_again();
-  tell_kept();
   if (stacked()) {
     if (failed) journal_.ready(reached_.status(), true);
     if (!held_tag_.empty()) last_tag_ = std::exchange(held_tag_, {});
