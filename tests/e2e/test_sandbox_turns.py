@@ -354,8 +354,9 @@ class Rewritten(Turns):
         client, native = self.wire(), self.native()
         for text in ("prepare transaction 'x'", "commit prepared 'x'", "rollback prepared 'x'"):
             client.query("begin")
+            client.query("begin")
             wrong = client.error(query(text))
-            self.assertEqual(wrong["C"], "0A000")
+            self.assertEqual((wrong["C"], client.query("rollback")), ("0A000", "C:ROLLBACK Z:I"))
             self.assertIn("two-phase", wrong["M"])
             self.assertIn("COMMIT", wrong["H"])
             client.query("rollback")
