@@ -136,9 +136,7 @@ class Time(Roots):
         for connect in self.both():
             for text, left in (("select writes()", "select count(*) from things"),
                                ("create temp table mine as select 1 as n", "select n from mine"),
-                               ("declare c cursor with hold for select 1", "fetch c"),
-                               ("do $$ begin perform set_config('my.setting', '1', false); end $$",
-                                "select current_setting('my.setting')")):
+                               ("declare c cursor with hold for select 1", "fetch c")):
                 with self.subTest(text):
                     one = connect()
                     one.rows(text)
