@@ -18,6 +18,7 @@ class Link::ChoreRun final : public Requester {
   // Appends its messages, and says what they must bring.
   Request write(std::string& out);
   void cut_holder();
+  bool may_fail() const { return chore_.may_fail; }
   const std::function<void(const std::optional<Error>&)>& then() const { return chore_.then; }
 
   Flow on_reply(const Reply& reply) override;

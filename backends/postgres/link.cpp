@@ -219,7 +219,7 @@ void Link::finish_chore(ChoreRun* run, const std::optional<Error>& error) {
     cancel_ = CancelState::none;
     cancel_deadline_->disarm();
     if (holder_ != nullptr) holder_->on_cancel_over();
-  } else if (error && state_ != LinkState::leased) {
+  } else if (error && state_ != LinkState::leased && !finished->may_fail()) {
     close_reason_ = *error;
     return soon();
   }

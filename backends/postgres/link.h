@@ -69,6 +69,7 @@ struct Chore {
   std::function<void(const std::vector<Cell>& row)> on_row;     // may be empty
   std::function<void(const std::optional<Error>& error)> then;  // may be empty
   bool of_holder = false;  // the callbacks end when the holder releases the link
+  bool may_fail = false;   // its error is no reason to close a link that was let go meanwhile
 };
 
 // On for a sandbox's link, for what might run behind a lost root, and off in the root.

@@ -22,7 +22,8 @@ void Relay::enter_failed_transaction() {
                           lost_ = false;
                           on_prepared();
                         },
-                    .of_holder = true});
+                    .of_holder = true,
+                    .may_fail = true});
 }
 
 // Whatever the state: what runs is cancelled, what is open is rolled back.

@@ -217,18 +217,6 @@ void Relay::note_unnamed_lost(const Reply& reply) {
   }
 }
 
-// A plan of this session's cannot be used any more; which one, the error does not say.
-void Relay::forget_plans() {
-  for (const auto& [name, text] : prepared_) {
-    const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
-    if (entry != nullptr) link_->statements().forget(std::string(entry->name));
-  }
-  if (!unnamed_ || !unnamed_->unasked) return;
-  const auto* entry =
-      link_->statements().peek(unnamed_->text, unnamed_->types, journal_.fingerprint());
-  if (entry != nullptr) link_->statements().forget(std::string(entry->name));
-}
-
 // --- what is done
 
 void Relay::note_done(const Reply& reply, Item& made) {

@@ -48,6 +48,18 @@ bool Relay::prepare_unasked(const ParseRequest& parse) {
   return true;
 }
 
+// A plan of this session's cannot be used any more; which one, the error does not say.
+void Relay::forget_plans() {
+  for (const auto& [name, text] : prepared_) {
+    const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
+    if (entry != nullptr) link_->statements().forget(std::string(entry->name));
+  }
+  if (!unnamed_ || !unnamed_->unasked) return;
+  const auto* entry =
+      link_->statements().peek(unnamed_->text, unnamed_->types, journal_.fingerprint());
+  if (entry != nullptr) link_->statements().forget(std::string(entry->name));
+}
+
 // A plan shows itself to be of no use when it is described or bound: until then the client is not
 // told that its statement is prepared, and what its parameters are.
 bool Relay::may_keep_back() const {

@@ -414,6 +414,19 @@ class Commands(Sandboxes):
             three.vanish()
         wait_until(lambda: one.value(self.COUNT) == "1", "the resets are done")
 
+    def test_a_client_that_goes_while_its_lost_transaction_is_made_to_fail(self):
+        self.daemon()
+        tests = self.connect("app#w")
+        for _ in range(30):
+            one = self.connect("app#w")
+            one.rows("begin; insert into things values (2, 'x')")
+            tests.rows("sandbox reset")
+            tests.rows("insert into things values (3, 'kept')")
+            one.send(query("select 1") + query("select 1"))
+            one.vanish()
+            self.assertEqual(tests.value(self.COUNT), "2")
+        self.assertNotIn("LOST", self.running.log())
+
     def test_a_mark_waits_for_its_turn_but_not_for_ever(self):
         self.daemon(table='force_rollback = true\ntimeout = "300ms"')
         one, two = self.connect("app#w"), self.connect("app#w")
