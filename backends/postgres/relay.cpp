@@ -40,6 +40,7 @@ Relay::~Relay() {
   if (command_) *command_->anchor = nullptr;
   if (state_ == State::waiting) context_.leases.withdraw(*this);
   if (listening_) context_.listener->unsubscribe_all(*this);
+  leave_objects();
   let_go();
 }
 

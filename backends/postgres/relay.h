@@ -25,14 +25,14 @@
 #include <vector>
 
 #include "backends/log.h"
+#include "backends/postgres/client_objects.h"
 #include "backends/postgres/held_messages.h"
 #include "backends/postgres/lease_source.h"
-#include "backends/postgres/listen_journal.h"
 #include "backends/postgres/listener.h"
-#include "backends/postgres/notification_queue.h"
 #include "backends/postgres/pins.h"
 #include "backends/postgres/relay_context.h"
 #include "backends/postgres/relay_items.h"
+#include "backends/postgres/relay_parts.h"
 #include "backends/postgres/sandbox_unit.h"
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
@@ -76,14 +76,6 @@ class Relay : public WireSession,
   bool in_mid_message() const override { return in_part_; }
 
  private:
-  // What a session has that listens through the shared listener.
-  struct Listening {
-    ListenJournal journal;
-    NotificationQueue queue;
-    bool on_link = false;      // the link listens too, for nothing
-    bool unlistening = false;  // it is being told to stop
-  };
-
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
@@ -273,12 +265,20 @@ class Relay : public WireSession,
   bool settle_check();
 
   // relay_session_calls.cpp: what a client of a sandbox sets by functions
-  static std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);
   void note_taint(const sql::SessionCalls& calls, const std::vector<CallMade>& made);
   void note_taint(const Script& script);
   void apply_calls(Item& made);
   void apply_setting(const CallMade& call);
-  std::vector<StatementRef> ending() const;
+  std::vector<StatementRef> settings_ending() const;
+
+  // relay_objects.cpp: what a client of a sandbox has made that ends with it
+  void note_sent(const Script& script);
+  void note_object(const Statement& statement, std::string_view tag);
+  std::vector<StatementRef> ending(bool commits = false);
+  std::vector<StatementRef> ended_by(const Statement& control);
+  std::vector<StatementRef> left_by_others();
+  void forget_objects();
+  void leave_objects();
 
   // relay_failed.cpp: a failed transaction that has no link
   bool answers_failed(const WireMessage& message);
@@ -413,6 +413,7 @@ class Relay : public WireSession,
   std::uint64_t losses_seen_ = 0;
   // In a sandbox: what was set in this transaction, and which settings, is not all known.
   bool settings_tainted_ = false;
+  ClientObjects objects_;
   std::map<std::string, std::vector<CallMade>, std::less<>> portal_calls_;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/log.h"
+#include "backends/postgres/client_objects.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/link_settings.h"
 #include "backends/postgres/listener.h"
@@ -49,6 +50,13 @@ struct RelayContext {
   Listener* listener = nullptr;        // null: who listens keeps its link
   std::size_t notification_queue = 0;  // bytes that wait for one session
   SeenTexts* seen = nullptr;           // null: what has no name is never prepared unasked
+
+  // In a sandbox: what clients have left behind that have gone, for the next unit to clear away;
+  // temporary tables whose rows go at each commit; how many clients hold session-level locks.
+  std::vector<ClientObject> left_objects;
+  bool left_locks = false;
+  std::set<std::string, std::less<>> emptied_tables;
+  std::size_t lock_holders = 0;
 
   std::uint64_t notifications_dropped = 0;
   std::uint64_t unsure_keys = 0;  // given to statements whose settings were not known

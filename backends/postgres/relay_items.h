@@ -11,6 +11,7 @@
 #include "backends/postgres/wire_stack.h"
 #include "backends/sql/session_calls.h"
 #include "backends/statement.h"
+#include "backends/wire.h"
 
 namespace based::postgres {
 
@@ -41,12 +42,14 @@ struct Control {
   bool discards = false;
   bool with_columns = false;  // a row goes with its columns: in a simple Query
 };
-// A call of set_config, its arguments as far as they are known.
+// A call of set_config or pg_notify, its arguments as far as they are known.
 struct CallMade {
   sql::SessionCall::Function function = sql::SessionCall::Function::set_config;
   std::vector<std::optional<std::string>> arguments;
   bool sure = false;  // that it was made
 };
+// `bind`: of the portal that is executed; null: it has no parameters.
+std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);
 struct Item {
   ItemKind kind = ItemKind::parse;
   bool done = false;

@@ -294,6 +294,7 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
   if (statement->sets_local) link_->settings().doubt_literals();
   journal_.done(*statement, tag);
   note_listen(*statement, tag);
+  note_object(*statement, tag);
 }
 
 void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {

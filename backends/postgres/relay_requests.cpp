@@ -374,7 +374,10 @@ void Relay::take_execute(const WireMessage& message) {
         if (calls != portal_calls_.end() && !text->calls.empty())
           item(number).calls = calls->second;
         note_taint(text->calls, item(number).calls);
-        if (text->script) note_taint(*text->script);
+        if (text->script) {
+          note_taint(*text->script);
+          note_sent(*text->script);
+        }
       }
     }
   }

@@ -169,7 +169,10 @@ void Relay::send_part(QueryPart part) {
     const sql::SessionCalls found = sql::find_session_calls(part.text);
     calls = calls_made(found, nullptr);
     note_taint(found, calls);
-    if (seen) note_taint(*seen);
+    if (seen) {
+      note_taint(*seen);
+      note_sent(*seen);
+    }
   }
   std::uint32_t number = 0;
   if (seen || context_.sandbox != nullptr) {

@@ -38,9 +38,7 @@ std::optional<bool> truth_of(const std::string& value) {
 
 }  // namespace
 
-// `bind`: of the portal that is executed, or empty. What is not sure of it makes everything of the
-// transaction unsure.
-std::vector<CallMade> Relay::calls_made(const sql::SessionCalls& calls, const WireMessage* bind) {
+std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind) {
   BindRequest bound;
   const bool readable =
       bind != nullptr && bind->whole() && !calls.calls.empty() && decode_bind(bind->body, bound);
@@ -103,8 +101,7 @@ void Relay::apply_setting(const CallMade& call) {
 }
 
 // What is run before the client's transaction ends: PostgreSQL would have done it by itself.
-std::vector<StatementRef> Relay::ending() const {
-  if (!context_.stack.rooted) return {};
+std::vector<StatementRef> Relay::settings_ending() const {
   if (!settings_tainted_ && !context_.verify_release) return {};
   static const StatementRef reset = [] {
     auto statement = std::make_shared<Statement>();

@@ -25,6 +25,11 @@ Field text_column(std::string_view name) {
   return {.name = name, .type_oid = 25, .type_size = -1, .type_modifier = -1};
 }
 
+Field column_of(const OwnRow& row) {
+  if (!row.setting.empty()) return text_column(row.column);
+  return {.name = row.column, .type_oid = 2278, .type_size = 4, .type_modifier = -1};  // void
+}
+
 std::string_view name_of(BeginOptions::Isolation level) {
   static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
                                                          "repeatable read", "serializable"};
@@ -65,7 +70,7 @@ std::string columns_of(const PreparedText& control) {
   if (statement.kind == StatementKind::sandbox) return described(statement.verb, false);
   if (statement.kind != StatementKind::read) return std::string(no_columns);
   std::string bytes;
-  const Field column = text_column(own_row_of(statement)->column);
+  const Field column = column_of(*own_row_of(statement));
   BackendWriter(bytes).row_description({&column, 1});
   return bytes;
 }
@@ -98,6 +103,7 @@ std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
 
 std::string Relay::shown(const WireStack::Plan& plan) const {
   const std::string& name = plan.shows->setting;
+  if (name.empty()) return {};
   if (name == "transaction_isolation") return std::string(shown_isolation(plan.isolation));
   const Result<std::string> value = shown_withheld(name, journal_.withheld(name));
   return value ? *value : std::string(journal_.withheld(name));
@@ -149,7 +155,9 @@ std::uint32_t Relay::inject_steps(WireStack::Plan plan, bool discards, bool with
 void Relay::guard_unit() {
   if (!stack_.needs_guard()) return;
   stack_.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
-  inject_steps({.steps = stack_.guard()});
+  std::vector<StatementRef> steps = left_by_others();
+  std::ranges::move(stack_.guard(), std::back_inserter(steps));
+  inject_steps({.steps = std::move(steps)});
 }
 
 // In its turn the client is told this, of which the server was not asked.
@@ -266,7 +274,7 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
       statement->kind == StatementKind::begin) {
     stack_.know_isolation(sql::isolation_named(shown_isolation(BeginOptions::Isolation::unset)));
   }
-  WireStack::Plan plan = stack_.plan(statement, in_script, ending());
+  WireStack::Plan plan = stack_.plan(statement, in_script, ended_by(*statement));
   if (plan.warning) {
     std::string bytes;
     BackendWriter(bytes).notice("WARNING", *plan.warning);
@@ -277,8 +285,8 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
     portals_.clear();
     open_portals_.clear();
   }
-  const std::uint32_t number =
-      inject_steps(std::move(plan), statement->kind == StatementKind::discard, with_columns);
+  const bool discards = statement->kind == StatementKind::discard && statement->name == "all";
+  const std::uint32_t number = inject_steps(std::move(plan), discards, with_columns);
   if (context_.sandbox != nullptr) item(number).text = statement->text;
 }
 
@@ -316,6 +324,7 @@ void Relay::note_control(Item& made) {
   if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
   // What fails behind it in the same text does not take it back.
   const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
+  if (control.plan.tag == "ROLLBACK" && control.plan.ends_transaction) objects_.rolled_back();
   if (commits && context_.stack.rooted) {
     journal_.committed();
     link_->settings().committed(true);
@@ -324,12 +333,13 @@ void Relay::note_control(Item& made) {
     prepared_.clear();
     unnamed_.reset();
     journal_.reset();
+    forget_objects();
   }
   if (control.plan.tag.empty()) return;
   std::string bytes;
   BackendWriter writer(bytes);
   if (control.plan.shows) {
-    const Field column = text_column(control.plan.shows->column);
+    const Field column = column_of(*control.plan.shows);
     if (control.with_columns) writer.row_description({&column, 1});
     writer.begin_row(1);
     writer.begin_cell();
@@ -345,8 +355,9 @@ void Relay::note_control(Item& made) {
 // Whether there was one to let go.
 bool Relay::let_guard_go() {
   if (!stacked()) return false;
+  std::vector<StatementRef> last = ending();
   std::vector<StatementRef> steps =
-      stack_.let_guard_go(std::exchange(unit_wrote_, false), ending());
+      stack_.let_guard_go(std::exchange(unit_wrote_, false), std::move(last));
   if (steps.empty()) return false;
   for (const std::string& name : stack_.take_local_names()) {
     steps.push_back(setting_again(name, journal_.settings()));
@@ -385,6 +396,7 @@ void Relay::on_stack_ready() {
     unit_wrote_ = false;
     stack_ = reached_;
     std::vector<StatementRef> steps = stack_.recover(std::exchange(ending_failed_, false));
+    if (!stack_.in_transaction()) objects_.rolled_back();
     reached_ = stack_;
     if (!stack_.in_transaction()) open_portals_.clear();
     if (!steps.empty()) {
@@ -406,6 +418,7 @@ void Relay::on_stack_ready() {
   if (status == 'I') {
     link_->settings().committed(context_.stack.rooted);
     settings_tainted_ = false;
+    objects_.committed();
     portal_calls_.clear();
   }
   end_unit(status);

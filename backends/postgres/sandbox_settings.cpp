@@ -132,7 +132,14 @@ StatementRef restore_root_settings() {
 bool may_ask_setting(std::string_view text) {
   constexpr std::size_t bytes_max = 120;
   if (text.size() > bytes_max) return false;
-  return sql::lower_ascii(text).find("current_setting") != std::string::npos;
+  const std::string lower = sql::lower_ascii(text);
+  return lower.find("current_setting") != lower.npos ||
+         lower.find("pg_advisory_unlock_all") != lower.npos;
+}
+
+bool asks_unlock_all(const Statement& statement) {
+  const std::optional<OwnRow> row = own_row_of(statement);
+  return row && row->setting.empty();
 }
 
 std::optional<OwnRow> own_row_of(const Statement& statement) {
@@ -160,7 +167,10 @@ std::optional<OwnRow> own_row_of(const Statement& statement) {
     if (name != names.end()) return OwnRow{*name, std::string(*name), "SHOW"};
   }
   std::size_t at = 1;
-  if (says(1, "PG_CATALOG") && count == 7 && token[2].kind == sql::TokenKind::dot) at = 3;
+  if (says(1, "PG_CATALOG") && token[2].kind == sql::TokenKind::dot) at = 3;
+  if (says(0, "SELECT") && says(at, "PG_ADVISORY_UNLOCK_ALL") && count == at + 3) {
+    return OwnRow{"pg_advisory_unlock_all", "", "SELECT 1"};
+  }
   const bool asks = says(0, "SELECT") && says(at, "CURRENT_SETTING") && count == at + 4 &&
                     token[at + 1].kind == sql::TokenKind::open_paren;
   std::string value;

@@ -65,7 +65,7 @@ bool WireStack::is_control(const Statement& statement) const {
     case StatementKind::standalone:
       return rules_.rooted && statement.in_sandbox;
     case StatementKind::discard:
-      return rules_.rooted && statement.name == "all";
+      return rules_.rooted && (statement.name == "all" || statement.name.starts_with("temp"));
     default:
       return rules_.rooted && (is_close_all(statement) || resets_all(statement) ||
                                sets_withheld(statement) || own_row_of(statement));
@@ -97,8 +97,11 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
       set_transaction(statement, in_script, plan);
       break;
     case StatementKind::discard:
-      plan.tag = "DISCARD ALL";
-      if (!levels_.empty() || in_script) {
+      plan.tag = statement->name == "all" ? "DISCARD ALL" : "DISCARD TEMP";
+      plan.steps = std::move(ending_);
+      if (failed_) {
+        plan.error = aborted();
+      } else if ((!levels_.empty() || in_script) && statement->name == "all") {
         plan.error = Error::make(sqlstate::active_sql_transaction,
                                  "DISCARD ALL cannot run inside a transaction block");
       }

@@ -49,7 +49,7 @@ class WireStack {
   bool is_control(const Statement& statement) const;
   // Plans it, and goes to the state after it. `in_script`: one of several statements in a text,
   // which are a transaction without a BEGIN.
-  // `ending`: what a COMMIT of the client's transaction runs beside what is due anyway.
+  // `ending`: what it runs beside what is due anyway.
   Plan plan(const StatementRef& statement, bool in_script = false,
             std::vector<StatementRef> ending = {});
   // Refuses what cannot run here although it is no transaction control.
@@ -113,7 +113,7 @@ class WireStack {
   void close_all(Plan& plan);
   void reset_all(const StatementRef& statement, Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
-  void show(OwnRow row, Plan& plan) const;
+  void show(OwnRow row, Plan& plan);
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
   void prepare_transaction(const StatementRef& statement, Plan& plan);
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }

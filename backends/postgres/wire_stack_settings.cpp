@@ -90,13 +90,14 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
 }
 
 // What the root has says nothing of what this client has asked for.
-void WireStack::show(OwnRow row, Plan& plan) const {
+void WireStack::show(OwnRow row, Plan& plan) {
   plan.tag = row.tag;
   if (failed_) {
     plan.error = aborted();
     return;
   }
   plan.shows = std::move(row);
+  plan.steps = std::move(ending_);
   if (!levels_.empty()) plan.isolation = levels_.back().isolation;
 }
 

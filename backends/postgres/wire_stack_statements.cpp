@@ -17,11 +17,6 @@ namespace based::postgres {
 namespace {
 
 // But for the one that this is run in, which has no name.
-constexpr std::string_view close_cursors =
-    "DO $based$ DECLARE cursor_name text; BEGIN FOREACH cursor_name IN ARRAY ARRAY(SELECT name "
-    "FROM pg_catalog.pg_cursors WHERE name NOT IN ('', '_based_root')) LOOP EXECUTE "
-    "pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
-
 // Those that run without a snapshot: the transaction has not seen anything yet.
 bool is_query(const Statement& statement) {
   static constexpr std::array<std::string_view, 7> none{"show",   "lock",   "fetch",     "move",
@@ -75,7 +70,7 @@ void WireStack::close_all(Plan& plan) {
   if (failed_) {
     plan.error = aborted();
   } else {
-    plan.steps = {step(StatementKind::other, std::string(close_cursors))};
+    plan.steps = std::move(ending_);
   }
 }
 

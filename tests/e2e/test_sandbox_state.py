@@ -9,7 +9,11 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from pg_client import extended, sync
+from servers import wait_until
 from wire_servers import Conversation, Servers, both
+
+WELL = "T:?column? D:well C:SELECT 1 Z:I"
+
 
 def setUpModule():
     Conversation.servers = Servers(pools={"one": "force_rollback = true"})
@@ -105,6 +109,147 @@ class Local:
 
 
 @both
+class Temporary:
+    """Temporary tables (H5)."""
+
+    def setUp(self):
+        self.client = self.connect()
+
+    def test_on_commit_drop(self):
+        for end in ("commit", "rollback"):
+            with self.subTest(end):
+                self.client.query("begin; create temp table gone(n int) on commit drop; insert into gone values (1)")
+                self.assertEqual(self.client.rows("select n from gone"), [["1"]])
+                self.client.query(end)
+                self.assertEqual(self.client.query("select n from gone"), "E:42P01 Z:I")
+        self.client.query("begin")
+        self.client.ask(extended("create temporary table gone on commit drop as select 1 as n"), sync())
+        self.client.query("commit")
+        self.assertEqual(self.client.query("select n from gone"), "E:42P01 Z:I")
+
+    def test_on_commit_drop_outside_of_a_transaction_is_dropped_at_once(self):
+        for _ in range(2):
+            self.assertEqual(self.client.query("create temp table gone(n int) on commit drop"), "C:CREATE TABLE Z:I")
+        self.assertEqual(self.client.query("select n from gone"), "E:42P01 Z:I")
+
+    def test_on_commit_delete_rows(self):
+        self.client.query("create temp table short(n int) on commit delete rows")
+        self.client.query("begin; insert into short values (1)")
+        self.assertEqual(self.client.rows("select n from short"), [["1"]])
+        self.client.query("commit")
+        self.assertEqual(self.client.rows("select n from short"), [])
+        self.client.query("insert into short values (1)")
+        self.assertEqual(self.client.rows("select n from short"), [])
+        self.client.query("drop table short")
+
+    def test_one_that_lasts(self):
+        self.client.query("begin; create temp table lasts(n int); insert into lasts values (1); commit")
+        self.assertEqual(self.client.rows("select n from lasts"), [["1"]])
+        self.assertEqual(self.client.query("discard temp"), "C:DISCARD TEMP Z:I")
+        self.assertEqual(self.client.query("select n from lasts"), "E:42P01 Z:I")
+
+
+    def test_it_ends_with_its_client(self):
+        for _ in range(2):
+            client = self.connect()
+            self.assertEqual(client.query("create temp table mine(n int)"), "C:CREATE TABLE Z:I")
+            self.assertEqual(client.query("create temp view seen as select n from mine"), "C:CREATE VIEW Z:I")
+            client.close()
+
+
+@both
+class Cursors:
+    """Cursors (H6)."""
+
+    def setUp(self):
+        self.client, self.other = self.connect(), self.connect()
+
+    def test_a_cursor_ends_with_its_transaction(self):
+        for end in ("commit", "rollback"):
+            for _ in range(2):
+                self.assertEqual(self.client.query("begin; declare c cursor for select 1 as a; fetch c"),
+                                 "C:BEGIN C:DECLARE CURSOR T:a D:1 C:FETCH 1 Z:T")
+                self.client.query(end)
+                self.assertEqual(self.client.query("fetch c"), "E:34000 Z:I")
+
+    def test_one_that_a_function_opened_ends_with_its_transaction(self):
+        self.client.query("create function opens() returns refcursor language plpgsql as "
+                          "$$ declare c refcursor := 'of_f'; begin open c for select 1 as a; return c; end $$")
+        self.client.query("begin; select opens()")
+        self.assertEqual(self.client.query("fetch of_f"), "T:a D:1 C:FETCH 1 Z:T")
+        self.client.query("commit")
+        self.assertEqual(self.client.query("begin; fetch of_f"), "C:BEGIN E:34000 Z:E")
+        self.client.query("rollback")
+        self.client.query("drop function opens()")
+
+    def test_one_with_hold_lives_until_its_client_ends(self):
+        self.assertEqual(self.client.query("declare h cursor with hold for select generate_series(1, 3) as a"),
+                         "C:DECLARE CURSOR Z:I")
+        self.client.query("begin; commit")
+        self.assertEqual(self.client.query("fetch h"), "T:a D:1 C:FETCH 1 Z:I")
+        self.other.query("begin; commit")
+        self.assertEqual(self.client.query("fetch h"), "T:a D:2 C:FETCH 1 Z:I")
+        self.client.close()
+        for _ in range(2):
+            another = self.connect()
+            self.assertEqual(another.query("declare h cursor with hold for select 5 as a; fetch h"),
+                             "C:DECLARE CURSOR T:a D:5 C:FETCH 1 Z:I")
+            another.close()
+
+    def test_one_with_hold_of_a_transaction_that_was_rolled_back_is_gone(self):
+        self.client.query("begin; declare h cursor with hold for select 1 as a; rollback")
+        self.assertEqual(self.client.query("fetch h"), "E:34000 Z:I")
+
+    def test_cursors_and_savepoints(self):
+        self.client.query("begin; savepoint s; declare c cursor for select 1 as a; rollback to s")
+        self.assertEqual(self.client.query("fetch c"), "E:34000 Z:E")
+        self.client.query("rollback")
+        self.client.query("begin; savepoint s; declare c cursor for select 1 as a; release s")
+        self.assertEqual(self.client.query("fetch c"), "T:a D:1 C:FETCH 1 Z:T")
+        self.client.query("commit")
+        self.assertEqual(self.client.query("fetch c"), "E:34000 Z:I")
+
+    def test_close_all_closes_nobody_elses(self):
+        self.other.query("declare theirs cursor with hold for select 7 as a")
+        self.client.query("declare mine cursor with hold for select 8 as a")
+        self.assertEqual(self.client.query("close all"), "C:CLOSE CURSOR ALL Z:I")
+        self.assertEqual(self.client.query("fetch mine"), "E:34000 Z:I")
+        self.assertEqual(self.other.query("fetch theirs"), "T:a D:7 C:FETCH 1 Z:I")
+        self.other.query("close theirs")
+
+
+@both
+class Resets:
+    """What pools send between two users of a connection (H8)."""
+
+    ASYNCPG = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
+
+    def setUp(self):
+        self.client, self.other = self.connect(), self.connect()
+
+    def test_they_work_and_harm_nobody_else(self):
+        for sql, tags in (("discard all", "C:DISCARD ALL"),
+                          (self.ASYNCPG, "T:pg_advisory_unlock_all D: C:SELECT 1 C:CLOSE CURSOR ALL C:UNLISTEN C:RESET")):
+            with self.subTest(sql):
+                self.other.query("set work_mem = '9MB'; prepare p as select 'well'")
+                self.other.query("declare theirs cursor with hold for select 7 as a")
+                self.client.query("set work_mem = '7MB'; prepare p as select 'mine'")
+                self.client.query("declare mine cursor with hold for select 8 as a")
+                self.assertEqual(self.client.query(sql), f"{tags} Z:I")
+                self.assertEqual(self.client.query("show work_mem"), "T:work_mem D:4MB C:SHOW Z:I")
+                self.assertEqual(self.client.query("fetch mine"), "E:34000 Z:I")
+                self.assertEqual(self.other.query("show work_mem"), "T:work_mem D:9MB C:SHOW Z:I")
+                self.assertEqual(self.other.query("fetch theirs"), "T:a D:7 C:FETCH 1 Z:I")
+                self.assertEqual(self.other.query("execute p"), WELL)
+                self.other.query("discard all")
+
+    def test_discard_of_one_thing(self):
+        for what in ("plans", "sequences", "temp"):
+            self.assertEqual(self.client.query(f"discard {what}"), f"C:DISCARD {what.upper()} Z:I")
+        self.assertEqual(self.client.query("begin; discard all"), "C:BEGIN E:25001 Z:E")
+
+
+@both
 class Settings:
     """A client's settings are its own (H7)."""
 
@@ -175,6 +320,22 @@ class Settings:
 
 class Boundaries(Conversation):
     """Of the sandbox alone."""
+
+    def test_session_locks_go_with_the_last_client_that_has_any(self):
+        def locks():
+            return self.server("select count(*) from pg_locks where locktype = 'advisory'")[0][0]
+        clients = [self.connect() for _ in range(3)]
+        for client in clients[:2]:
+            client.query("select pg_advisory_lock(42)")
+        self.assertEqual(clients[0].query("select pg_advisory_unlock_all()"),
+                         "T:pg_advisory_unlock_all D: C:SELECT 1 Z:I")
+        self.assertEqual(locks(), "1")  # of the other one, too
+        for client in clients[:2]:
+            client.close()
+        wait_until(lambda: clients[2].query("select 1") and locks() == "0", "no lock is left")
+        clients[2].query("select pg_advisory_lock(43)")
+        clients[2].query("discard all")
+        self.assertEqual(locks(), "0")
 
     def test_a_clients_timeout_does_not_end_the_root(self):
         client, other = self.connect(), self.connect()

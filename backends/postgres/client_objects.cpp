@@ -1,0 +1,235 @@
+#include "backends/postgres/client_objects.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "backends/postgres/startup_settings.h"
+#include "backends/sql/tokenizer.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+namespace {
+
+using Kind = ClientObject::Kind;
+using OnCommit = ClientObject::OnCommit;
+
+// Kept of one client. What is above it stays until the sandbox is reset.
+constexpr std::size_t objects_max = 1000;
+
+StatementRef made(std::string text, StatementKind kind) {
+  auto statement = std::make_shared<Statement>();
+  statement->kind = kind;
+  statement->text = std::move(text);
+  return statement;
+}
+
+std::string quoted(std::string_view name) {
+  std::string text = "\"";
+  for (const char c : name) text.append(c == '"' ? 2 : 1, c);
+  return text += '"';
+}
+
+class Words {
+ public:
+  explicit Words(std::string_view text) : text_(text), tokens_(text, Dialect::postgres) { next(); }
+
+  bool accept(std::string_view upper) {
+    if (!sees(upper)) return false;
+    next();
+    return true;
+  }
+  bool sees(std::string_view upper) const {
+    return token_.kind == sql::TokenKind::word && sql::is_word(token_.of(text_), upper);
+  }
+  bool accept(sql::TokenKind kind) {
+    if (token_.kind != kind) return false;
+    next();
+    return true;
+  }
+  // Empty: there is none.
+  std::string take_name() {
+    const bool named = token_.kind == sql::TokenKind::word || token_.kind == sql::TokenKind::quoted;
+    if (!named) return {};
+    std::string name = sql::fold_name(token_, text_, Dialect::postgres);
+    next();
+    return name;
+  }
+  bool done() const {
+    return token_.kind == sql::TokenKind::end || token_.kind == sql::TokenKind::invalid;
+  }
+  void next() { token_ = tokens_.next(); }
+
+ private:
+  std::string_view text_;
+  sql::Tokenizer tokens_;
+  sql::Token token_;
+};
+
+std::optional<ClientObject> declared(Words& words) {
+  ClientObject object{.kind = Kind::cursor, .on_commit = OnCommit::keep, .name = words.take_name()};
+  while (!words.done() && !words.accept("FOR")) {
+    if (words.accept("WITH") && words.sees("HOLD")) object.kind = Kind::holdable;
+    words.next();
+  }
+  if (object.name.empty()) return std::nullopt;
+  return object;
+}
+
+std::optional<ClientObject> created(Words& words) {
+  if (words.accept("OR")) words.next();
+  if (!words.accept("LOCAL")) words.accept("GLOBAL");
+  bool temporary = words.accept("TEMP") || words.accept("TEMPORARY");
+  words.accept("RECURSIVE");
+  ClientObject object;
+  if (words.accept("VIEW")) {
+    object.kind = Kind::view;
+  } else if (words.accept("SEQUENCE")) {
+    object.kind = Kind::sequence;
+  } else if (!words.accept("TABLE")) {
+    return std::nullopt;
+  }
+  if (words.accept("IF") && words.accept("NOT")) words.accept("EXISTS");
+  object.name = words.take_name();
+  if (words.accept(sql::TokenKind::dot)) {
+    temporary = temporary || object.name == "pg_temp";
+    object.name = words.take_name();
+  }
+  if (!temporary || object.name.empty()) return std::nullopt;
+  while (!words.done()) {
+    if (words.accept("ON") && words.accept("COMMIT")) {
+      if (words.sees("DROP")) object.on_commit = OnCommit::drop;
+      if (words.sees("DELETE")) object.on_commit = OnCommit::delete_rows;
+    } else {
+      words.next();
+    }
+  }
+  return object;
+}
+
+}  // namespace
+
+std::optional<ClientObject> object_made_by(const Statement& statement) {
+  if (statement.kind != StatementKind::pinning && statement.kind != StatementKind::other &&
+      statement.kind != StatementKind::definition) {
+    return std::nullopt;
+  }
+  Words words(statement.text);
+  if (words.accept("DECLARE")) return declared(words);
+  if (words.accept("CREATE")) return created(words);
+  return std::nullopt;
+}
+
+bool locks_for_session(const Statement& statement) {
+  if (statement.kind != StatementKind::pinning) return false;
+  const std::string text = sql::lower_ascii(statement.text);
+  return text.find("advisory_lock") != text.npos;  // and not advisory_xact_lock, advisory_unlock
+}
+
+StatementRef close_transaction_cursors() {
+  static const StatementRef statement = made(
+      // Of an array, as a loop over rows would be a cursor among them.
+      "DO $based$ DECLARE one text; BEGIN FOREACH one IN ARRAY ARRAY(SELECT name FROM "
+      "pg_catalog.pg_cursors WHERE NOT is_holdable AND name <> '') LOOP EXECUTE "
+      "pg_catalog.format('CLOSE %I', one); END LOOP; END $based$",
+      StatementKind::other);
+  return statement;
+}
+
+StatementRef drop_objects(const std::vector<ClientObject>& objects) {
+  if (objects.empty()) return nullptr;
+  std::string body;
+  const auto add = [&body](const std::string& condition, const std::string& action) {
+    body += "BEGIN IF " + condition + " THEN " + action +
+            "; END IF; EXCEPTION WHEN OTHERS THEN "
+            "NULL; END; ";
+  };
+  const auto is_cursor = [](const ClientObject& object) {
+    return object.kind == Kind::cursor || object.kind == Kind::holdable;
+  };
+  // A cursor may be open on one of the tables.
+  for (const ClientObject& object : objects) {
+    if (!is_cursor(object)) continue;
+    add("EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE name = " + quote_literal(object.name) +
+            " AND name <> '_based_root')",
+        "EXECUTE " + quote_literal("CLOSE " + quoted(object.name)));
+  }
+  // The newest first: it may be made of older ones.
+  for (std::size_t i = objects.size(); i-- > 0;) {
+    const ClientObject& object = objects[i];
+    if (is_cursor(object)) continue;
+    static constexpr std::array<const char*, 5> words{"", "", "TABLE ", "VIEW ", "SEQUENCE "};
+    const std::string name = "pg_temp." + quoted(object.name);
+    add("pg_catalog.to_regclass(" + quote_literal(name) + ") IS NOT NULL",
+        std::string("DROP ") + words[static_cast<std::size_t>(object.kind)] + name + " CASCADE");
+  }
+  return made("DO " + quote_literal("BEGIN " + body + "END"), StatementKind::definition);
+}
+
+StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables) {
+  if (tables.empty()) return nullptr;
+  std::string body;
+  for (const std::string& table : tables) {
+    const std::string name = "pg_temp." + quoted(table);
+    body += "IF pg_catalog.to_regclass(" + quote_literal(name) + ") IS NOT NULL THEN TRUNCATE " +
+            name + "; END IF; ";
+  }
+  return made("DO " + quote_literal("BEGIN " + body + "END"), StatementKind::definition);
+}
+
+void ClientObjects::sent(const Statement& statement) {
+  std::optional<ClientObject> object = object_made_by(statement);
+  if (!object) return;
+  if (object->kind == Kind::cursor) declares_ = true;
+  if (object->on_commit == OnCommit::delete_rows) emptied_.insert(object->name);
+  if (object->on_commit == OnCommit::drop && ending_.size() < objects_max) {
+    ending_.push_back(std::move(*object));
+  }
+}
+
+void ClientObjects::done(const Statement& statement, std::string_view tag) {
+  holds_locks_ = holds_locks_ || locks_for_session(statement);
+  if (tag == "CLOSE CURSOR") {
+    Words words(statement.text);
+    words.next();
+    const std::string name = words.take_name();
+    std::erase_if(owned_, [&](const ClientObject& object) {
+      return object.kind == Kind::holdable && object.name == name;
+    });
+    committed_ = std::min(committed_, owned_.size());
+    return;
+  }
+  std::optional<ClientObject> object = object_made_by(statement);
+  if (!object || object->kind == Kind::cursor || object->on_commit == OnCommit::drop) return;
+  if (owned_.size() >= objects_max || std::ranges::find(owned_, *object) != owned_.end()) return;
+  owned_.push_back(std::move(*object));
+}
+
+void ClientObjects::committed() {
+  ending_.clear();
+  emptied_.clear();
+  declares_ = false;
+  committed_ = owned_.size();
+}
+
+void ClientObjects::rolled_back() {
+  owned_.resize(std::min(committed_, owned_.size()));
+  committed();
+}
+
+std::vector<ClientObject> ClientObjects::owned_cursors() const {
+  std::vector<ClientObject> cursors;
+  std::ranges::copy_if(owned_, std::back_inserter(cursors),
+                       [](const ClientObject& object) { return object.kind == Kind::holdable; });
+  return cursors;
+}
+
+std::vector<ClientObject> ClientObjects::owned_temporary() const {
+  std::vector<ClientObject> temporary;
+  std::ranges::copy_if(owned_, std::back_inserter(temporary),
+                       [](const ClientObject& object) { return object.kind != Kind::holdable; });
+  return temporary;
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,70 @@
+// ClientObjects: what a client of a sandbox has made on the link that all its clients share, and
+// that PostgreSQL would end with the client's transaction or session. Pure.
+//
+// Temporary tables, views and sequences, cursors, and session-level advisory locks, as far as a
+// text shows them; what a function makes is not seen.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/statement.h"
+
+namespace based::postgres {
+
+struct ClientObject {
+  enum class Kind : std::uint8_t { cursor, holdable, table, view, sequence };
+  enum class OnCommit : std::uint8_t { keep, drop, delete_rows };
+  Kind kind = Kind::table;
+  OnCommit on_commit = OnCommit::keep;
+  std::string name;  // as the server folds it
+
+  bool operator==(const ClientObject&) const = default;
+};
+
+// What the statement makes; nullopt: nothing of the kind.
+std::optional<ClientObject> object_made_by(const Statement& statement);
+// Does it take a session-level advisory lock?
+bool locks_for_session(const Statement& statement);
+// Closes the cursors that end with their transaction.
+StatementRef close_transaction_cursors();
+// One statement that drops and closes what there is of these, and fails for none; null for none.
+StatementRef drop_objects(const std::vector<ClientObject>& objects);
+// Empties those of these temporary tables that there are; null for none.
+StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables);
+
+class ClientObjects {
+ public:
+  // A statement is sent: what it will have made by the transaction's end.
+  void sent(const Statement& statement);
+  // It has succeeded.
+  void done(const Statement& statement, std::string_view tag);
+  void committed();
+  void rolled_back();
+
+  // Of the transaction: tables that end with it. Cleared by committed() and rolled_back().
+  const std::vector<ClientObject>& ending() const { return ending_; }
+  bool declares() const { return declares_; }  // a cursor that ends with it
+  const std::set<std::string, std::less<>>& emptied() const { return emptied_; }
+
+  const std::vector<ClientObject>& owned() const { return owned_; }
+  std::vector<ClientObject> owned_cursors() const;
+  std::vector<ClientObject> owned_temporary() const;
+  bool holds_locks() const { return holds_locks_; }
+  void forget() { *this = {}; }
+
+ private:
+  std::vector<ClientObject> ending_;
+  std::set<std::string, std::less<>> emptied_;  // ON COMMIT DELETE ROWS, made in it
+  bool declares_ = false;
+  std::vector<ClientObject> owned_;
+  std::size_t committed_ = 0;  // of owned_
+  bool holds_locks_ = false;
+};
+
+}  // namespace based::postgres

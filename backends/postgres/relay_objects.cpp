@@ -1,0 +1,105 @@
+// The Relay in a sandbox: cursors, temporary tables and locks that PostgreSQL ends with the
+// client's transaction or session are on a link that outlives both.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "backends/postgres/relay.h"
+#include "backends/sql/words.h"
+
+namespace based::postgres {
+namespace {
+
+// Of clients that have gone, until the next unit.
+constexpr std::size_t left_max = 10'000;
+constexpr std::size_t emptied_max = 256;
+
+StatementRef unlock_all() {
+  static const StatementRef statement = [] {
+    auto made = std::make_shared<Statement>();
+    made->kind = StatementKind::other;
+    made->text = "SELECT pg_catalog.pg_advisory_unlock_all()";
+    return made;
+  }();
+  return statement;
+}
+
+void add(std::vector<StatementRef>& steps, StatementRef step) {
+  if (step) steps.push_back(std::move(step));
+}
+
+}  // namespace
+
+void Relay::note_sent(const Script& script) {
+  for (const StatementRef& statement : script.statements) objects_.sent(*statement);
+}
+
+void Relay::note_object(const Statement& statement, std::string_view tag) {
+  if (!context_.stack.rooted) return;
+  const bool held = objects_.holds_locks();
+  objects_.done(statement, tag);
+  if (objects_.holds_locks() && !held) ++context_.lock_holders;
+  for (const std::string& table : objects_.emptied()) {
+    if (context_.emptied_tables.size() < emptied_max) context_.emptied_tables.insert(table);
+  }
+}
+
+// Before the client's transaction ends well: what PostgreSQL would have done by itself.
+std::vector<StatementRef> Relay::ending(bool commits) {
+  if (!context_.stack.rooted) return {};
+  std::vector<StatementRef> steps;
+  add(steps, drop_objects(objects_.ending()));
+  if (commits || unit_wrote_) {
+    std::set<std::string, std::less<>> emptied = context_.emptied_tables;
+    emptied.insert(objects_.emptied().begin(), objects_.emptied().end());
+    add(steps, delete_rows_of(emptied));
+  }
+  std::ranges::move(settings_ending(), std::back_inserter(steps));
+  return steps;
+}
+
+// What a statement of transaction control, DISCARD or CLOSE ALL does beside what it is.
+std::vector<StatementRef> Relay::ended_by(const Statement& control) {
+  std::vector<StatementRef> steps;
+  if (!context_.stack.rooted) return steps;
+  if (control.kind == StatementKind::commit) return ending(true);
+  if (control.kind == StatementKind::discard) {
+    if (control.name == "all") add(steps, drop_objects(objects_.owned_cursors()));
+    add(steps, drop_objects(objects_.owned_temporary()));
+  }
+  if (control.kind == StatementKind::other) {  // CLOSE ALL
+    if (stack_.in_transaction()) steps.push_back(close_transaction_cursors());
+    add(steps, drop_objects(objects_.owned_cursors()));
+  }
+  // Nobody's locks are known apart: they go with those of the last who has any.
+  const bool discards = control.kind == StatementKind::discard && control.name == "all";
+  const bool alone = objects_.holds_locks() && context_.lock_holders == 1;
+  if (alone && (discards || asks_unlock_all(control))) steps.push_back(unlock_all());
+  return steps;
+}
+
+// In front of a unit's guard, so that no error of the unit brings it back.
+std::vector<StatementRef> Relay::left_by_others() {
+  std::vector<StatementRef> steps;
+  add(steps, drop_objects(std::exchange(context_.left_objects, {})));
+  if (std::exchange(context_.left_locks, false)) steps.push_back(unlock_all());
+  return steps;
+}
+
+// DISCARD ALL.
+void Relay::forget_objects() {
+  if (objects_.holds_locks()) --context_.lock_holders;
+  objects_.forget();
+}
+
+// The client has gone.
+void Relay::leave_objects() {
+  auto& left = context_.left_objects;
+  for (const ClientObject& object : objects_.owned()) {
+    if (left.size() < left_max) left.push_back(object);
+  }
+  if (objects_.holds_locks() && context_.lock_holders == 1) context_.left_locks = true;
+  forget_objects();
+}
+
+}  // namespace based::postgres

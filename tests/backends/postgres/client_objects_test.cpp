@@ -1,0 +1,67 @@
+#include "backends/postgres/client_objects.h"
+
+#include <doctest/doctest.h>
+
+#include "backends/sql/script.h"
+
+namespace based::postgres {
+namespace {
+
+StatementRef parsed(std::string_view text) {
+  return (*sql::parse_script(text, Dialect::postgres, ParameterStyle::verbatim))
+      ->statements.front();
+}
+
+// "table a drop"
+std::string made(std::string_view text) {
+  static constexpr const char* kinds[] = {"cursor ", "holdable ", "table ", "view ", "sequence "};
+  static constexpr const char* ends[] = {"", " drop", " delete"};
+  const std::optional<ClientObject> object = object_made_by(*parsed(text));
+  if (!object) return "";
+  return kinds[static_cast<int>(object->kind)] + object->name +
+         ends[static_cast<int>(object->on_commit)];
+}
+
+TEST_CASE("what a text makes that ends with its client") {
+  CHECK(made("create temp table A(n int)") == "table a");
+  CHECK(made("CREATE LOCAL TEMPORARY TABLE if not exists \"A b\" (n int) ON COMMIT DROP") ==
+        "table A b drop");
+  CHECK(made("create temp table t on commit drop as select 1") == "table t drop");
+  CHECK(made("create table pg_temp.t(n int) on commit delete rows") == "table t delete");
+  CHECK(made("create or replace temp view v as select 1") == "view v");
+  CHECK(made("create temporary sequence s") == "sequence s");
+  CHECK(made("declare c cursor for select 1") == "cursor c");
+  CHECK(made("declare c binary scroll cursor with hold for select 1") == "holdable c");
+  CHECK(made("declare c cursor without hold for select 1") == "cursor c");
+  for (const char* text : {"create table t(n int)", "create view v as select 1", "select 1",
+                           "create temp", "declare", "drop table t"}) {
+    CHECK(made(text).empty());
+  }
+}
+
+TEST_CASE("what was rolled back is nobody's, and what was closed is the client's no more") {
+  ClientObjects objects;
+  objects.done(*parsed("declare a cursor with hold for select 1"), "DECLARE CURSOR");
+  objects.committed();
+  objects.done(*parsed("create temp table t(n int)"), "CREATE TABLE");
+  objects.rolled_back();
+  CHECK(objects.owned().size() == 1);
+  objects.done(*parsed("close a"), "CLOSE CURSOR");
+  CHECK(objects.owned().empty());
+}
+
+TEST_CASE("session-level locks are told from those of a transaction") {
+  CHECK(locks_for_session(*parsed("select pg_advisory_lock(1)")));
+  CHECK(locks_for_session(*parsed("select pg_try_advisory_lock_shared(1)")));
+  CHECK_FALSE(locks_for_session(*parsed("select pg_advisory_xact_lock(1)")));
+  CHECK_FALSE(locks_for_session(*parsed("select pg_advisory_unlock(1)")));
+}
+
+TEST_CASE("names are quoted in what drops them") {
+  const std::string text = drop_objects({{.name = "a\"'b"}})->text;
+  CHECK(text.find(R"(DROP TABLE pg_temp."a""''b" CASCADE)") != text.npos);
+  CHECK(drop_objects({}) == nullptr);
+}
+
+}  // namespace
+}  // namespace based::postgres
