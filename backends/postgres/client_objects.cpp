@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backends/postgres/startup_settings.h"
+#include "backends/sql/session_calls.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 
@@ -55,6 +56,10 @@ class Words {
     std::string name = sql::fold_name(token_, text_, Dialect::postgres);
     next();
     return name;
+  }
+  bool take_string(std::string& value) const {
+    return token_.kind == sql::TokenKind::string &&
+           sql::read_string_constant(token_.of(text_), value);
   }
   bool done() const {
     return token_.kind == sql::TokenKind::end || token_.kind == sql::TokenKind::invalid;
@@ -119,6 +124,15 @@ std::optional<ClientObject> object_made_by(const Statement& statement) {
   if (words.accept("DECLARE")) return declared(words);
   if (words.accept("CREATE")) return created(words);
   return std::nullopt;
+}
+
+std::optional<SaidNotify> read_notify(std::string_view text) {
+  Words words(text);
+  if (!words.accept("NOTIFY")) return std::nullopt;
+  SaidNotify said{.channel = words.take_name(), .payload = {}};
+  if (said.channel.empty()) return std::nullopt;
+  if (words.accept(sql::TokenKind::comma) && !words.take_string(said.payload)) return std::nullopt;
+  return said;
 }
 
 bool locks_for_session(const Statement& statement) {

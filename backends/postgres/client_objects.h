@@ -29,6 +29,11 @@ struct ClientObject {
 
 // What the statement makes; nullopt: nothing of the kind.
 std::optional<ClientObject> object_made_by(const Statement& statement);
+struct SaidNotify {
+  std::string channel, payload;
+};
+// NOTIFY; nullopt: what only the server can read.
+std::optional<SaidNotify> read_notify(std::string_view text);
 // Does it take a session-level advisory lock?
 bool locks_for_session(const Statement& statement);
 // Closes the cursors that end with their transaction.

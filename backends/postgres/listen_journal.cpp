@@ -1,5 +1,6 @@
 #include "backends/postgres/listen_journal.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -35,6 +36,15 @@ void ListenJournal::done(const Statement& statement, std::string_view tag) {
     default:
       return;
   }
+}
+
+// The same twice in a transaction is once.
+void ListenJournal::notify(std::string channel, std::string payload) {
+  const bool there = std::ranges::any_of(actions_, [&](const Action& action) {
+    return action.payload == payload && action.channel == channel;
+  });
+  if (there) return;
+  actions_.push_back({.channel = std::move(channel), .payload = std::move(payload)});
 }
 
 void ListenJournal::ready(char status, bool failed) {

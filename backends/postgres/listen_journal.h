@@ -1,9 +1,11 @@
-// ListenJournal: the LISTENs and UNLISTENs of a session's transaction. Pure.
+// ListenJournal: the LISTENs and UNLISTENs of a session's transaction, and in a sandbox its
+// NOTIFYs. Pure.
 //
 // PostgreSQL makes them effective at the COMMIT, in order, and forgets those of a rolled-back
 // transaction or savepoint. It hears of statements when the server has said that they are done.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,12 +17,14 @@ namespace based::postgres {
 class ListenJournal {
  public:
   struct Action {
-    bool listen = false;  // false: UNLISTEN
-    std::string channel;  // empty: all of them
+    bool listen = false;                                // false: UNLISTEN
+    std::string channel;                                // empty: all of them
+    std::optional<std::string> payload = std::nullopt;  // of a NOTIFY
   };
 
   // A statement has succeeded; `tag` is its command tag.
   void done(const Statement& statement, std::string_view tag);
+  void notify(std::string channel, std::string payload);
   // The server is ready again. 'I': the transaction, implicit or not, is over.
   void ready(char status, bool failed);
   void roll_back();

@@ -282,6 +282,7 @@ class SandboxDatabase final : public Database {
         sandbox_(root_, options_, reactor) {
     if (options_.rewrite) statements_.rewrite_for_sandbox();
     relays_.sandbox = &sandbox_;
+    relays_.channels = &channels_;
     context_.ran = &sandbox_.log();
   }
 
@@ -324,6 +325,7 @@ class SandboxDatabase final : public Database {
   WaitResource waits_;
   Pins pins_;  // none: what is on the link is the sandbox's
   SessionContext context_;
+  SandboxChannels channels_;
   RelayContext relays_;
   SandboxRoot root_;
   RootSandbox sandbox_;

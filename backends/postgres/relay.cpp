@@ -39,7 +39,8 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
 Relay::~Relay() {
   if (command_) *command_->anchor = nullptr;
   if (state_ == State::waiting) context_.leases.withdraw(*this);
-  if (listening_) context_.listener->unsubscribe_all(*this);
+  if (listening_ && context_.listener != nullptr) context_.listener->unsubscribe_all(*this);
+  if (listening_ && context_.channels != nullptr) context_.channels->unsubscribe_all(*this);
   leave_objects();
   let_go();
 }

@@ -108,6 +108,10 @@ class Relay : public WireSession,
   // relay_listen.cpp: LISTEN through the shared listener
   bool listens_here(const Statement& statement) const;
   void note_listen(const Statement& statement, std::string_view tag);
+  bool may_listen() const { return context_.listener != nullptr || context_.channels != nullptr; }
+  void notify(const std::string& channel, const std::string& payload);
+  void settle_sandbox_channels();
+  void make_listening();
   bool settle_listening();
   void subscribe(const std::string& channel);
   void go_on_listening();
@@ -267,7 +271,7 @@ class Relay : public WireSession,
   // relay_session_calls.cpp: what a client of a sandbox sets by functions
   void note_taint(const sql::SessionCalls& calls, const std::vector<CallMade>& made);
   void note_taint(const Script& script);
-  void apply_calls(Item& made);
+  void apply_calls(Item& made, std::string_view tag);
   void apply_setting(const CallMade& call);
   std::vector<StatementRef> settings_ending() const;
 

@@ -18,6 +18,7 @@
 #include "backends/postgres/listener.h"
 #include "backends/postgres/pins.h"
 #include "backends/postgres/reported.h"
+#include "backends/postgres/sandbox_channels.h"
 #include "backends/postgres/statement_cache.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/reactor.h"
@@ -34,22 +35,23 @@ struct RelayContext {
   Reactor& reactor;
   Log& log;
   sql::StatementTable& texts;
-  std::string pool;                    // for logs and errors
-  Duration lease_timeout{};            // the longest wait for a link
-  Duration connect_timeout{};          // of a client's start, where the server must be asked
-  Duration settings_timeout{};         // for settings to be accepted
-  Duration idle_in_transaction{};      // zero: no limit
-  std::size_t prepared_max = 0;        // named statements of one session
-  bool verify_release = false;         // forget what no text has shown before each release
-  Duration transaction_timeout{};      // zero: none
-  bool session_mode = false;           // each keeps its link from its first statement to its end,
-                                       // unless its own pool_mode says otherwise
-  Settings base_settings;              // what every link is given when it is opened
-  WireStackRules stack;                // are transactions the server's own?
-  Sandbox* sandbox = nullptr;          // what SANDBOX acts on; null: it is refused
-  Listener* listener = nullptr;        // null: who listens keeps its link
-  std::size_t notification_queue = 0;  // bytes that wait for one session
-  SeenTexts* seen = nullptr;           // null: what has no name is never prepared unasked
+  std::string pool;                     // for logs and errors
+  Duration lease_timeout{};             // the longest wait for a link
+  Duration connect_timeout{};           // of a client's start, where the server must be asked
+  Duration settings_timeout{};          // for settings to be accepted
+  Duration idle_in_transaction{};       // zero: no limit
+  std::size_t prepared_max = 0;         // named statements of one session
+  bool verify_release = false;          // forget what no text has shown before each release
+  Duration transaction_timeout{};       // zero: none
+  bool session_mode = false;            // each keeps its link from its first statement to its end,
+                                        // unless its own pool_mode says otherwise
+  Settings base_settings;               // what every link is given when it is opened
+  WireStackRules stack;                 // are transactions the server's own?
+  Sandbox* sandbox = nullptr;           // what SANDBOX acts on; null: it is refused
+  Listener* listener = nullptr;         // null: who listens keeps its link
+  SandboxChannels* channels = nullptr;  // in a sandbox: in the place of the server's
+  std::size_t notification_queue = 0;   // bytes that wait for one session
+  SeenTexts* seen = nullptr;            // null: what has no name is never prepared unasked
 
   // In a sandbox: what clients have left behind that have gone, for the next unit to clear away;
   // temporary tables whose rows go at each commit; how many clients hold session-level locks.

@@ -18,18 +18,52 @@ constexpr std::size_t unsent_low = 256 * 1024;
 // Must the session keep its link for it?
 bool Relay::listens_here(const Statement& statement) const {
   if (statement.kind != StatementKind::listen) return false;
-  return context_.listener == nullptr || statement.setting.empty();
+  return !may_listen() || statement.setting.empty();
 }
 
 void Relay::note_listen(const Statement& statement, std::string_view tag) {
-  if (context_.listener == nullptr) return;
+  if (!may_listen()) return;
+  if (context_.channels != nullptr && statement.kind == StatementKind::other && tag == "NOTIFY") {
+    const std::optional<SaidNotify> said = read_notify(statement.text);
+    if (said) notify(said->channel, said->payload);
+    return;
+  }
   const bool listens = statement.kind == StatementKind::listen && !listens_here(statement);
   if (!listening_ && !listens) return;
-  if (!listening_) {
-    listening_.reset(new Listening{.queue = NotificationQueue(context_.notification_queue)});
-  }
-  if (listens) listening_->on_link = true;
+  make_listening();
+  if (listens && context_.listener != nullptr) listening_->on_link = true;
   if (listens || statement.kind != StatementKind::listen) listening_->journal.done(statement, tag);
+}
+
+void Relay::make_listening() {
+  if (listening_) return;
+  listening_.reset(new Listening{.queue = NotificationQueue(context_.notification_queue)});
+}
+
+// In a sandbox: what others hear of when the client's transaction is committed.
+void Relay::notify(const std::string& channel, const std::string& payload) {
+  if (context_.channels == nullptr) return;
+  make_listening();
+  listening_->journal.notify(channel, payload);
+}
+
+// Nobody listens on the root's link: it never commits.
+void Relay::settle_sandbox_channels() {
+  const std::vector<ListenJournal::Action> actions = listening_->journal.take();
+  for (const ListenJournal::Action& action : actions) {
+    if (action.payload) continue;
+    if (action.listen) {
+      on_listening(context_.channels->subscribe(*this, action.channel));
+    } else if (action.channel.empty()) {
+      context_.channels->unsubscribe_all(*this);
+    } else {
+      context_.channels->unsubscribe(*this, action.channel);
+    }
+  }
+  const auto process = static_cast<std::uint32_t>(link_->process_id());
+  for (const ListenJournal::Action& action : actions) {
+    if (action.payload) context_.channels->publish(process, action.channel, *action.payload);
+  }
 }
 
 void Relay::forget_listens() {
@@ -39,6 +73,7 @@ void Relay::forget_listens() {
 // At the end of a transaction. False: on_listening or the link's answer must come first.
 bool Relay::settle_listening() {
   if (!listening_) return true;
+  if (context_.channels != nullptr) return settle_sandbox_channels(), true;
   for (const ListenJournal::Action& action : listening_->journal.take()) {
     if (action.listen) {
       subscribe(action.channel);

@@ -233,7 +233,9 @@ void Relay::note_done(const Reply& reply, Item& made) {
   if (reply.type == reply::command_complete) {
     log_done(text_of(made), reply.body.substr(0, reply.body.find('\0')));
   }
-  if (reply.type == reply::command_complete) apply_calls(made);
+  if (reply.type == reply::command_complete) {
+    apply_calls(made, reply.body.substr(0, reply.body.find('\0')));
+  }
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
   if (script == nullptr) made.done = true;
   if (script == nullptr || reply.type != reply::command_complete) return;

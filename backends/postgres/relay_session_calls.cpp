@@ -78,9 +78,14 @@ void Relay::note_taint(const Script& script) {
 }
 
 // The statement has succeeded.
-void Relay::apply_calls(Item& made) {
+void Relay::apply_calls(Item& made, std::string_view tag) {
+  if (tag == "NOTIFY" || tag == "LISTEN") return;  // in front of it in the same text
   for (const CallMade& call : std::exchange(made.calls, {})) {
     if (call.function == Function::set_config) apply_setting(call);
+    const bool known = call.arguments[0] && call.arguments[1];
+    if (call.function == Function::pg_notify && known && tag != "SELECT 0") {
+      notify(*call.arguments[0], *call.arguments[1]);
+    }
   }
 }
 

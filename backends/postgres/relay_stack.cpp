@@ -320,6 +320,7 @@ void Relay::note_control(Item& made) {
       link_->settings().executed(*step, true);
     }
     journal_.done(*step, control.plan.tag);
+    if (listening_) listening_->journal.done(*step, control.plan.tag);
   }
   if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
   // What fails behind it in the same text does not take it back.
@@ -328,12 +329,14 @@ void Relay::note_control(Item& made) {
   if (commits && context_.stack.rooted) {
     journal_.committed();
     link_->settings().committed(true);
+    if (listening_) listening_->journal.ready('I', false);
   }
   if (control.discards) {
     prepared_.clear();
     unnamed_.reset();
     journal_.reset();
     forget_objects();
+    if (context_.channels != nullptr) context_.channels->unsubscribe_all(*this);
   }
   if (control.plan.tag.empty()) return;
   std::string bytes;
@@ -419,6 +422,7 @@ void Relay::on_stack_ready() {
     link_->settings().committed(context_.stack.rooted);
     settings_tainted_ = false;
     objects_.committed();
+    if (listening_) listening_->journal.ready('I', false);
     portal_calls_.clear();
   }
   end_unit(status);

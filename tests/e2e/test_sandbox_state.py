@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import extended, sync
+from pg_client import PgClient, extended, sync
 from servers import wait_until
 from wire_servers import Conversation, Servers, both
 
@@ -318,6 +318,65 @@ class Settings:
         self.assertEqual(self.client.query("insert into t values (1)"), "C:INSERT 0 1 Z:I")
 
 
+@both
+class Notifications:
+    """LISTEN and NOTIFY (H10)."""
+
+    def setUp(self):
+        self.client, self.other = self.connect(), self.connect()
+        self.assertEqual(self.client.query("listen news"), "C:LISTEN Z:I")
+
+    def heard(self, count=1, client=None):
+        return [(client or self.client).take(1) for _ in range(count)]
+
+    def test_it_comes_at_the_commit(self):
+        self.other.query("begin; notify news, 'one'; select pg_notify('news', 'two')")
+        self.other.ask(extended("select pg_notify($1, $2)", ["news", "three"]), sync())
+        self.assertEqual(self.client.query("select 'well'") if self.directly else WELL, WELL)
+        self.other.query("commit")
+        self.assertEqual(self.heard(3), ["A:news|one", "A:news|two", "A:news|three"])
+
+    def test_by_itself_it_comes_at_once(self):
+        for sql in ("notify news, 'one'", "select pg_notify('news', 'one')"):
+            with self.subTest(sql):
+                self.other.query(sql)
+                self.assertEqual(self.heard(), ["A:news|one"])
+
+    def test_what_was_rolled_back_never_comes(self):
+        self.other.query("begin; notify news, 'lost'; rollback")
+        self.other.query("begin; notify news, 'first'; savepoint s; notify news, 'lost'; rollback to s; "
+                         "notify news, 'second'; commit")
+        self.other.query("begin; notify news, 'lost'; select 1/0")
+        self.other.query("commit")
+        self.other.query("notify news, 'third'")
+        self.assertEqual(self.heard(3), ["A:news|first", "A:news|second", "A:news|third"])
+
+    def test_the_same_twice_is_once(self):
+        self.other.query("begin; notify news, 'x'; notify news, 'x'; notify news; commit")
+        self.other.query("notify news, 'end'")
+        self.assertEqual(self.heard(3), ["A:news|x", "A:news|", "A:news|end"])
+
+    def test_who_listens_hears_itself_and_nothing_after_unlisten(self):
+        self.assertEqual(self.client.query("notify news, 'own'"), "C:NOTIFY A:news|own Z:I")
+        self.client.query("unlisten news")
+        self.assertEqual(self.client.query("notify news, 'own'"), "C:NOTIFY Z:I")
+        self.client.query("begin; listen other; rollback")
+        self.assertEqual(self.client.query("notify other, 'own'"), "C:NOTIFY Z:I")
+
+    def test_what_is_wrong_is_said(self):
+        self.assertEqual(self.other.query(f"notify news, '{'x' * 8000}'"), "E:22023 Z:I")
+        self.assertRegex(self.other.query("select pg_notify('', 'y')"), "E:22023 Z:I$")
+        self.assertRegex(self.other.query(f"select pg_notify('{'x' * 64}', 'y')"), "E:22023 Z:I$")
+        self.assertEqual(self.other.query("notify"), "E:42601 Z:I")
+        self.other.query("begin; select 1/0")
+        self.assertEqual(self.other.query("notify news"), "E:25P02 Z:E")
+
+    def test_names_as_the_server_folds_them(self):
+        self.client.query('listen "The ""News"""; listen UPPER')
+        self.other.query('notify "The ""News""", \'it\'\'s\'; notify Upper, E\'a\\tb\'; notify upper, $$c$$')
+        self.assertEqual(self.heard(3), ['A:The "News"|it\'s', "A:upper|a\tb", "A:upper|c"])
+
+
 class Boundaries(Conversation):
     """Of the sandbox alone."""
 
@@ -339,11 +398,24 @@ class Boundaries(Conversation):
 
     def test_a_clients_timeout_does_not_end_the_root(self):
         client, other = self.connect(), self.connect()
-        other.query("insert into t values (77)")
+        self.assertEqual(other.query("insert into t values (77)"), "C:INSERT 0 1 Z:I")
         client.query("set idle_in_transaction_session_timeout = '50ms'")
         client.query("begin; select 1")
         self.assertEqual(client.take(1), "E:25P03")
         self.assertEqual(other.rows("select n from t where n = 77"), [["77"]])
+
+    def test_a_notification_never_leaves_the_sandbox(self):
+        outside, client = self.connect_directly(), self.connect()
+        outside.query("listen news")
+        client.query("listen news")
+        self.assertEqual(client.query("notify news, 'in'"), "C:NOTIFY A:news|in Z:I")
+        outside.query("notify news, 'out'")
+        self.assertEqual(client.query("select 'well'"), WELL)
+
+    def connect_directly(self):
+        client = PgClient(self.servers.direct, database=self.pool)
+        self.addCleanup(client.close)
+        return client
 
 
 if __name__ == "__main__":
