@@ -68,7 +68,9 @@ std::vector<StatementRef> Relay::ended_by(const Statement& control) {
     add(steps, drop_objects(objects_.owned_temporary()));
   }
   if (control.kind == StatementKind::other) {  // CLOSE ALL
-    if (stack_.in_transaction()) steps.push_back(close_transaction_cursors());
+    if (stack_.in_transaction() || objects_.declares()) {
+      steps.push_back(close_transaction_cursors());
+    }
     add(steps, drop_objects(objects_.owned_cursors()));
   }
   // Nobody's locks are known apart: they go with those of the last who has any.
