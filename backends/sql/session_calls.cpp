@@ -15,7 +15,7 @@ constexpr std::size_t calls_max = 64;
 
 bool contains_word(std::string_view text, std::string_view upper) {
   const auto same = [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 'a' + 'A' : a) == b; };
-  return !std::ranges::search(text, upper, same).empty();
+  return std::search(text.begin(), text.end(), upper.begin(), upper.end(), same) != text.end();
 }
 
 bool is_plain_escape(char c, char& value) {
