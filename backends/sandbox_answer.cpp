@@ -17,6 +17,8 @@ constexpr std::array status_columns{
     SandboxColumn{"units", true},  SandboxColumn{"transactions", true},
     SandboxColumn{"epoch", true},  SandboxColumn{"resets", true},
     SandboxColumn{"age_ms", true}, SandboxColumn{"marks"},
+    SandboxColumn{"kind"},         SandboxColumn{"xid"},
+    SandboxColumn{"locks", true},  SandboxColumn{"sequences"},
 };
 constexpr std::array log_columns{
     SandboxColumn{"number", true}, SandboxColumn{"time"},        SandboxColumn{"session", true},
@@ -43,7 +45,11 @@ ValueList row_of(const SandboxStatus& status) {
       number(status.epoch),
       number(status.resets),
       number(status.age_ms),
-      ValueView::text(marks)};
+      ValueView::text(marks),
+      ValueView::text(status.kind),
+      text_or_null(status.xid),
+      number(status.locks),
+      text_or_null(status.sequences)};
   return ValueList::copy_of(values);
 }
 

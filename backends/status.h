@@ -45,7 +45,11 @@ struct SandboxStatus {
   std::uint64_t epoch = 0;                    // roots opened so far
   std::uint64_t resets = 0;                   // SANDBOX RESET, with and without a mark
   std::uint64_t age_ms = 0;                   // of what they would discard; PostgreSQL's: now()'s
-  std::vector<std::string> marks;             // what a reset may go back to, the oldest first
+  std::string kind;                           // "transaction": PostgreSQL's root; "overlay"
+  std::string xid;                 // the root's transaction ID; empty: it has written nothing
+  std::uint64_t locks = 0;         // that the root holds, as of a second ago
+  std::string sequences;           // "leak", "restore"; empty: there are none
+  std::vector<std::string> marks;  // what a reset may go back to, the oldest first
 };
 
 struct DatabaseStatus {

@@ -199,6 +199,14 @@ constexpr std::array rows{
                  "the database, nor below what is in the column that owns one; SIGKILL leaves "
                  "them. For one sandbox at a time on a database that nobody else writes to: "
                  "another's number that is in no row yet may be given twice."}),
+    bind<&D::sandbox_vacuum>(
+        {.key = "sandbox_vacuum",
+         .min = 0,
+         .max = 1'000'000,
+         .applies = postgresql,
+         .help = "After so many resets of a sandbox the tables that were written to are vacuumed, "
+                 "on a connection beside it that nobody waits for: what is rolled back stays in "
+                 "a table, dead, and slows it down. 0: never."}),
     bind<&D::prepared_statements>(
         {.key = "prepared_statements",
          .min = 1,

@@ -138,6 +138,7 @@ struct DatabaseSettings {
   bool sandboxes = false;
   bool rewrite = true;
   std::uint32_t prepared_statements = 10'000;
+  std::uint32_t sandbox_vacuum = 200;
   SequencesSetting sequences = SequencesSetting::leak;
   ListenModeSetting listen = ListenModeSetting::shared;
   Bytes notification_queue = 1_MiB;

@@ -66,6 +66,12 @@ StatusTree describe(const SandboxStatus& sandbox) {
       {"transactions", n(sandbox.transactions)},
       {"units", n(sandbox.units)},
       {"epoch", n(sandbox.epoch)},
+      {"resets", n(sandbox.resets)},
+      {"kind", sandbox.kind},
+      {"age_ms", n(sandbox.age_ms)},
+      {"xid", sandbox.xid},
+      {"locks", n(sandbox.locks)},
+      {"sequences", sandbox.sequences},
   };
 }
 

@@ -151,6 +151,7 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.notification_queue = static_cast<std::size_t>(settings.notification_queue.count);
   options.force_rollback = settings.force_rollback;
   options.rewrite = settings.rewrite;
+  options.vacuum_every = settings.sandbox_vacuum;
   options.restores_sequences = settings.sequences == SequencesSetting::restore;
   options.turn_timeout = settings.timeout;
   return options;

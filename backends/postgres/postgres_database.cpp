@@ -14,6 +14,7 @@
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_root.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/sandbox_vacuum.h"
 #include "backends/postgres/user_pools.h"
 #include "backends/sql/script.h"
 #include "backends/sql/statement_table.h"
@@ -245,14 +246,28 @@ class RootSandbox final : public Sandbox {
   SandboxLog log_;
 };
 
+// Behind the conninfo's own options, so that ours win.
+ConnectionKeywords for_sandbox(ConnectionKeywords keywords) {
+  const std::string added = sandbox_startup_options;
+  for (auto& [keyword, value] : keywords) {
+    if (keyword != "options") continue;
+    value += " " + added;
+    return keywords;
+  }
+  keywords.emplace_back("options", added);
+  return keywords;
+}
+
 // A sandbox: every session's work is in one root transaction, which is rolled back at the end.
 class SandboxDatabase final : public Database {
  public:
-  SandboxDatabase(PostgresOptions options, ConnectionKeywords keywords, InitSql init,
+  SandboxDatabase(PostgresOptions options, const ConnectionKeywords& keywords, InitSql init,
                   Reactor& reactor, Log& log)
       : options_(std::move(options)),
         statements_(Dialect::postgres),
-        opener_(std::move(keywords), options_.connect_timeout, reactor),
+        opener_(for_sandbox(keywords), options_.connect_timeout, reactor),
+        plain_opener_(keywords, options_.connect_timeout, reactor),
+        vacuum_(options_.name, link_limits(options_), plain_opener_, reactor, log),
         waits_{.name = options_.name},
         context_{.leases = root_,
                  .pins = pins_,
@@ -277,6 +292,8 @@ class SandboxDatabase final : public Database {
                .init_texts = init.only_sets ? std::vector<std::string>() : init.texts,
                .base_settings = init.settings,
                .restores_sequences = options_.restores_sequences,
+               .vacuum_every = options_.vacuum_every,
+               .vacuum = [this](std::string_view oids) { vacuum_.run(oids); },
                .idle_while_waited = options_.idle_while_waited},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
@@ -313,7 +330,9 @@ class SandboxDatabase final : public Database {
   Sandbox* sandbox() override { return &sandbox_; }
 
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
-    root_.end(std::move(done));
+    root_.end([this, done = std::move(done)](std::vector<std::string> lines) {
+      vacuum_.stop([done, lines = std::move(lines)] { done(lines); });
+    });
   }
 
  private:
@@ -322,6 +341,8 @@ class SandboxDatabase final : public Database {
   TypeCatalogue types_;
   SeenTexts seen_;
   PqOpener opener_;
+  PqOpener plain_opener_;
+  SandboxVacuum vacuum_;
   WaitResource waits_;
   Pins pins_;  // none: what is on the link is the sandbox's
   SessionContext context_;
@@ -334,16 +355,6 @@ class SandboxDatabase final : public Database {
 Error bad_option(const PostgresOptions& options, std::string_view what) {
   return Error::make(sqlstate::invalid_parameter_value,
                      "database " + options.name + ": " + std::string(what));
-}
-
-// Behind the conninfo's own options, so that ours win.
-void add_startup_options(ConnectionKeywords& keywords, const std::string& added) {
-  for (auto& [keyword, value] : keywords) {
-    if (keyword != "options") continue;
-    value += " " + added;
-    return;
-  }
-  keywords.emplace_back("options", added);
 }
 
 Result<void> check_options(const PostgresOptions& options) {
@@ -411,9 +422,8 @@ Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options, Reactor
   Result<Read> read = read_options(options);
   if (!read) return std::move(read).error();
   if (options.force_rollback) {
-    add_startup_options(read->keywords, sandbox_startup_options);
     return std::unique_ptr<Database>(std::make_unique<SandboxDatabase>(
-        std::move(options), std::move(read->keywords), std::move(read->init), reactor, log));
+        std::move(options), read->keywords, std::move(read->init), reactor, log));
   }
   return std::unique_ptr<Database>(std::make_unique<PooledDatabase>(
       std::move(options), std::move(read->keywords), std::move(read->init), reactor, log));

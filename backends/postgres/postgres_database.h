@@ -63,6 +63,7 @@ struct PostgresOptions {
 
   bool force_rollback = false;
   bool rewrite = true;              // in a sandbox: see backends/sql/sandbox_form.h
+  std::size_t vacuum_every = 0;     // sandbox: resets; what they have left is vacuumed. 0: never
   bool restores_sequences = false;  // sandbox: at a reset and the end, those that have moved
   // What SANDBOX LIST shows. Empty: this one only.
   std::function<std::vector<SandboxStatus>()> siblings;

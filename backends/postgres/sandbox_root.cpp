@@ -232,6 +232,10 @@ SandboxStatus SandboxRoot::status() const {
   status.units = turns_;
   status.epoch = roots_;
   status.resets = resets_;
+  status.kind = "transaction";
+  status.sequences = settings_.restores_sequences ? "restore" : "leak";
+  status.xid = xid_;
+  status.locks = locks_;
   if (root_open_) {
     const auto age = std::chrono::duration_cast<milliseconds>(reactor_.now() - root_began_);
     status.age_ms = static_cast<std::uint64_t>(age.count());

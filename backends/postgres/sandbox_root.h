@@ -51,6 +51,8 @@ struct SandboxSettings {
   std::vector<std::string> init_texts;     // inside the root: they go with it
   Settings base_settings;
   bool restores_sequences = false;
+  std::size_t vacuum_every = 0;                       // resets; 0: never
+  std::function<void(std::string_view oids)> vacuum;  // the tables that were written to
   Duration idle_while_waited{};  // who rests so long in its turn while others wait loses it; zero:
                                  // never
 };
@@ -149,6 +151,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool is_kept() const { return kept_ || !marks_.empty(); }
   void on_renew();
   Chore ending(Link& link);
+  void take_row(const std::vector<Cell>& row);
+  bool looks_closer();
   void add_restoring(Chore& chore, const std::string& remembered, SequencePlace place);
   Chore beginning();
   Chore renewal(Link& link);
@@ -203,7 +207,10 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool kept_ = false;       // something was done in it that is not done again
   bool keeps_ = false;      // so was, maybe, in the turn that runs
   std::string sequences_;   // where they were when it began; empty: they stay
-  std::string xid_;         // of the root; empty: it has written nothing yet
+  TimePoint figures_due_;   // when the server is asked for them again
+  bool figures_old_ = false;
+  std::uint64_t locks_ = 0;
+  std::string xid_;  // of the root; empty: it has written nothing yet
   std::uint64_t resets_ = 0;
 
   std::vector<Mark> marks_;  // the oldest first

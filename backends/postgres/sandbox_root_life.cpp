@@ -1,6 +1,7 @@
 // A sandbox's root from its link's opening to its loss: how it is begun, when it may be begun anew,
 // and what is done between two turns.
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "backends/postgres/sandbox_mark_turn.h"
@@ -31,6 +32,11 @@ constexpr const char* root_question =
     "SELECT pg_catalog.txid_current_if_assigned() "
     "WHERE pg_catalog.txid_current_if_assigned() IS NOT NULL OR EXISTS (SELECT FROM "
     "pg_catalog.pg_cursors WHERE is_holdable AND name OPERATOR(pg_catalog.<>) '_based_root')";
+
+constexpr const char* root_figures =
+    "SELECT 'figures', pg_catalog.txid_current_if_assigned(), pg_catalog.count(*) "
+    "FROM pg_catalog.pg_locks WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
+constexpr Duration figures_every = seconds(1);
 
 // May it leave something in the root that its end takes away, and that no transaction ID shows?
 // Settings may, but each session's are known, and made again.
@@ -167,15 +173,15 @@ Chore SandboxRoot::beginning() {
   kept_ = begins_at_once();
   if (!kept_) renew_->arm(renew_at_);
   xid_.clear();
+  locks_ = 0;
+  figures_due_ = TimePoint();
   // Read only is the default of the link for what might run behind a lost root. Inside of it a
   // client is told what the server would tell it.
   Chore chore;
   sequences_.clear();
   if (settings_.restores_sequences) {
     chore.texts = remember_sequences(SequencePlace::outside);
-    chore.on_row = [this](const std::vector<Cell>& row) {
-      if (row[0].bytes == "remembered") sequences_ = row[1].bytes;
-    };
+    chore.on_row = [this](const std::vector<Cell>& row) { take_row(row); };
   }
   std::vector<std::string>& texts = chore.texts;
   for (const char* text :
@@ -191,6 +197,8 @@ Chore SandboxRoot::beginning() {
 Chore SandboxRoot::renewal(Link& link) {
   root_open_ = false;
   sequences_.clear();
+  xid_.clear();
+  locks_ = 0;
   link.settings() = LinkSettings();
   link.settings().became(settings_.base_settings, false);
   return {.texts = {"ROLLBACK"}};
@@ -208,10 +216,22 @@ Chore SandboxRoot::ending(Link& link) {
 void SandboxRoot::add_restoring(Chore& chore, const std::string& remembered, SequencePlace place) {
   const std::vector<std::string> texts = restore_sequences(remembered, place);
   chore.texts.insert(chore.texts.end(), texts.begin(), texts.end());
-  chore.on_row = [this](const std::vector<Cell>& row) {
-    if (row[0].bytes != "restored") return;
+  chore.on_row = [this](const std::vector<Cell>& row) { take_row(row); };
+}
+
+// Rows of Based's own that begin with a word.
+void SandboxRoot::take_row(const std::vector<Cell>& row) {
+  if (row[0].bytes == "remembered") {
+    sequences_ = row[1].bytes;
+  } else if (row[0].bytes == "restored") {
     log_.write(LogLevel::info, "sandbox " + settings_.name + ": " + std::string(row[1].bytes));
-  };
+  } else if (row[0].bytes == "written") {
+    settings_.vacuum(row[1].bytes);
+  } else if (row[0].bytes == "figures") {
+    xid_ = row[1].bytes;
+    const std::string_view locks = row[2].bytes;
+    std::from_chars(locks.data(), locks.data() + locks.size(), locks_);
+  }
 }
 
 void SandboxRoot::note_effects(const Statement& statement) {
@@ -220,7 +240,8 @@ void SandboxRoot::note_effects(const Statement& statement) {
 
 // Where a turn runs, its end will ask.
 void SandboxRoot::on_renew() {
-  if (!link_ || link_->state() != LinkState::idle || !root_open_ || is_kept() || done_) return;
+  if (!link_ || link_->state() != LinkState::idle || !root_open_ || done_) return;
+  if (is_kept() && !figures_old_) return;
   if (link_->lease(operator_)) link_->release(Leaving::finished);
 }
 
@@ -242,8 +263,23 @@ std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   } else {
     chores.push_back(question(link));
   }
+  if (root_open_ && is_kept() && looks_closer()) {
+    chores.push_back({.texts = {root_figures},
+                      .on_row = [this](const std::vector<Cell>& row) { take_row(row); }});
+  }
   if (types_.stale()) chores.push_back(types_.load());
   return chores;
+}
+
+// Is it time for the figures of a root that stays? At most once a second, and then once more.
+bool SandboxRoot::looks_closer() {
+  figures_old_ = reactor_.now() < figures_due_;
+  if (figures_old_) {
+    renew_->arm(figures_due_);
+  } else {
+    figures_due_ = reactor_.now() + figures_every;
+  }
+  return !figures_old_;
 }
 
 Chore SandboxRoot::next_turn() const {
@@ -256,7 +292,7 @@ Chore SandboxRoot::question(Link& link) {
           .on_row =
               [this](const std::vector<Cell>& row) {
                 kept_ = true;
-                xid_ = row[0].bytes;
+                xid_ = row[0].is_null ? std::string_view() : row[0].bytes;
               },
           .then =
               [this, &link](const std::optional<Error>&) {

@@ -11,6 +11,10 @@
 namespace based::postgres {
 namespace {
 
+constexpr const char* written_tables =
+    "SELECT 'written', pg_catalog.string_agg(relid::pg_catalog.text, ' ') "
+    "FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0";
+
 std::string mark_name(std::uint64_t number) { return "_based_m" + std::to_string(number); }
 
 Error no_mark(const std::string& name) {
@@ -100,20 +104,23 @@ void SandboxRoot::begin_operation() {
 Chore SandboxRoot::operation_chore(Link& link) {
   const Operation& operation = operations_.front();
   Chore chore;
+  const bool vacuums = settings_.vacuum_every > 0 && (resets_ + 1) % settings_.vacuum_every == 0;
+  if (vacuums && root_open_) chore.texts.emplace_back(written_tables);
   if (operation.kind == OperationKind::reset_to) {
     const std::size_t at = *find_mark(operation.mark);
-    chore.texts = {"ROLLBACK TO SAVEPOINT " + mark_name(marks_[at].number),
-                   "SAVEPOINT _based_turn"};
+    chore.texts.push_back("ROLLBACK TO SAVEPOINT " + mark_name(marks_[at].number));
+    chore.texts.emplace_back("SAVEPOINT _based_turn");
     link.settings() = marks_[at].settings;
     add_restoring(chore, marks_[at].sequences, SequencePlace::rooted);
     return chore;
   }
   // Session locks and currval() outlive a transaction.
-  chore.texts = {"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD SEQUENCES"};
+  chore.texts.emplace_back("SELECT pg_catalog.pg_advisory_unlock_all()");
+  chore.texts.emplace_back("DISCARD SEQUENCES");
   const auto add = [&chore](Chore more) {
     chore.texts.insert(chore.texts.end(), more.texts.begin(), more.texts.end());
-    chore.on_row = std::move(more.on_row);
   };
+  chore.on_row = [this](const std::vector<Cell>& row) { take_row(row); };
   add(ending(link));
   if (begins_at_once()) add(beginning());
   return chore;

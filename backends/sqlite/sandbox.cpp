@@ -158,6 +158,7 @@ SandboxStatus SqliteSandbox::status() const {
   status.units = lane.units - units_before_;
   status.epoch = epoch_;
   status.resets = resets_;
+  status.kind = "overlay";
   status.age_ms = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(age).count());
   status.marks = marks_;

@@ -337,5 +337,88 @@ class Sequences(Roots):
             cluster.query("alter sequence numbered_id_seq restart")
 
 
+class Vacuum(Roots):
+    def setUp(self):
+        cluster.query("create table filled (id int); create table quiet (id int)")
+        self.addCleanup(cluster.query, "drop table filled, quiet")
+
+    def tearDown(self):
+        self.running.close()
+
+    def vacuums(self, table="filled"):
+        return int(cluster.query(f"select vacuum_count from pg_stat_user_tables where relname = '{table}'")[0][0])
+
+    def test_after_so_many_resets_the_tables_written_to_are_vacuumed(self):
+        for connect in self.both(table="sandbox_vacuum = 3"):
+            one = connect()
+            before = self.vacuums()
+            one.rows("sandbox mark empty")
+            for number in range(3):
+                self.assertEqual(self.vacuums(), before)
+                one.rows("insert into filled select generate_series(1, 3000)")
+                one.rows("create table made as select 1 as n")
+                one.rows("sandbox reset to empty" if number else "sandbox reset")
+                one.rows("sandbox mark empty")
+            wait_until(lambda: self.vacuums() > before, "the table to be vacuumed")
+            self.assertEqual(self.vacuums("quiet"), 0)
+            self.running.wait_log("1 tables vacuumed")
+            links = "select count(*) from pg_stat_activity where application_name = 'based'"
+            wait_until(lambda: cluster.query(links) == [["1"]], "its link to be closed")
+            self.assertEqual(one.value("select count(*) from filled"), "0")
+
+    def test_nobody_waits_for_it(self):
+        self.daemon(table="sandbox_vacuum = 1")
+        one, other = self.wire(), PgClient(f"127.0.0.1:{cluster.port}")
+        self.addCleanup(other.close)
+        one.rows("insert into filled values (1)")
+        other.rows("begin; lock table filled in share update exclusive mode")  # what VACUUM cannot have
+        before = self.vacuums()
+        one.rows("sandbox reset")
+        self.assertEqual(one.value("select count(*) from filled"), "0")
+        self.running.wait_log("1 tables vacuumed")
+        self.assertEqual(self.vacuums(), before)
+        self.assertEqual(self.running.terminate(), 0)
+
+    def test_the_end_does_not_wait_for_it_either(self):
+        self.daemon(table="sandbox_vacuum = 1")
+        one = self.wire()
+        for _ in range(10):
+            one.rows("insert into filled select generate_series(1, 3000)")
+            one.rows("sandbox reset")
+        self.assertEqual(self.running.terminate(), 0)
+        wait_until(lambda: self.root() == [], "every link to be closed")
+
+    def test_zero_is_never(self):
+        self.daemon(table="sandbox_vacuum = 0")
+        one = self.wire()
+        one.rows("insert into filled values (1)")
+        one.rows("sandbox reset")
+        one.rows("select 1")
+        self.running.terminate()
+        self.assertNotIn("vacuumed", self.running.log())
+
+
+class Status(Roots):
+    COLUMNS = ("name state holder waiting units transactions epoch resets age_ms marks kind xid locks sequences").split()
+
+    def status(self, client):
+        return dict(zip(self.COLUMNS, client.rows("sandbox status")[0]))
+
+    def test_it_says_what_the_server_says(self):
+        for connect in self.both(table='sequences = "restore"'):
+            one = connect()
+            one.rows("select 1")
+            status = self.status(one)
+            self.assertEqual((status["kind"], status["xid"], status["sequences"]), ("transaction", None, "restore"))
+            one.rows("create table made (id serial primary key, t text)")
+            asked = "select txid_current_if_assigned(), (select count(*) from pg_locks where pid = pg_backend_pid())"
+            wait_until(lambda: self.status(one)["xid"] == one.value(asked), "the transaction's number")
+            wait_until(lambda: abs(int(self.status(one)["locks"]) - int(one.rows(asked)[0][1])) < 5, "its locks")
+            self.assertGreater(int(self.status(one)["locks"]), 5)
+            one.rows("sandbox reset")
+            status = self.status(one)
+            self.assertEqual((status["xid"], status["locks"], status["age_ms"]), (None, "0", "0"))
+
+
 if __name__ == "__main__":
     unittest.main()
