@@ -223,6 +223,7 @@ class Link final {
   void take(const Piece& piece);
   void take_reply(const Piece& piece);
   void take_unasked(const Piece& piece);
+  void refuse_data();
   void end_skipping();
   void note_last_words(const Piece& piece);
   void update_interest();

@@ -146,6 +146,12 @@ void Link::note_last_words(const Piece& piece) {
   if (decode_error(piece.bytes, fields) && fields.fatal()) last_words_ = server_error(fields, {});
 }
 
+// It would wait for the data of a session that is gone.
+void Link::refuse_data() {
+  FrontendWriter(out_).copy_fail("the client is gone");
+  write_out();
+}
+
 // Behind an error the server has skipped a Query, and waits for a Sync; but its session is gone.
 void Link::end_skipping() {
   if (state_ != LinkState::cleaning || !queue_.is_open()) return;
@@ -176,7 +182,9 @@ void Link::take_reply(const Piece& piece) {
       case RequestQueue::Verdict::deliver:
         break;
     }
-    if (match.requester == nullptr) return end_skipping();
+    if (match.requester == nullptr) {
+      return piece.type == reply::copy_in ? refuse_data() : end_skipping();
+    }
     if (!piece.whole()) {
       large_requester_ = match.requester;
       large_expectation_ = *match.expectation;

@@ -35,9 +35,9 @@ void Relay::let_go() {
     link.close(Error::make(sqlstate::connection_failure, "its client went in mid-message"));
   } else if (queue.is_open()) {
     FrontendWriter writer(link.out());
-    if (copying_in_) {
-      writer.copy_fail("the client is gone");
-    } else {  // what was not ended with a Sync of the client's is not to be committed by ours
+    if (copying_in_ || copy_awaited_ != 0) writer.copy_fail("the client is gone");
+    // What was not ended with a Sync of the client's is not to be committed by ours.
+    if (!copying_in_) {
       writer.parse("", "SELECT the_client_is_gone", {});
       queue.append({.what = Expect::parse, .fate = Fate::swallow});
       link.own_statements().unnamed.reset();
@@ -143,7 +143,8 @@ void Relay::run_elsewhere() {
 // Every request that was sent gets its answer; what has been begun is skipped.
 void Relay::answer_lost(const Error& error) {
   Error told = error;
-  const bool in_transaction = status_ != 'I';
+  // A text may have begun or ended one before the rest of it was lost.
+  const bool in_transaction = stacked() ? reached_.in_transaction() : status_ != 'I';
   lost_ = in_transaction;
   if (lost_ && sent_.empty()) loss_ = told;
   const bool commits = std::ranges::any_of(items_, [](const Item& item) {

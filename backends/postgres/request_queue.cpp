@@ -66,8 +66,9 @@ bool RequestQueue::answers(Waiting& waiting, char type, bool& ends) {
   }
   ends = type == reply::command_complete || type == reply::empty_query ||
          type == reply::portal_suspended;
-  // The Sync that was sent behind it is read as part of the COPY, and ignored.
-  if (type == reply::copy_in && !waiting.copying) waiting.request.open = true;
+  // A Sync that was sent right behind it is read as part of the COPY, and ignored.
+  const bool last = waiting.answered + 1 == waiting.request.expected.size();
+  if (type == reply::copy_in && !waiting.copying && last) waiting.request.open = true;
   return answers_result(waiting, type);
 }
 

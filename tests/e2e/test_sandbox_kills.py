@@ -13,8 +13,7 @@ ROUNDS = 50
 
 class Kills(unittest.TestCase):
     def check(self, backend):
-        # A root that PostgreSQL's sandbox loses, which is rare, is said aloud and leaves nothing either.
-        answers = kill(backend, ROUNDS, random.randrange(1 << 32), disturbed_max=2)
+        answers = kill(backend, ROUNDS, random.randrange(1 << 32))
         self.assertGreater(answers[""], ROUNDS)  # the load did something
         self.assertGreater(sum(answers.values()) - answers[""], ROUNDS)  # and was refused something
 

@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import based_client
-from pg_client import PgClient, bind, execute, fields, parse, query, sync
+from pg_client import PgClient, bind, execute, extended, fields, flush, parse, query, sync
 from servers import Daemon, PostgresCluster, wait_until
 
 cluster = None
@@ -225,6 +225,37 @@ class Time(Roots):
         self.assertEqual(one.value("select 1"), "1")
         self.assertNotIn("LOST", self.running.log())
         self.assertNotIn("nothing was in it", self.running.log())
+
+
+    def test_a_client_that_goes_before_its_copy_has_begun_leaves_the_root(self):
+        self.daemon()
+        one = self.wire()
+        one.rows("create table copied (id int)")
+        for copy in (query, lambda text: extended(text) + sync(), lambda text: extended(text) + flush()):
+            for begin in (b"", query("begin")):
+                for _ in range(5):
+                    gone = self.wire()
+                    gone.send(begin + copy("copy copied from stdin"))
+                    gone.close()
+                    self.assertEqual(one.value("select count(*) from copied"), "0")
+        self.assertNotIn("LOST", self.running.log())
+
+    def test_a_reset_in_the_middle_of_a_text_that_has_ended_or_begun_a_transaction(self):
+        self.daemon()
+        one, other = self.wire(), self.wire()
+        for begun, rest, left in (("begin", "commit; select pg_sleep(60)", "Z:I"), ("begin", "select pg_sleep(60)", "Z:E"),
+                                  ("select 1", "begin; select pg_sleep(60)", "Z:E"),
+                                  ("select 1", "select pg_sleep(60)", "Z:I")):
+            with self.subTest(begun=begun, rest=rest):
+                one.rows(begun)
+                one.send(query(rest))
+                wait_until(lambda: cluster.query("select 1 from pg_stat_activity where wait_event = 'PgSleep'"), "the rest")
+                other.rows("sandbox reset")
+                self.assertTrue(one.answers().endswith(f"E:40001 {left}"))
+                self.assertEqual(one.code("select 1"), "25P02" if left == "Z:E" else None)
+                one.rows("rollback")
+                self.assertEqual(one.value("select 2"), "2")
+        self.assertNotIn("LOST", self.running.log())
 
 
 class Reset(Roots):

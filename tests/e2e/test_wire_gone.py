@@ -89,6 +89,16 @@ class Gone(TwoClients, Conversation):
             return client
         self.each(session)
 
+    def test_before_a_copy_in_has_begun(self):
+        copy = "copy t from stdin"
+        for asked in (query(copy), extended(copy) + sync(), extended(copy) + flush(), extended(copy)):
+            def session(asked=asked):
+                client = self.connect()
+                client.send(asked)
+                return client
+            for _ in range(5):
+                self.each(session)
+
     def test_half_of_a_copy_out_read(self):
         def session():
             client = self.connect()

@@ -11,7 +11,6 @@ import hashlib
 import random
 import shutil
 import sqlite3
-import sys
 import threading
 import time
 
@@ -138,10 +137,6 @@ class NativeLoad(Load):
             session.tx("rollback_all")
 
 
-class Disturbed(AssertionError):
-    """A sandbox or a client was lost before the kill, which nobody may hide; what remains is compared all the same."""
-
-
 class Round:
     """One daemon's life, from its start to its kill."""
 
@@ -165,9 +160,9 @@ class Round:
     def check_loads(self):
         for load in self.loads:
             if load.failure or load.is_alive():
-                raise Disturbed(f"a client of {load.database}: {load.failure!r}\n{self.log}")
+                raise AssertionError(f"a client of {load.database}: {load.failure!r}\n{self.log}")
         if "LOST" in self.log:
-            raise Disturbed(self.log)
+            raise AssertionError(self.log)
 
     def answers(self):
         return sum((load.answers for load in self.loads), collections.Counter())
@@ -300,21 +295,13 @@ class PostgresDatabase:
 BASES = {"postgres": PostgresDatabase, "sqlite": SqliteFiles}
 
 
-def kill(backend, rounds, seed, tell=lambda number, answers: None, disturbed_max=0):
-    """So many rounds. Fails with the seed and the round's number as soon as anything is not as it was, and when more than
-    `disturbed_max` of them have lost a sandbox by themselves; the others are printed."""
+def kill(backend, rounds, seed, tell=lambda number, answers: None):
+    """So many rounds. Fails with the seed and the round's number as soon as anything is not as it was."""
     answers = collections.Counter()
-    disturbed = 0
     with contextlib.closing(BASES[backend]()) as base:
         for number in range(rounds):
             try:
-                try:
-                    answers += Round(base, random.Random(f"{seed} {number}")).answers()
-                except Disturbed as error:
-                    disturbed += 1
-                    if disturbed > disturbed_max:
-                        raise
-                    print(f"{backend}, seed {seed}, round {number}: {error}", file=sys.stderr)
+                answers += Round(base, random.Random(f"{seed} {number}")).answers()
                 base.compare()
             except AssertionError as error:
                 raise AssertionError(f"{backend}, seed {seed}, round {number}: {error}") from error

@@ -136,6 +136,16 @@ TEST_CASE("a COPY into the server ignores the Sync before it: the request waits 
   CHECK(verdicts(queue, "Z") == "f");
 }
 
+TEST_CASE(
+    "a COPY into the server with more behind it fails by that, and reads the Sync behind it") {
+  Nobody one;
+  RequestQueue queue;
+  queue.push(request_of(one, {Expect::execute, Expect::parse}));
+  CHECK(verdicts(queue, "G") == "d");
+  CHECK_FALSE(queue.is_open());
+  CHECK(verdicts(queue, "EZ") == "df");
+}
+
 TEST_CASE("an open request grows while it is answered, and is over behind its Sync") {
   Nobody one;
   RequestQueue queue;
