@@ -110,11 +110,30 @@ StatementRef EnvelopeMaker::begin(const BeginOptions& options) {
   return interned_.emplace(key, std::move(statement)).first->second;
 }
 
+// Its modes are the backend's to know: a savepoint has none.
+StatementRef EnvelopeMaker::rooted_begin(const BeginOptions& options) {
+  const std::string name = level_name(1);
+  const std::string key =
+      "root" + std::string(text_of(options.isolation)) + std::string(text_of(options.access));
+  const auto found = interned_.find(key);
+  if (found != interned_.end()) return found->second;
+  auto statement = std::make_shared<Statement>();
+  statement->text = "SAVEPOINT " + quoted(name);
+  statement->kind = StatementKind::begin;
+  statement->name = name;
+  statement->begin.isolation = options.isolation;
+  statement->begin.access = options.access;
+  return interned_.emplace(key, std::move(statement)).first->second;
+}
+
 void EnvelopeMaker::enter(const Level& level, std::uint32_t depth, std::vector<StatementRef>& out) {
   if (depth == 1 && !rules_.rooted) return out.push_back(begin(level.options));
   const std::string name = level_name(depth);
-  const StatementKind kind = depth == 1 ? StatementKind::begin : StatementKind::savepoint;
-  out.push_back(control(kind, "SAVEPOINT " + quoted(name), name));
+  if (depth == 1) {
+    out.push_back(rooted_begin(level.options));
+  } else {
+    out.push_back(control(StatementKind::savepoint, "SAVEPOINT " + quoted(name), name));
+  }
   if (rules_.dialect == Dialect::postgres &&
       level.options.access == BeginOptions::Access::read_only) {
     out.push_back(control(StatementKind::set_transaction, "SET TRANSACTION READ ONLY"));

@@ -49,6 +49,7 @@ class EnvelopeMaker {
   Envelope boundaries(const TransactionStack& stack, const GroupPart& part);
   StatementRef control(StatementKind kind, std::string_view text, std::string_view name = {});
   StatementRef begin(const BeginOptions& options);
+  StatementRef rooted_begin(const BeginOptions& options);
   void enter(const Level& level, std::uint32_t depth, std::vector<StatementRef>& out);
   void roll_back(std::uint32_t depth, std::vector<StatementRef>& out);
   void commit(std::uint32_t depth, std::vector<StatementRef>& out);

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "backends/statement.h"
 #include "protocol/result.h"
 #include "protocol/value.h"
 
@@ -24,6 +25,8 @@ struct StepResult {
   std::optional<std::int64_t> last_insert_id;  // SQLite: after an INSERT
   std::uint64_t rows = 0;                      // rows given to the sink
   bool truncated = false;                      // max_rows was reached with rows left
+  // Settings of the session that it has set otherwise than by SET, as far as they are known.
+  std::span<const StatementRef> set;
 };
 
 // The database's own word on the session's transaction after a unit.

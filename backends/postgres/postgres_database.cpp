@@ -277,8 +277,6 @@ class SandboxDatabase final : public Database {
                  .reactor = reactor,
                  .log = log,
                  .rooted = true,
-                 .before_commit = before_commit_statements(),
-                 .read_only = read_only_statement(),
                  .lease_timeout = options_.turn_timeout,
                  .settings_timeout = options_.cleanup_timeout,
                  .idle_in_transaction = options_.idle_in_transaction,

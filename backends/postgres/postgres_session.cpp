@@ -42,6 +42,7 @@ PostgresSession::PostgresSession(SessionContext& context, SessionOptions options
       options_(std::move(options)),
       listener_(listener),
       part_(options_.owner, context.waits, options_.session_id, *this),
+      sandbox_(options_.read_only),
       losses_seen_(context.leases.losses()) {
   adopt_settings();
 }
@@ -86,9 +87,10 @@ void PostgresSession::arm(Duration from_now) {
 
 void PostgresSession::adopt_settings() {
   settings_ = context_.base_settings;
-  if (profile_) {
-    for (const auto& [name, value] : profile_->settings) settings_[name] = value;
-  }
+  Settings own;
+  if (profile_) own.insert(profile_->settings.begin(), profile_->settings.end());
+  if (context_.rooted) sandbox_.adopt(own);
+  for (auto& [name, value] : own) settings_[name] = std::move(value);
   if (options_.read_only && !context_.rooted) settings_["default_transaction_read_only"] = "on";
   fingerprint_ = fingerprint(settings_);
 }
@@ -103,7 +105,6 @@ void PostgresSession::submit(Unit unit) {
   held_before_ = link_ != nullptr;
   if (!held_before_) transaction_due_ = TimePoint();
   const Result<void> checked = check(unit);
-  if (context_.rooted) add_sandbox_parts(unit);
   const Duration most = context_.lease_timeout;
   queue_deadline_ = context_.reactor.now() + most;
   if (unit.queue_deadline != TimePoint()) {
@@ -140,25 +141,6 @@ void PostgresSession::unpin() {
   if (std::exchange(pinned_, false) && !context_.rooted) --context_.pins.count;
 }
 
-void PostgresSession::add_sandbox_parts(Unit& unit) const {
-  for (Step& step : unit.steps) {
-    if (step.statement->in_sandbox) step.statement = step.statement->in_sandbox;
-  }
-  std::vector<StatementRef>& epilogue = unit.envelope.epilogue;
-  const auto commit = std::ranges::find_if(
-      epilogue, [](const StatementRef& s) { return s->kind == StatementKind::commit; });
-  const bool reads = !unit.steps.empty() && unit.read_only;
-  if (commit != epilogue.end() && !reads) {
-    epilogue.insert(commit, context_.before_commit.begin(), context_.before_commit.end());
-  }
-  std::vector<StatementRef>& prologue = unit.envelope.prologue;
-  const auto begin = std::ranges::find_if(
-      prologue, [](const StatementRef& s) { return s->kind == StatementKind::begin; });
-  if (options_.read_only && begin != prologue.end()) {
-    prologue.insert(std::next(begin), context_.read_only);
-  }
-}
-
 void PostgresSession::acquire() {
   if (losses_seen_ != context_.leases.losses()) {
     losses_seen_ = context_.leases.losses();
@@ -185,6 +167,7 @@ void PostgresSession::on_lease_refused(const Error& reason) {
 
 void PostgresSession::begin() {
   status_before_ = link_->status();
+  if (context_.rooted) sandbox_.prepare(run_->unit(), settings_, context_.leases.isolation());
   if (!run_->unit().steps.empty()) {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }

@@ -16,6 +16,7 @@
 #include "backends/log.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/pins.h"
+#include "backends/postgres/sandbox_session.h"
 #include "backends/postgres/unit_run.h"
 
 namespace based::postgres {
@@ -30,11 +31,7 @@ struct SessionContext {
   Reactor& reactor;
   Log& log;
   bool rooted = false;
-  SandboxLog* ran = nullptr;  // rooted: hears of every statement
-  // rooted: before what stands for a COMMIT, so that deferred constraints fail there; and after
-  // what stands for a BEGIN of a session that only reads.
-  std::vector<StatementRef> before_commit;
-  StatementRef read_only;
+  SandboxLog* ran = nullptr;       // rooted: hears of every statement
   Duration lease_timeout{};        // the longest wait for a lease
   Duration settings_timeout{};     // for the settings to be accepted
   Duration idle_in_transaction{};  // zero: no limit
@@ -83,6 +80,10 @@ class PostgresSession : public BackendSession,
   // UnitRun::Owner
   void on_group_over() override;
   void on_step_over(std::size_t step, std::uint64_t rows) override;
+  bool rooted() const override { return context_.rooted; }
+  std::span<const StatementRef> settings_made(std::size_t step) const override {
+    return sandbox_.settings_made(step);
+  }
   // WaitListener
   void on_vain_wait(Error error) override;
 
@@ -108,7 +109,6 @@ class PostgresSession : public BackendSession,
   Duration rest_most() const;
   bool left_at_failure() const;
   Result<void> check(const Unit& unit) const;
-  void add_sandbox_parts(Unit& unit) const;
   void arm(Duration from_now);
 
   SessionContext& context_;
@@ -121,6 +121,7 @@ class PostgresSession : public BackendSession,
   std::unique_ptr<Reactor::Timer> timer_;  // of the state
   ProfileRef profile_;                     // of settings_
   Settings settings_;
+  SandboxSession sandbox_;  // rooted
   std::string fingerprint_;
   TimePoint queue_deadline_;
   char status_before_ = 'I';

@@ -74,7 +74,9 @@ bool PostgresSession::left_at_failure() const {
 // How long the lease may rest; zero: for ever.
 Duration PostgresSession::rest_most() const {
   if (link_->status() == 'I') return context_.pins.idle;
-  const Duration own = options_.idle_in_transaction;
+  const std::optional<std::chrono::milliseconds> client =
+      context_.rooted ? sandbox_.idle_in_transaction() : std::nullopt;
+  const Duration own = client ? Duration(*client) : options_.idle_in_transaction;
   return time_left(own > Duration::zero() ? own : context_.idle_in_transaction);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/postgres/relay_context.h"
+#include "backends/postgres/session_call.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sql/session_calls.h"
 #include "backends/statement.h"
@@ -41,12 +42,6 @@ struct Control {
   WireStack after;
   bool discards = false;
   bool with_columns = false;  // a row goes with its columns: in a simple Query
-};
-// A call of set_config or pg_notify, its arguments as far as they are known.
-struct CallMade {
-  sql::SessionCall::Function function = sql::SessionCall::Function::set_config;
-  std::vector<std::optional<std::string>> arguments;
-  bool sure = false;  // that it was made
 };
 // `bind`: of the portal that is executed; null: it has no parameters.
 std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);

@@ -153,19 +153,16 @@ void Relay::on_error(const Reply& reply) {
     if (number != 0 && item(number).kind == ItemKind::check && note_check(fields)) return;
     if (std::exchange(unit_failed_, true)) return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
-    if (number != 0) log_error(item(number), fields);
+    run_again_ = stale_and_unheard(fields);
+    if (number != 0 && !run_again_) log_error(item(number), fields);
+  } else {
+    run_again_ = stale_and_unheard(fields);
   }
-  const bool stale = fields.routine == "RevalidateCachedQuery";
-  if (stale) forget_plans();
-  if (stale && repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
-      !link_->queue().is_open()) {
-    run_again_ = true;
-    return;
-  }
+  if (run_again_) return;
   // The link was about to end when the unit was sent: the server has not looked at it.
   const bool soon = context_.reactor.now() - sent_at_ < dying_link_max;
   if (fields.fatal() && fields.sqlstate.starts_with("57P") && repeatable_ && !answered_ && soon &&
-      sent_.size() == 1 && !pinned_ && !session_mode_) {
+      sent_.size() == 1 && !pinned_ && !session_mode_ && !stacked()) {
     run_elsewhere_ = true;
     return;
   }
@@ -363,7 +360,7 @@ void Relay::on_ready(char status) {
   failed_ = false;
   copying_in_ = false;
   if (sent_.empty()) copy_awaited_ = 0;
-  if (run_again_) return run_again();
+  if (run_again_ && !stacked()) return run_again();
   if (stacked()) {
     if (failed) journal_.ready(reached_.status(), true);
     if (!held_tag_.empty()) last_tag_ = std::exchange(held_tag_, {});

@@ -92,8 +92,7 @@ bool Relay::must_wait(const WireMessage& message) {
 void Relay::take(const WireMessage& message) {
   if (!message.first) return take_part(message);
   flushed_ = message.type == request::flush;
-  if (!extended_ && sent_.empty() && status_ == 'I' && !retried_ && !stacked() &&
-      is_unit_message(message.type)) {
+  if (!extended_ && sent_.empty() && status_ == 'I' && !retried_ && is_unit_message(message.type)) {
     unit_.clear();
     repeatable_ = true;
   }

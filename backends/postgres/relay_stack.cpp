@@ -30,12 +30,6 @@ Field column_of(const OwnRow& row) {
   return {.name = row.column, .type_oid = 2278, .type_size = 4, .type_modifier = -1};  // void
 }
 
-std::string_view name_of(BeginOptions::Isolation level) {
-  static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
-                                                         "repeatable read", "serializable"};
-  return names[static_cast<std::size_t>(level)];
-}
-
 // The setting as it is without a SET LOCAL.
 StatementRef setting_again(const std::string& name, const Settings& settings) {
   const auto found = settings.find(name);
@@ -90,15 +84,8 @@ bool Relay::runs_in_failed(const Statement& statement) {
   }
 }
 
-// Every level is true where sessions run one after another, so each is shown what it has asked for.
 std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
-  if (asked != BeginOptions::Isolation::unset) return name_of(asked);
-  const auto found = journal_.settings().find("default_transaction_isolation");
-  if (found == journal_.settings().end()) return context_.leases.isolation();
-  std::string_view value = found->second;
-  if (value.starts_with('\'')) value = value.substr(1, value.size() - 2);
-  const std::string_view name = name_of(sql::isolation_named(value));
-  return name.empty() ? context_.leases.isolation() : name;
+  return postgres::shown_isolation(asked, journal_.settings(), context_.leases.isolation());
 }
 
 std::string Relay::shown(const WireStack::Plan& plan) const {
@@ -417,6 +404,7 @@ void Relay::on_stack_ready() {
     return link_->close(
         Error::make(sqlstate::connection_failure, "its transaction is not what Based made of it"));
   }
+  if (run_again_) return run_again();
   if (!last_tag_.empty()) to_client(std::exchange(last_tag_, {}));
   if (status == 'I') {
     link_->settings().committed(context_.stack.rooted);

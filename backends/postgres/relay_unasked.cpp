@@ -18,7 +18,7 @@ namespace based::postgres {
 // text that others have prepared does not mean.
 PreparedRef Relay::text_to_prepare(const ParseRequest& parse) {
   const bool begins = status_ == 'I' && !pinned_ && sent_.size() == 1 && repeatable_;
-  if (context_.seen == nullptr || !begins) return nullptr;
+  if (context_.seen == nullptr || !begins || stacked()) return nullptr;
   if (unnamed_ && unnamed_->unasked && unnamed_->text == parse.text &&
       unnamed_->types == parse.types) {
     return unnamed_;
@@ -58,6 +58,14 @@ void Relay::forget_plans() {
   const auto* entry =
       link_->statements().peek(unnamed_->text, unnamed_->types, journal_.fingerprint());
   if (entry != nullptr) link_->statements().forget(std::string(entry->name));
+}
+
+// A plan is of no use any more, and nobody has heard anything of the unit: it may run once more.
+bool Relay::stale_and_unheard(const ErrorFields& fields) {
+  if (fields.routine != "RevalidateCachedQuery") return false;
+  forget_plans();
+  return repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
+         !link_->queue().is_open();
 }
 
 // A plan shows itself to be of no use when it is described or bound: until then the client is not

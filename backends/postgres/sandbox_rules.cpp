@@ -68,10 +68,6 @@ Result<void> check_statement(const Statement& statement, bool alone) {
     case StatementKind::sandbox:
       return refused("SANDBOX is Based's own command, sent by itself");
     case StatementKind::discard:
-      if (statement.name.empty() || statement.name == "all") {
-        return refused("DISCARD ALL would reset the connection that all sessions share");
-      }
-      break;
     case StatementKind::empty:
     case StatementKind::read:
     case StatementKind::write:
@@ -85,11 +81,11 @@ Result<void> check_statement(const Statement& statement, bool alone) {
     case StatementKind::other:
       break;
   }
-  if (statement.name == "default_transaction_read_only") {
-    return refused("default_transaction_read_only guards the sandbox and cannot be changed");
-  }
-  if (is_withheld(statement.name)) {
-    return refused(statement.name + " would end the sandbox, which all sessions share");
+  const bool acted_on = statement.kind == StatementKind::setting &&
+                        (statement.name == "default_transaction_read_only" ||
+                         statement.name == "idle_in_transaction_session_timeout");
+  if (is_withheld(statement.name) && !acted_on) {
+    return refused(statement.name + " cannot be set so: it would be of all who share the sandbox");
   }
   if (closes_root_cursor(statement.text)) {
     return refused("the sandbox's own cursor cannot be closed");
@@ -138,9 +134,6 @@ bool closes_root_cursor(std::string_view text) {
 }
 
 Result<void> check_sandbox_unit(const Unit& unit) {
-  if (unit.profile && unit.profile->settings.contains("default_transaction_read_only")) {
-    return refused("default_transaction_read_only guards the sandbox and cannot be changed");
-  }
   const bool alone = unit.steps.size() == 1 && !unit.keep_lease;
   for (const Step& step : unit.steps) {
     if (Result<void> checked = check_statement(*step.statement, alone); !checked) return checked;

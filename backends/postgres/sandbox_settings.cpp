@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 
+#include "backends/sql/control.h"
 #include "backends/sql/session_calls.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
@@ -82,6 +83,12 @@ std::optional<bool> bool_of(std::string_view value) {
   return std::nullopt;
 }
 
+std::string_view name_of(BeginOptions::Isolation level) {
+  static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
+                                                         "repeatable read", "serializable"};
+  return names[static_cast<std::size_t>(level)];
+}
+
 }  // namespace
 
 bool is_withheld(std::string_view setting) {
@@ -117,6 +124,17 @@ std::optional<std::chrono::milliseconds> read_timeout(std::string_view value) {
 }
 
 bool is_on(std::string_view value) { return bool_of(value).value_or(false); }
+
+std::string_view shown_isolation(BeginOptions::Isolation asked, const Settings& settings,
+                                 std::string_view root) {
+  if (asked != BeginOptions::Isolation::unset) return name_of(asked);
+  const auto found = settings.find("default_transaction_isolation");
+  if (found == settings.end()) return root;
+  std::string_view value = found->second;
+  if (value.starts_with('\'')) value = value.substr(1, value.size() - 2);
+  const std::string_view name = name_of(sql::isolation_named(value));
+  return name.empty() ? root : name;
+}
 
 StatementRef restore_root_settings() {
   auto statement = std::make_shared<Statement>();

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "backends/postgres/link_settings.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
 
@@ -23,6 +24,11 @@ Result<std::string> shown_withheld(std::string_view setting, std::string_view va
 // nullopt: none, or off.
 std::optional<std::chrono::milliseconds> read_timeout(std::string_view value);
 bool is_on(std::string_view value);
+
+// Every level is true where sessions run one after another, so each is shown what it has asked for;
+// or its default, `settings` being the session's; or else the root's.
+std::string_view shown_isolation(BeginOptions::Isolation asked, const Settings& settings,
+                                 std::string_view root);
 
 // Behind RESET ALL: the root's own settings.
 StatementRef restore_root_settings();

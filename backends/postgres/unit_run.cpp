@@ -192,7 +192,8 @@ bool UnitRun::on_description(const Reply& reply, Item& item) {
 
 // All that is asked of it: the server does not say what its tag would be.
 void UnitRun::on_described(Item& item) {
-  const std::string tag = sql::command_tag(item.statement->text);
+  const std::string& told_as = item.statement->told_as;
+  const std::string tag = told_as.empty() ? sql::command_tag(item.statement->text) : told_as;
   StepResult result;
   result.tag = tag;
   if (counts_changes(tag)) result.affected = 0;
@@ -250,6 +251,7 @@ void UnitRun::complete(Item& item, StepResult result) {
   if (item.phase != UnitPhase::step) return;
   if (!local_error_) {
     result.rows = rows_;
+    if (!item.describe) result.set = owner_.settings_made(item.index);
     told_ = true;
     unit_.sink->on_step_done(item.index, result);
   }
@@ -349,9 +351,15 @@ void UnitRun::settle_settings(char status) {
     if (kind == StatementKind::setting || kind == StatementKind::set_transaction) {
       settings.executed(*item.statement, true);
     }
+    if (item.phase == UnitPhase::step) {
+      for (const StatementRef& set : owner_.settings_made(item.index))
+        settings.executed(*set, true);
+    }
     if (kind == StatementKind::rollback || kind == StatementKind::rollback_to) {
       settings.rolled_back();
     }
+    const bool ends = kind == StatementKind::commit || kind == StatementKind::rollback;
+    if (ends && owner_.rooted()) settings.committed(true);
   }
   if (group_failed_) settings.rolled_back();
   if (status == 'I') settings.committed(false);

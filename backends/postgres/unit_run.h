@@ -29,6 +29,9 @@ class UnitRun final : public Requester {
     virtual void on_group_over() = 0;  // the last thing that the run does: it may be destroyed
     // The next step has begun. `rows`: returned or changed by this one.
     virtual void on_step_over(std::size_t step, std::uint64_t rows) = 0;
+    // In a sandbox's root transactions are savepoints, and steps may set what no SET shows.
+    virtual bool rooted() const { return false; }
+    virtual std::span<const StatementRef> settings_made(std::size_t) const { return {}; }
   };
 
   UnitRun(Unit unit, TypeCatalogue& types, SeenTexts& seen, Owner& owner);

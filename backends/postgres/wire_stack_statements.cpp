@@ -14,10 +14,7 @@
 #include "backends/sql/words.h"
 
 namespace based::postgres {
-namespace {
 
-// But for the one that this is run in, which has no name.
-// Those that run without a snapshot: the transaction has not seen anything yet.
 bool is_query(const Statement& statement) {
   static constexpr std::array<std::string_view, 7> none{"show",   "lock",   "fetch",     "move",
                                                         "notify", "listen", "checkpoint"};
@@ -31,8 +28,6 @@ bool is_query(const Statement& statement) {
       return std::ranges::find(none, word_at(statement.text, 0)) == none.end();
   }
 }
-
-}  // namespace
 
 StatementRef step(StatementKind kind, std::string text, std::string name) {
   auto made = std::make_shared<Statement>();

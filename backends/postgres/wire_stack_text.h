@@ -13,6 +13,9 @@ namespace based::postgres {
 // In lower case; empty where that token is no word.
 std::string word_at(std::string_view text, int index);
 
+// Does it need a snapshot? Behind such a statement the isolation level is settled.
+bool is_query(const Statement& statement);
+
 Error outside(std::string_view what);               // of a transaction block
 Error aborted();                                    // so is the transaction
 Error refused(Sqlstate code, std::string message);  // by the sandbox, which the hint explains

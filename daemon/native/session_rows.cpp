@@ -114,6 +114,7 @@ void Session::on_step_done(std::size_t step, const StepResult& result) {
   item.truncated = item.truncated || result.truncated;
   const PlannedStep& planned = run_->steps[run_->group_begin + step];
   if (!planned.describe) apply_effects(*planned.statement);
+  for (const StatementRef& setting : result.set) apply_effects(*setting);
   if (run_->held.empty()) flush_rows();
 }
 

@@ -177,10 +177,9 @@ TEST_CASE("statements that cannot be in a sandbox are refused with a reason, and
   SandboxFixture sandbox;
   SessionProbe probe(*sandbox.database);
   for (const char* text :
-       {"CREATE DATABASE x", "PREPARE TRANSACTION 'x'", "DISCARD ALL", "CLOSE ALL",
-        "CLOSE /* it */ _based_root", "close \"_based_root\"",
-        "SET default_transaction_read_only TO off", "SET LOCAL default_transaction_read_only = off",
-        "RESET default_transaction_read_only", "COMMIT", "ROLLBACK", "LISTEN x"}) {
+       {"CREATE DATABASE x", "PREPARE TRANSACTION 'x'", "CLOSE ALL", "CLOSE /* it */ _based_root",
+        "close \"_based_root\"", "SET LOCAL default_transaction_read_only = off",
+        "SET idle_session_timeout = 1", "COMMIT", "ROLLBACK", "LISTEN x"}) {
     CAPTURE(text);
     sandbox.guard(probe, text);
     const bool alone = std::string_view(text).starts_with("CREATE");
@@ -189,6 +188,26 @@ TEST_CASE("statements that cannot be in a sandbox are refused with a reason, and
   }
   sandbox.guard(probe, "INSERT INTO sand VALUES (1)");
   CHECK(probe.sqlstate() == "");
+  CHECK(sandbox.status().epoch == 1);
+}
+
+TEST_CASE("what guards the root stays as it is, though its sessions may set and discard it") {
+  SandboxFixture sandbox;
+  SessionProbe probe(*sandbox.database);
+  for (const char* text :
+       {"SET default_transaction_read_only TO off", "RESET default_transaction_read_only",
+        "DISCARD ALL", "RESET ALL", "SET idle_in_transaction_session_timeout = '1ms'"}) {
+    CAPTURE(text);
+    sandbox.guard(probe, text);
+    CHECK(probe.sqlstate() == "");
+  }
+  // Without the timeout of the root it would be gone by now.
+  sandbox.guard(probe, "SELECT pg_sleep(0.01), set_config('a' || '.b', 'c', true)");
+  CHECK(probe.sqlstate() == "");
+  sandbox.guard(probe,
+                "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN "
+                "('default_transaction_read_only', 'idle_in_transaction_session_timeout')");
+  CHECK(probe.rows == "'off 0',;");
   CHECK(sandbox.status().epoch == 1);
 }
 

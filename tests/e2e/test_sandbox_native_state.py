@@ -1,0 +1,246 @@
+"""What a native session has beside its rows ends in a PostgreSQL sandbox when it ends in the database, and is nobody else's.
+
+Each case runs on the database itself and in a sandbox, whose sessions share one connection with each other and with the
+clients of PostgreSQL's protocol.
+"""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import based_client
+from pg_client import PgClient
+from servers import Daemon, PostgresCluster, wait_until
+
+LEVELS = ("repeatable read", "serializable", "read committed")
+
+
+def setUpModule():
+    global cluster, running
+    cluster = PostgresCluster()
+    cluster.query("create table t (n int); create role reader; grant reader to current_user; grant select on t to reader")
+    url = cluster.url()
+    running = Daemon(config=f'[databases.plain]\nurl = "{url}"\n[databases.box]\nurl = "{url}"\nforce_rollback = true\n')
+
+
+def tearDownModule():
+    running.close()
+    cluster.close()
+
+
+class Asks(unittest.TestCase):
+    database = "box"
+
+    def session(self, **options):
+        connection = based_client.connect(f"127.0.0.1:{running.port}")
+        self.addCleanup(connection.__exit__)
+        session = connection.session(database=self.database, **options)
+        session.opened.wait()
+        return session
+
+    def wire(self):
+        client = PgClient(f"127.0.0.1:{running.port}", database=self.database)
+        self.addCleanup(client.close)
+        return client
+
+    def setUp(self):
+        self.one, self.other = self.session(), self.session()
+
+    @staticmethod
+    def value(session, sql, parameters=None):
+        rows = list(session.exec(sql, parameters).rows)
+        return rows[0][0]
+
+    def code(self, session, sql, parameters=None):
+        with self.assertRaises(based_client.Error) as raised:
+            session.exec(sql, parameters)
+        return raised.exception.code
+
+    def shows(self, setting, value):
+        asked = f"select coalesce(current_setting('{setting}', true), '')"
+        self.assertEqual([self.value(session, asked) for session in (self.one, self.other)], [value, value])
+        self.assertEqual(self.wire().rows(asked), [[value]])
+
+
+class Cases:
+    def test_set_local_ends_with_its_transaction(self):
+        for end in ("commit", "rollback"):
+            with self.subTest(end):
+                self.one.exec("begin; set local work_mem = '7MB'; set local app.who = 'me'")
+                self.assertEqual(self.value(self.one, "show work_mem"), "7MB")
+                self.one.exec(end)
+                self.shows("work_mem", "4MB")
+                self.shows("app.who", "")
+
+    def test_by_itself_it_ends_at_once(self):
+        self.one.exec("set local work_mem = '7MB'")
+        self.shows("work_mem", "4MB")
+
+    def test_what_the_session_has_set_is_there_again(self):
+        self.one.exec("set work_mem = '5MB'")
+        self.one.exec("begin; set local work_mem = '7MB'; commit")
+        self.assertEqual(self.value(self.one, "show work_mem"), "5MB")
+        self.assertEqual(self.value(self.other, "show work_mem"), "4MB")
+
+    def test_a_local_role_ends_with_its_transaction(self):
+        for sql in ("set local role reader", "select set_config('role', 'reader', true)"):
+            for end in ("commit", "rollback"):
+                with self.subTest(f"{sql}; {end}"):
+                    self.one.exec("begin")
+                    self.one.exec(sql)
+                    self.assertEqual(self.value(self.one, "select current_user"), "reader")
+                    self.one.exec(end)
+                    for session in (self.one, self.other):
+                        self.assertNotEqual(self.value(session, "select current_user"), "reader")
+
+    def test_set_config_ends_with_its_transaction(self):
+        for sql, parameters in (("select set_config('app.who', 'me', true)", None),
+                                ("select set_config($1, $2, true)", ["app.who", "me"]),
+                                ("select set_config($1, $2, $3)", ["app.who", "me", True]),
+                                ("select set_config('app.' || 'who', 'me', true)", None)):
+            for end in ("commit", "rollback"):
+                with self.subTest(f"{sql}; {end}"):
+                    self.one.exec("begin")
+                    self.one.exec(sql, parameters)
+                    self.assertEqual(self.value(self.one, "select current_setting('app.who')"), "me")
+                    self.one.exec(end)
+                    self.shows("app.who", "")
+            with self.subTest(sql):
+                self.one.exec(sql, parameters)
+                self.shows("app.who", "")
+
+    def test_a_nested_level_takes_back_what_it_has_set(self):
+        with self.one.transaction():
+            self.one.exec("set local work_mem = '6MB'")
+            self.one.tx("begin")
+            self.one.exec("set local work_mem = '7MB'")
+            self.one.tx("rollback")
+            self.assertEqual(self.value(self.one, "show work_mem"), "6MB")
+            self.one.tx("begin")
+            self.one.exec("set local work_mem = '8MB'")
+            self.one.tx("commit")
+            self.assertEqual(self.value(self.one, "show work_mem"), "8MB")
+        self.shows("work_mem", "4MB")
+
+    def test_what_set_config_sets_for_the_session_is_its_own(self):
+        self.one.exec("select set_config('app.own', 'x', false)")
+        self.one.exec("select set_config($1, $2, false)", ["work_mem", "9MB"])
+        asked = "select coalesce(current_setting('app.own', true), '') || current_setting('work_mem')"
+        self.assertEqual(self.value(self.one, asked), "x9MB")
+        self.assertEqual(self.value(self.other, asked), "4MB")
+        self.one.exec("begin; select set_config('app.own', 'y', false); rollback")
+        self.assertEqual(self.value(self.one, asked), "x9MB")
+        self.one.exec("discard all")
+        self.shows("app.own", "")
+
+    def test_discard_all_is_the_sessions_own(self):
+        self.other.exec("set work_mem = '9MB'")
+        self.one.exec("set work_mem = '7MB'")
+        self.assertEqual(self.one.exec("discard all").tag, "DISCARD ALL")
+        self.assertEqual(self.value(self.one, "show work_mem"), "4MB")
+        self.assertEqual(self.value(self.other, "show work_mem"), "9MB")
+        self.one.exec("begin")
+        self.assertEqual(self.code(self.one, "discard all"), "25001")
+        self.one.exec("rollback")
+
+    def test_isolation_levels(self):
+        for level in LEVELS:
+            for begin in (f"begin isolation level {level}", f"begin; set transaction isolation level {level}",
+                          f"begin; set local transaction_isolation = '{level}'"):
+                with self.subTest(begin):
+                    self.one.exec(begin)
+                    self.assertEqual(self.value(self.one, "show transaction_isolation"), level)
+                    self.assertEqual(self.one.exec("show transaction isolation level").tag, "SHOW")
+                    self.assertEqual(self.value(self.one, "select current_setting('transaction_isolation')"), level)
+                    self.one.exec("insert into t values (1)")
+                    self.one.exec("rollback")
+                    self.assertEqual(self.value(self.one, "show transaction_isolation"), "read committed")
+            with self.subTest(f"tx {level}"), self.one.transaction(isolation=level):
+                self.assertEqual(self.value(self.one, "show transaction_isolation"), level)
+
+    def test_a_default_isolation_level(self):
+        self.one.exec("set session characteristics as transaction isolation level serializable")
+        for session, level in ((self.one, "serializable"), (self.other, "read committed")):
+            session.exec("begin")
+            self.assertEqual(self.value(session, "show transaction_isolation"), level)
+            session.exec("commit")
+
+    def test_an_isolation_level_behind_a_query_is_too_late(self):
+        self.one.exec("begin; select count(*) from t")
+        self.assertEqual(self.code(self.one, "set transaction isolation level serializable"), "25001")
+        self.one.exec("rollback")
+
+    def test_a_transaction_that_became_read_only(self):
+        self.one.exec("begin; set transaction isolation level serializable, read only")
+        self.assertEqual(self.code(self.one, "insert into t values (1)"), "25006")
+        self.one.exec("rollback")
+        self.one.exec("begin; insert into t values (1); rollback")
+
+    def test_a_session_that_is_read_only_by_default(self):
+        self.one.exec("set default_transaction_read_only = on")
+        self.assertEqual(self.value(self.one, "show default_transaction_read_only"), "on")
+        self.assertEqual(self.code(self.one, "insert into t values (1)"), "25006")
+        self.one.exec("begin")
+        self.assertEqual(self.code(self.one, "insert into t values (1)"), "25006")
+        self.one.exec("rollback")
+        self.other.exec("begin; insert into t values (1); rollback")
+        self.one.exec("reset default_transaction_read_only")
+        self.assertEqual(self.value(self.one, "show default_transaction_read_only"), "off")
+        self.one.exec("begin; insert into t values (1); rollback")
+
+    def test_a_timeout_is_shown_to_who_has_set_it(self):
+        name = "idle_in_transaction_session_timeout"
+        self.one.exec(f"set {name} = '90s'")
+        self.assertEqual(self.value(self.one, f"show {name}"), "90s")
+        self.assertEqual(self.value(self.other, f"show {name}"), "0")
+        self.assertEqual(self.code(self.one, f"set {name} = 'never'"), "22023")
+        self.assertEqual(self.value(self.one, f"show {name}"), "90s")
+        self.one.exec(f"reset {name}")
+        self.assertEqual(self.value(self.one, f"show {name}"), "0")
+
+    def test_reset_all(self):
+        self.one.exec("set work_mem = '7MB'")
+        self.other.exec("set work_mem = '9MB'")
+        self.one.exec("reset all")
+        self.assertEqual(self.value(self.one, "show work_mem"), "4MB")
+        self.assertEqual(self.value(self.other, "show work_mem"), "9MB")
+        self.one.exec("begin; insert into t values (1); rollback")
+
+    def test_a_changed_table_does_not_break_what_is_prepared(self):
+        self.other.exec("create table changing (a int)")
+        self.addCleanup(self.other.exec, "drop table changing")
+        for _ in range(3):  # from the second time on it is prepared
+            self.assertEqual(list(self.one.exec("select * from changing").rows), [])
+        self.other.exec("alter table changing add b int; insert into changing values (1, 2)")
+        self.assertEqual([list(row) for row in self.one.exec("select * from changing").rows], [[1, 2]])
+
+
+class InTheDatabase(Cases, Asks):
+    database = "plain"
+
+
+class InASandbox(Cases, Asks):
+    def test_a_timeout_ends_the_transaction_and_not_the_root(self):
+        self.other.exec("insert into t values (77)")
+        self.one.exec("set idle_in_transaction_session_timeout = '50ms'")
+        self.one.exec("begin; insert into t values (78)")
+        wait_until(lambda: self.value(self.other, "select string_agg(n::text, ' ') from t where n > 70") == "77",
+                   "the transaction to be rolled back")
+        self.assertEqual(self.code(self.one, "select 1"), "25P02")
+        self.one.exec("rollback")
+        self.one.exec("sandbox reset")
+
+    def test_a_reset_does_not_break_what_is_prepared(self):
+        self.other.exec("create table changing (a int)")
+        self.other.exec("sandbox mark narrow")
+        self.other.exec("alter table changing add b int; insert into changing values (1, 2)")
+        for _ in range(3):
+            self.assertEqual([list(row) for row in self.one.exec("select * from changing").rows], [[1, 2]])
+        self.other.exec("sandbox reset to narrow")
+        self.assertEqual(list(self.one.exec("select * from changing").rows), [])
+        self.other.exec("sandbox reset")
+
+
+if __name__ == "__main__":
+    unittest.main()
