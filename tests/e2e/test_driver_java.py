@@ -13,8 +13,8 @@ DRIVER = "/usr/share/java/postgresql.jar"
 
 
 class Java(unittest.TestCase):
-    def converse(self, address):
-        url = f"jdbc:postgresql://{address}/two?user=postgres&prepareThreshold=3"
+    def converse(self, address, more=""):
+        url = f"jdbc:postgresql://{address}/two?user=postgres&prepareThreshold=3{more}"
         done = subprocess.run(["java", "-cp", DRIVER, PROGRAM, url], capture_output=True, text=True, timeout=200)
         self.assertEqual((done.stdout, done.returncode), ("ok\n", 0), done.stderr)
 

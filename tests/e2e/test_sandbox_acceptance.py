@@ -7,11 +7,11 @@ the unnamed statement        test_sandbox_acceptance   the_unnamed_statement_...
 COMMIT in the middle         test_sandbox_acceptance   a_commit_in_the_middle_...; test_sandbox_wire
 its spellings                test_sandbox_acceptance   every_spelling_...; test_sandbox_nets without the tokenizer
 deferred constraints         test_sandbox_acceptance   Deferred
-SET LOCAL, roles             test_sandbox_state        set_local_..., a_local_role_...
+SET LOCAL, roles             test_sandbox_state        set_local_..., a_local_role_...; natively test_sandbox_native_state
 many writes and errors       test_sandbox_acceptance   Many
 turns                        test_sandbox_turns; test_force_rollback sessions_take_turns_...
 SIGKILL                      test_sandbox_kills
-drivers                      test_recipes, test_driver_*
+drivers                      test_sandbox_drivers; test_recipes
 COPY                         test_sandbox_acceptance   Copy
 a cancel                     test_sandbox_acceptance   Cancel
 the same key                 test_sandboxes            the_same_key_...

@@ -89,6 +89,30 @@ public final class Conversation {
     connection.setAutoCommit(true);
   }
 
+  private static void isolationLevels(Connection connection) throws SQLException {
+    for (int level : new int[] {Connection.TRANSACTION_SERIALIZABLE, Connection.TRANSACTION_REPEATABLE_READ,
+                                Connection.TRANSACTION_READ_COMMITTED}) {
+      connection.setTransactionIsolation(level);
+      check(level, connection.getTransactionIsolation(), "isolation level");
+      connection.setAutoCommit(false);
+      one(connection, "select count(*) from jdbc_t");
+      check(level, connection.getTransactionIsolation(), "isolation level in a transaction");
+      connection.commit();
+      connection.setAutoCommit(true);
+    }
+    connection.setReadOnly(true);
+    connection.setAutoCommit(false);
+    try (Statement statement = connection.createStatement()) {
+      statement.execute("delete from jdbc_t");
+      throw new AssertionError("a read-only transaction wrote");
+    } catch (SQLException error) {
+      check("25006", error.getSQLState(), "read only");
+    }
+    connection.rollback();
+    connection.setAutoCommit(true);
+    connection.setReadOnly(false);
+  }
+
   private static void copies(Connection connection) throws Exception {
     var manager = connection.unwrap(PGConnection.class).getCopyAPI();
     check(2, manager.copyIn("copy jdbc_t from stdin", new StringReader("1001\tx\n1002\ty\n")), "copy in");
@@ -149,6 +173,7 @@ public final class Conversation {
       preparedAgainAndAgain(connection);
       transactions(connection);
       batchesAndFetchSize(connection);
+      isolationLevels(connection);
       copies(connection);
       cancels(connection);
       listens(connection);
