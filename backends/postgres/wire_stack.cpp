@@ -165,7 +165,7 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
   if (inner || !guarded_) plan.steps.push_back(enter(levels_.size()));
   // The guard is as the session's default wants it.
   if (guarded_ && read_only_ && !inner && !only) plan.steps.push_back(go_back(1));
-  guarded_ = true;
+  note_guard();
   levels_.back().read_only = only;
   if (only) plan.steps.push_back(read_only_statement());
 }
@@ -215,7 +215,7 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
   plan.steps.push_back(release(level));
   const Level ended = std::move(levels_.back());
   levels_.pop_back();
-  guarded_ = !levels_.empty();
+  note_guard();
   chain(statement, ended, plan);
 }
 
@@ -245,7 +245,7 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
   plan.steps = {go_back(level), release(level)};
   const Level ended = failed ? Level() : std::move(levels_.back());  // an error resets the modes
   levels_.pop_back();
-  guarded_ = !levels_.empty();
+  note_guard();
   chain(statement, ended, plan);
 }
 
@@ -254,7 +254,7 @@ void WireStack::chain(const Statement& statement, const Level& ended, Plan& plan
   levels_.emplace_back();
   levels_.back().isolation = ended.isolation;
   levels_.back().read_only = ended.read_only;
-  guarded_ = true;
+  note_guard();
   plan.steps.push_back(enter(levels_.size()));
   if (ended.read_only) plan.steps.push_back(read_only_statement());
 }
@@ -335,7 +335,7 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
   const std::size_t level = levels_.size();
   if (ending && level > 0 && !is_server_s(level)) {
     levels_.pop_back();
-    guarded_ = !levels_.empty();
+    note_guard();
     failed_ = false;
     return {go_back(level), release(level)};
   }

@@ -117,6 +117,8 @@ class WireStack {
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
   void prepare_transaction(const StatementRef& statement, Plan& plan);
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
+  // A transaction's first savepoint is its guard, which only a root needs.
+  void note_guard() { guarded_ = rules_.rooted && !levels_.empty(); }
 
   WireStackRules rules_;
   std::vector<Level> levels_;
