@@ -42,6 +42,8 @@ class WireClient {
   // Bytes of server messages, whole ones or parts of a large one, in order. Flushed at the end of
   // the loop's turn. Never fails.
   virtual void send(std::string_view bytes) = 0;
+  // What was sent goes to the client now: nothing is to follow until it asks.
+  virtual void flush() = 0;
   // Bytes taken by send() that the client's socket has not. A session that finds it high pauses its
   // link or lane, and calls notify_when_drained().
   virtual std::size_t unsent() const = 0;

@@ -120,25 +120,30 @@ void Stream::want_flush() {
   context_.reactor.at_end_of_turn([cell = cell_.get()] {
     // The cell outlives this turn: it is freed by its close callback, which runs after the end of
     // the turn.
-    if (cell->owner != nullptr) static_cast<Stream*>(cell->owner)->flush();
+    if (cell->owner != nullptr) static_cast<Stream*>(cell->owner)->end_turn();
   });
 }
 
 void Stream::flush() {
+  if (state_ == State::open && in_flight_ == 0 && !output_.empty()) write_output();
+}
+
+void Stream::write_output() {
+  uv_buf_t buffer = uv_buf_init(output_.data(), static_cast<unsigned>(output_.size()));
+  const int written = uv_try_write(&cell_->handle.stream, &buffer, 1);
+  if (written < 0 && written != UV_EAGAIN) return finish(uv_strerror(written));
+  const auto taken = static_cast<std::size_t>(written > 0 ? written : 0);
+  if (taken > 0) progressed();
+  context_.bytes_sent += taken;
+  if (taken < output_.size()) write_rest(std::string_view(output_).substr(taken));
+  context_.output_buffers.give_back(std::exchange(output_, {}));
+}
+
+void Stream::end_turn() {
   flush_wanted_ = false;
   if (in_flight_ > 0 || state_ == State::closed) return;
-  if (!output_.empty()) {
-    uv_buf_t buffer = uv_buf_init(output_.data(), static_cast<unsigned>(output_.size()));
-    const int written = uv_try_write(&cell_->handle.stream, &buffer, 1);
-    if (written < 0 && written != UV_EAGAIN) return finish(uv_strerror(written));
-    const auto taken = static_cast<std::size_t>(written > 0 ? written : 0);
-    if (taken > 0) progressed();
-    context_.bytes_sent += taken;
-    if (taken < output_.size()) {
-      write_rest(std::string_view(output_).substr(taken));
-    }
-    context_.output_buffers.give_back(std::exchange(output_, {}));
-  }
+  if (!output_.empty()) write_output();
+  if (state_ == State::closed) return;
   if (in_flight_ == 0 && state_ == State::closing) return finish(reason_);
   if (tell_drained_ && unsent() <= drained_low_) {
     tell_drained_ = false;
@@ -172,7 +177,7 @@ void Stream::on_written(int status) {
   in_flight_ = 0;
   if (status < 0) return finish(uv_strerror(status));
   progressed();
-  flush();
+  end_turn();
 }
 
 void Stream::progressed() { last_progress_ = context_.reactor.now(); }

@@ -67,6 +67,7 @@ class Stream final : public Transport {
   void abort(std::string_view reason);
 
   void send(std::string_view bytes) override;
+  void flush() override;
   std::size_t unsent() const override;
   void notify_when_drained(std::size_t low) override;
   void set_reading(bool on) override;
@@ -88,7 +89,8 @@ class Stream final : public Transport {
   void read_on();
   std::optional<ucred> peer_credentials() const;
   void want_flush();
-  void flush();
+  void end_turn();
+  void write_output();
   void write_rest(std::string_view rest);
   void on_written(int status);
   void progressed();

@@ -21,6 +21,9 @@ class Transport {
   // Appends to the output, which is flushed at the end of the loop turn. Never blocks, never fails:
   // a broken peer is told by on_closed. After close() the bytes are dropped.
   virtual void send(std::string_view bytes) = 0;
+  // What was sent goes to the socket now, as nothing is to follow it for a while. Neither
+  // on_drained nor on_closed is called inside this call.
+  virtual void flush() = 0;
   // Bytes taken by send() that the peer's socket has not.
   virtual std::size_t unsent() const = 0;
   // on_drained is called once when unsent() falls to `low` bytes or less; never inside this call.

@@ -391,8 +391,9 @@ void Relay::end_unit(char status) {
     transition(State::settling);  // it must not strike what comes next
     return send_ready(status);
   }
-  rest();
   send_ready(status);
+  if (held_.empty()) client_.flush();  // before anybody else gets the link: it has waited longest
+  rest();
   go_on();
 }
 

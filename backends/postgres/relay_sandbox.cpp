@@ -16,11 +16,26 @@ namespace {
 
 // Cheap, as every unit is asked: is it worth a look?
 bool may_command(std::string_view text) {
-  const std::size_t at = text.find_first_not_of(" \t\r\n;(");
-  if (at == std::string_view::npos) return false;
-  text.remove_prefix(at);
-  if (text.starts_with("--") || text.starts_with("/*")) return true;
-  return sql::is_word(text.substr(0, 7), "SANDBOX");
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    switch (text[at]) {
+      case ' ':
+      case '\t':
+      case '\r':
+      case '\n':
+      case ';':
+      case '(':
+        continue;
+      case '-':
+      case '/':
+        return true;
+      case 's':
+      case 'S':
+        return sql::is_word(text.substr(at, 7), "SANDBOX");
+      default:
+        return false;
+    }
+  }
+  return false;
 }
 
 bool is_command(const StatementRef& statement) { return statement->kind == StatementKind::sandbox; }
@@ -48,7 +63,7 @@ bool Relay::begins_command(const WireMessage& message) const {
   NamedRequest named;
   switch (message.type) {
     case request::query:
-      return decode_text(message.body, text) && may_command(text) && command_of(text);
+      return may_command(message.body) && decode_text(message.body, text) && command_of(text);
     case request::parse:
       return decode_parse(message.body, parse) && may_command(parse.text) && command_of(parse.text);
     case request::bind:

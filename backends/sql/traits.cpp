@@ -62,6 +62,15 @@ constexpr std::array<std::string_view, 14> telling_words{
 };
 constexpr WordSet telling(telling_words);
 
+// Every word that tells anything of a statement that reads or writes.
+constexpr auto plain_telling_words = [] {
+  std::array<std::string_view, pinning_functions.size() + 5> words{"SET_CONFIG", "COPY", "PG_TEMP",
+                                                                   "TEMP", "TEMPORARY"};
+  std::copy(pinning_functions.begin(), pinning_functions.end(), words.begin() + 5);
+  return words;
+}();
+constexpr WordSet plain_telling(plain_telling_words);
+
 bool starts_with_one_of(std::string_view word, Names prefixes) {
   for (const std::string_view prefix : prefixes) {
     if (word.size() >= prefix.size() && is_word(word.substr(0, prefix.size()), prefix)) return true;
@@ -90,12 +99,7 @@ bool TraitCollector::previous_is(std::string_view upper) const {
   return previous_.kind == TokenKind::word && is_word(previous_.of(text_), upper);
 }
 
-bool TraitCollector::may_tell(std::string_view word) {
-  static constexpr std::array<std::string_view, 5> others{"SET_CONFIG", "COPY", "PG_TEMP", "TEMP",
-                                                          "TEMPORARY"};
-  static constexpr WordSet other(others);
-  return other.has(word) || pinning.has(word);
-}
+bool TraitCollector::may_tell(std::string_view word) { return plain_telling.has(word); }
 
 bool decides_literals(std::string_view name) {
   static constexpr std::array<std::string_view, 8> names{

@@ -17,35 +17,37 @@ namespace based::sql {
 bool is_word(std::string_view word, std::string_view upper) noexcept;
 bool is_one_of(std::string_view word, std::span<const std::string_view> uppers) noexcept;
 
-// Words in capitals that every word of a statement is compared with: first letter and length tell
-// most words from all of them.
+// Words in capitals that every word of a statement is compared with: first letter, last letter and
+// length tell most words from all of them.
 class WordSet {
  public:
-  // The words outlive the set; each begins with a letter.
+  // The words outlive the set; none is empty.
   constexpr explicit WordSet(std::span<const std::string_view> uppers) : uppers_(uppers) {
     for (const std::string_view upper : uppers) {
-      lengths_[static_cast<std::size_t>(upper[0] - 'A')] |= bit(upper.size());
+      const std::size_t key = key_of(upper);
+      bits_[key / 64] |= std::uint64_t{1} << key % 64;
     }
   }
 
   // False: it is none of them.
   bool may_have(std::string_view word) const noexcept {
     if (word.empty()) return false;
-    const auto letter =
-        static_cast<std::size_t>((static_cast<unsigned char>(word[0]) | 0x20) - 'a');
-    return letter < lengths_.size() && (lengths_[letter] & bit(word.size())) != 0;
+    const std::size_t key = key_of(word);
+    return (bits_[key / 64] >> key % 64 & 1) != 0;
   }
   bool has(std::string_view word) const noexcept {
     return may_have(word) && is_one_of(word, uppers_);
   }
 
  private:
-  static constexpr std::uint32_t bit(std::size_t length) {
-    return std::uint32_t{1} << std::min<std::size_t>(length, 31);
+  static constexpr std::size_t key_of(std::string_view word) {
+    const auto first = static_cast<std::size_t>(word.front() & 0x1F);
+    const auto last = static_cast<std::size_t>(word.back() & 0x1F);
+    return (first * 37 + last * 11 + word.size()) % 512;
   }
 
   std::span<const std::string_view> uppers_;
-  std::array<std::uint32_t, 26> lengths_{};  // by first letter
+  std::array<std::uint64_t, 8> bits_{};  // one for each key
 };
 
 std::string lower_ascii(std::string_view text);

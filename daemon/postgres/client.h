@@ -58,6 +58,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   // WireClient
   void on_started(std::span<const std::pair<std::string, std::string>> parameters) override;
   void send(std::string_view bytes) override { transport_.send(bytes); }
+  void flush() override { transport_.flush(); }
   std::size_t unsent() const override { return transport_.unsent(); }
   void notify_when_drained(std::size_t low) override { transport_.notify_when_drained(low); }
   void set_taking(bool on) override;

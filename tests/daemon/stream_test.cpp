@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 
@@ -204,6 +205,47 @@ TEST_CASE_FIXTURE(StreamFixture, "on_drained comes once, when the output has fal
   CHECK(drained == 1);
   CHECK(script.transport->unsent() == 0);
   close(fd);
+}
+
+TEST_CASE_FIXTURE(StreamFixture, "what is flushed is there at once, the rest at the turn's end") {
+  int fd = -1;
+  char answer[8];
+  ssize_t at_once = 0;
+  script.on_bytes = [&](Transport& t, std::string_view) {
+    t.send("now");
+    t.flush();
+    at_once = recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+    t.send("later");
+    CHECK(recv(fd, answer, sizeof answer, MSG_DONTWAIT) == -1);
+  };
+  fd = connect_client();
+  REQUIRE(write(fd, "\x1f", 1) == 1);
+  run_until([&] { return at_once != 0; });
+  CHECK(at_once == 3);
+  CHECK(recv(fd, answer, sizeof answer, MSG_DONTWAIT) == 5);
+  close(fd);
+}
+
+TEST_CASE_FIXTURE(StreamFixture, "a flush to a client that is gone is no end in the middle of it") {
+  std::signal(SIGPIPE, SIG_IGN);  // as the daemon does
+  int fd = -1;
+  bool within = false;
+  bool told_within = true;
+  script.on_bytes = [&](Transport& t, std::string_view) {
+    close(fd);
+    within = true;
+    t.send("lost");
+    t.flush();
+    told_within = !script.closed.empty();
+    t.send("as well");
+    t.flush();
+    within = false;
+  };
+  fd = connect_client();
+  REQUIRE(write(fd, "\x1f", 1) == 1);
+  run_until([&] { return !script.closed.empty(); });
+  CHECK_FALSE(within);
+  CHECK_FALSE(told_within);
 }
 
 TEST_CASE_FIXTURE(StallFixture, "a client that stops taking its output is closed") {

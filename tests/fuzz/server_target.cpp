@@ -192,6 +192,7 @@ class FuzzClient final : public WireClient {
     INVARIANT(started_ && !ended_);
     received_ += bytes;
   }
+  void flush() override {}
   std::size_t unsent() const override { return 0; }
   void notify_when_drained(std::size_t) override {}
   void set_taking(bool) override {}

@@ -58,6 +58,7 @@ class FakeTransport final : public Transport {
     sent += bytes;
     if (!stalled) taken_ = sent.size();
   }
+  void flush() override {}
   std::size_t unsent() const override { return sent.size() - taken_; }
   void notify_when_drained(std::size_t low) override {
     low_ = low;

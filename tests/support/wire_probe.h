@@ -121,6 +121,7 @@ class WireProbe final : public WireClient {
     parameters.assign(reported.begin(), reported.end());
   }
   void send(std::string_view bytes) override { received += bytes; }
+  void flush() override {}
   std::size_t unsent() const override { return 0; }
   void notify_when_drained(std::size_t) override {}
   void set_taking(bool on) override { taking = on; }
