@@ -12,13 +12,21 @@ namespace based {
 namespace {
 
 constexpr std::array status_columns{
-    SandboxColumn{"name"},         SandboxColumn{"state"},
-    SandboxColumn{"holder", true}, SandboxColumn{"waiting", true},
-    SandboxColumn{"units", true},  SandboxColumn{"transactions", true},
-    SandboxColumn{"epoch", true},  SandboxColumn{"resets", true},
-    SandboxColumn{"age_ms", true}, SandboxColumn{"marks"},
-    SandboxColumn{"kind"},         SandboxColumn{"xid"},
-    SandboxColumn{"locks", true},  SandboxColumn{"sequences"},
+    SandboxColumn{"name"},
+    SandboxColumn{"state"},
+    SandboxColumn{"holder", true},
+    SandboxColumn{"waiting", true},
+    SandboxColumn{"units", true},
+    SandboxColumn{"transactions", true},
+    SandboxColumn{"epoch", true},
+    SandboxColumn{"resets", true},
+    SandboxColumn{"age_ms", true},
+    SandboxColumn{"marks"},
+    SandboxColumn{"kind"},
+    SandboxColumn{"xid"},
+    SandboxColumn{"locks", true},
+    SandboxColumn{"sequences"},
+    SandboxColumn{"joins_lost", true},
 };
 constexpr std::array log_columns{
     SandboxColumn{"number", true}, SandboxColumn{"time"},        SandboxColumn{"session", true},
@@ -49,7 +57,8 @@ ValueList row_of(const SandboxStatus& status) {
       ValueView::text(status.kind),
       text_or_null(status.xid),
       number(status.locks),
-      text_or_null(status.sequences)};
+      text_or_null(status.sequences),
+      number(status.joins_lost)};
   return ValueList::copy_of(values);
 }
 

@@ -181,6 +181,14 @@ constexpr std::array rows{
          .help = "Clients may name sandboxes of it, DATABASE#NAME, although DATABASE itself is not "
                  "under force_rollback: migrations go there, tests here. With force_rollback they "
                  "may in any case."}),
+    bind<&D::turns>(
+        {.key = "turns",
+         .choices = "wait, join, error",
+         .applies = postgresql,
+         .help = "While a session of a sandbox is in a transaction, others wait for their turn; or "
+                 "join it whenever it rests, so that a test may hold a transaction open while it "
+                 "calls the server under test: what has joined is gone if the transaction is "
+                 "rolled back; or fail at once, with 55P03."}),
     bind<&D::rewrite>(
         {.key = "rewrite",
          .applies = postgresql,

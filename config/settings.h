@@ -55,6 +55,7 @@ enum class SandboxBySetting : std::uint8_t { name, peer_pid };
 
 // What a sandbox has taken of a sequence: gone, or put back where nothing speaks against it.
 enum class SequencesSetting : std::uint8_t { leak, restore };
+enum class TurnsSetting { wait, join, error };
 enum class ListenModeSetting : std::uint8_t { shared, pin };
 
 // The mode of a unix socket's file, written in octal ("0700").
@@ -137,6 +138,7 @@ struct DatabaseSettings {
   bool nested_transactions = false;
   bool sandboxes = false;
   bool rewrite = true;
+  TurnsSetting turns = TurnsSetting::wait;
   std::uint32_t prepared_statements = 10'000;
   std::uint32_t sandbox_vacuum = 200;
   SequencesSetting sequences = SequencesSetting::leak;

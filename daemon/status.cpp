@@ -72,6 +72,7 @@ StatusTree describe(const SandboxStatus& sandbox) {
       {"xid", sandbox.xid},
       {"locks", n(sandbox.locks)},
       {"sequences", sandbox.sequences},
+      {"joins_lost", n(sandbox.joins_lost)},
   };
 }
 

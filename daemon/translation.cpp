@@ -9,6 +9,7 @@ static_assert(static_cast<int>(JournalModeSetting::wal) ==
               static_cast<int>(SqliteJournalMode::wal));
 static_assert(static_cast<int>(JournalModeSetting::persist) ==
               static_cast<int>(SqliteJournalMode::persist));
+static_assert(static_cast<int>(TurnsSetting::error) == static_cast<int>(TurnMode::error));
 static_assert(static_cast<int>(UserPoolModeSetting::session) ==
               static_cast<int>(PoolMode::session));
 static_assert(static_cast<int>(SynchronousSetting::extra) ==
@@ -150,6 +151,7 @@ PostgresOptions postgres_options(const DatabaseSettings& settings) {
   options.listen = settings.listen == ListenModeSetting::pin ? ListenMode::pin : ListenMode::shared;
   options.notification_queue = static_cast<std::size_t>(settings.notification_queue.count);
   options.force_rollback = settings.force_rollback;
+  options.turns = static_cast<TurnMode>(settings.turns);
   options.rewrite = settings.rewrite;
   options.vacuum_every = settings.sandbox_vacuum;
   options.restores_sequences = settings.sequences == SequencesSetting::restore;

@@ -28,6 +28,13 @@ class LeaseWaiter {
   // link has to be released, as abandoned, inside this call. Comes from the loop; whoever has a
   // client tells it.
   virtual void on_lease_revoked(const Error& reason) = 0;
+  // Is it inside of a transaction, as its client sees it? Only asked of who holds the lease.
+  virtual bool in_transaction() const { return false; }
+  // It rests in its transaction, and others join it: the link has to be released, as finished,
+  // inside this call. Before it goes on it acquires again, and finds its transaction there.
+  virtual void on_parked() {}
+  // May it run inside of another's transaction?
+  virtual bool joins() const { return true; }
   virtual LinkHolder& holder() = 0;
   // A link that has these settings already is preferred.
   virtual bool fits(const LinkSettings& settings) const = 0;
@@ -59,6 +66,12 @@ class LeaseSource {
   // seen fewer losses must hear of it before it goes on.
   virtual std::uint64_t losses() const = 0;
   virtual Error loss() const = 0;
+  // The holder has come to rest in its transaction.
+  virtual void note_rest() {}
+  // One that was parked is gone, and its transaction with it.
+  virtual void abandon(LeaseWaiter&) {}
+  // A savepoint was made, released or gone back to on the holder's link.
+  virtual void note_savepoint(const Statement& /*step*/) {}
   // A sandbox's root: its isolation level, as SHOW says it.
   virtual std::string_view isolation() const { return {}; }
 };

@@ -57,6 +57,12 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
   return texts;
 }
 
+std::vector<std::string> LinkSettings::back_to(const LinkSettings& before) const {
+  Settings wanted = before.believed_;
+  for (const auto& [name, value] : before.local_) wanted[name] = value;
+  return difference(wanted);
+}
+
 bool LinkSettings::has_profile(const SessionProfileRef& wanted) const {
   if (wanted == exactly_) return true;
   if (!has(wanted->settings)) return false;

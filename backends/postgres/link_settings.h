@@ -41,6 +41,8 @@ class LinkSettings {
  public:
   // Statements that give the link exactly these settings; none when it has them.
   std::vector<std::string> difference(const Settings& wanted) const;
+  // What brings the link back from these to those that it had.
+  std::vector<std::string> back_to(const LinkSettings& before) const;
   bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
   bool has_profile(const SessionProfileRef& wanted) const;
 

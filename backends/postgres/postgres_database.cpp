@@ -277,6 +277,7 @@ class SandboxDatabase final : public Database {
                  .reactor = reactor,
                  .log = log,
                  .rooted = true,
+                 .joins = options_.turns == TurnMode::join,
                  .lease_timeout = options_.turn_timeout,
                  .settings_timeout = options_.cleanup_timeout,
                  .idle_in_transaction = options_.idle_in_transaction,
@@ -292,7 +293,9 @@ class SandboxDatabase final : public Database {
                .restores_sequences = options_.restores_sequences,
                .vacuum_every = options_.vacuum_every,
                .vacuum = [this](std::string_view oids) { vacuum_.run(oids); },
-               .idle_while_waited = options_.idle_while_waited},
+               .idle_while_waited = options_.idle_while_waited,
+               .joins = options_.turns == TurnMode::join,
+               .refuses = options_.turns == TurnMode::error},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
     if (options_.rewrite) statements_.rewrite_for_sandbox();

@@ -19,6 +19,10 @@
 
 namespace based {
 
+// In a sandbox, while a session is in a transaction: others wait; join it whenever it rests; or are
+// refused (55P03).
+enum class TurnMode : std::uint8_t { wait, join, error };
+
 // shared: one link listens for all sessions of a user. pin: who listens keeps its link.
 enum class ListenMode : std::uint8_t { shared, pin };
 
@@ -62,6 +66,7 @@ struct PostgresOptions {
   std::size_t notification_queue = std::size_t{1} << 20;  // bytes that wait for one client
 
   bool force_rollback = false;
+  TurnMode turns = TurnMode::wait;
   bool rewrite = true;              // in a sandbox: see backends/sql/sandbox_form.h
   std::size_t vacuum_every = 0;     // sandbox: resets; what they have left is vacuumed. 0: never
   bool restores_sequences = false;  // sandbox: at a reset and the end, those that have moved

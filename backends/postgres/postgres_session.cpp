@@ -54,6 +54,7 @@ PostgresSession::~PostgresSession() {
 
 void PostgresSession::let_go(Leaving leaving) {
   unpin();
+  if (std::exchange(parked_, false)) context_.leases.abandon(*this);
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
   if (run_) link.forget(run_.get());
@@ -72,10 +73,11 @@ void PostgresSession::transition(State to) {
   INVARIANT(is_edge(state_, to) || (state_ == State::idle && to == State::resting));
   state_ = to;
   if (timer_) timer_->disarm();
-  part_.become(state_ == State::waiting   ? WaitState::waiting
-               : state_ == State::resting ? WaitState::resting
-               : state_ == State::idle    ? WaitState::absent
-                                          : WaitState::working);
+  part_.become(state_ == State::waiting ? WaitState::waiting
+               : state_ == State::resting
+                   ? (context_.joins ? WaitState::absent : WaitState::resting)
+               : state_ == State::idle ? WaitState::absent
+                                       : WaitState::working);
 }
 
 void PostgresSession::arm(Duration from_now) {
@@ -102,7 +104,7 @@ void PostgresSession::submit(Unit unit) {
     adopt_settings();
   }
   retried_ = false;
-  held_before_ = link_ != nullptr;
+  held_before_ = link_ != nullptr || parked_;
   if (!held_before_) transaction_due_ = TimePoint();
   const Result<void> checked = check(unit);
   const Duration most = context_.lease_timeout;
@@ -152,8 +154,15 @@ void PostgresSession::acquire() {
   }
 }
 
+// Its timer goes on: it rests as before.
+void PostgresSession::on_parked() {
+  parked_ = true;
+  std::exchange(link_, nullptr)->release(Leaving::finished);
+}
+
 void PostgresSession::on_lease(Link& link) {
   link_ = &link;
+  parked_ = false;
   begin();
 }
 
@@ -341,7 +350,7 @@ void PostgresSession::on_timer() {
 
 void PostgresSession::on_rested_too_long() {
   const bool over = transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_;
-  const bool pinned_only = link_->status() == 'I';
+  const bool pinned_only = link_ != nullptr && link_->status() == 'I';
   let_go(Leaving::abandoned);
   transition(State::idle);
   if (pinned_only) {

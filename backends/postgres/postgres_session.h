@@ -31,6 +31,7 @@ struct SessionContext {
   Reactor& reactor;
   Log& log;
   bool rooted = false;
+  bool joins = false;              // rooted: who rests holds nobody up
   SandboxLog* ran = nullptr;       // rooted: hears of every statement
   Duration lease_timeout{};        // the longest wait for a lease
   Duration settings_timeout{};     // for the settings to be accepted
@@ -70,6 +71,8 @@ class PostgresSession : public BackendSession,
   void on_lease_refused(const Error& reason) override;
   bool rests() const override { return state_ == State::resting; }
   void on_lease_revoked(const Error& reason) override;
+  bool in_transaction() const override { return run_ ? run_->unit().keep_lease : true; }
+  void on_parked() override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override { return settings.has(settings_); }
   std::string describe() const override;
@@ -108,6 +111,7 @@ class PostgresSession : public BackendSession,
   void unpin();
   Duration rest_most() const;
   bool left_at_failure() const;
+  void note_savepoints(bool failed) const;
   Result<void> check(const Unit& unit) const;
   void arm(Duration from_now);
 
@@ -129,6 +133,7 @@ class PostgresSession : public BackendSession,
   State group_ = State::running;  // what settling interrupted
   std::optional<Error> failure_;  // of failing
   bool pinned_ = false;
+  bool parked_ = false;  // its transaction is there, and its link lent to others
   bool retried_ = false;
   TimePoint since_;            // when the statement that runs began
   TimePoint transaction_due_;  // of the transaction that holds the lease; the epoch: none

@@ -22,7 +22,15 @@ void PostgresSession::finish(UnitOutcome outcome) {
   if (outcome.error && !unsent) note_in_log(outcome.step, 0, &*outcome.error);
   const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
   transition(State::idle);
-  if (link_ == nullptr && held_before_ && unsent) outcome.transaction = TransactionStatus::lost;
+  if (link_ == nullptr && held_before_ && unsent) {
+    outcome.transaction = parked_ ? TransactionStatus::open : TransactionStatus::lost;
+    outcome.lease_held = parked_;
+    if (parked_) {
+      transition(State::resting);
+      if (rest_most() > Duration::zero()) arm(rest_most());
+    }
+  }
+  if (link_ != nullptr && context_.joins && !unsent) note_savepoints(outcome.error.has_value());
   if (link_ != nullptr) {
     const char status = link_->status();
     if (run_->discarded_all() && status == 'I') unpin();
@@ -41,6 +49,7 @@ void PostgresSession::finish(UnitOutcome outcome) {
       if (status == 'I') transaction_due_ = TimePoint();
       transition(State::resting);
       if (rest_most() > Duration::zero()) arm(rest_most());
+      context_.leases.note_rest();
     } else {
       transaction_due_ = TimePoint();
       const bool clean = !context_.rooted || status == 'T';
@@ -63,6 +72,15 @@ void PostgresSession::finish(UnitOutcome outcome) {
   finished->unit().sink->on_done(std::move(outcome));
 }
 
+// Near enough where the prologue itself has failed: what it opened is gone again.
+void PostgresSession::note_savepoints(bool failed) const {
+  const Envelope& envelope = run_->unit().envelope;
+  if (failed && run_->phase() == UnitPhase::prologue) return;
+  for (const StatementRef& step : envelope.prologue) context_.leases.note_savepoint(*step);
+  const auto& ending = failed ? envelope.recovery : envelope.epilogue;
+  for (const StatementRef& step : ending) context_.leases.note_savepoint(*step);
+}
+
 // Has the recovery of what has failed ended the client's transaction?
 bool PostgresSession::left_at_failure() const {
   const std::vector<StatementRef>& recovery = run_->unit().envelope.recovery;
@@ -73,7 +91,7 @@ bool PostgresSession::left_at_failure() const {
 
 // How long the lease may rest; zero: for ever.
 Duration PostgresSession::rest_most() const {
-  if (link_->status() == 'I') return context_.pins.idle;
+  if (link_ != nullptr && link_->status() == 'I') return context_.pins.idle;
   const std::optional<std::chrono::milliseconds> client =
       context_.rooted ? sandbox_.idle_in_transaction() : std::nullopt;
   const Duration own = client ? Duration(*client) : options_.idle_in_transaction;
@@ -104,6 +122,8 @@ void PostgresSession::on_link_lost(const Error& reason) {
 }
 
 void PostgresSession::on_lease_revoked(const Error& reason) {
+  parked_ = false;
+  losses_seen_ = context_.leases.losses();  // it hears of it now
   let_go(Leaving::abandoned);
   if (state_ != State::resting) return lose(reason);
   transition(State::idle);

@@ -39,6 +39,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
 Relay::~Relay() {
   if (command_) *command_->anchor = nullptr;
   if (state_ == State::waiting) context_.leases.withdraw(*this);
+  if (parked_) context_.leases.abandon(*this);
   if (listening_ && context_.listener != nullptr) context_.listener->unsubscribe_all(*this);
   if (listening_ && context_.channels != nullptr) context_.channels->unsubscribe_all(*this);
   leave_objects();
@@ -63,7 +64,8 @@ void Relay::start() {
 
 bool Relay::at_rest() const {
   if (!held_.empty() || extended_) return false;
-  return state_ == State::idle || (state_ == State::flowing && sent_.empty() && status_ == 'I');
+  return (state_ == State::idle && !parked_) ||
+         (state_ == State::flowing && sent_.empty() && status_ == 'I');
 }
 
 void Relay::on_message(const WireMessage& message) {
@@ -139,6 +141,7 @@ void Relay::cancel(std::string_view reason) {
 }
 
 void Relay::end(const Error& error) {
+  if (std::exchange(parked_, false)) context_.leases.abandon(*this);
   transition(State::ended);
   client_.end(error);
 }
@@ -187,6 +190,7 @@ void Relay::skip(const WireMessage& message) {
   const char here = stacked() ? stack_.status() : link_ != nullptr ? link_->status() : 'I';
   const char status = lost_ ? 'E' : here;
   transition(link_ != nullptr ? State::flowing : State::idle);
+  if (parked_) watch_rest();
   send_ready(status);
   if (link_ != nullptr) return pump();
   if (!held_.empty()) pump_commands();

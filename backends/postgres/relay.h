@@ -81,6 +81,8 @@ class Relay : public WireSession,
   void on_lease_refused(const Error& reason) override;
   bool rests() const override;
   void on_lease_revoked(const Error& reason) override;
+  bool in_transaction() const override { return stack_.in_transaction(); }
+  void on_parked() override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override {
     return settings.has_profile(journal_.profile());
@@ -148,6 +150,9 @@ class Relay : public WireSession,
   void tell_reported();
   void release();
   void give_back();
+  void watch_rest();
+  bool is_transaction_over() const;
+  void end_rest();
   void leave_failed();
   void let_go();
   void end_unit(char status);
@@ -392,6 +397,7 @@ class Relay : public WireSession,
   bool taking_ = true;
   // Its transaction was lost with its link: it is to find itself in a failed one.
   bool lost_ = false;
+  bool parked_ = false;             // its transaction is there, and its link lent to others
   std::optional<Error> loss_;       // not told yet
   std::optional<Error> refusal_;    // skipping: to be told
   std::optional<Error> unsettled_;  // why a unit that is to change settings lacks some of its own

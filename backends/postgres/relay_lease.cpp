@@ -20,7 +20,7 @@ constexpr bool is_edge(Relay::State from, Relay::State to) {
   using enum Relay::State;
   switch (from) {
     case idle:
-      return to == waiting || to == skipping || to == commanding || to == ended;
+      return to == waiting || to == skipping || to == commanding || to == ended || to == idle;
     case waiting:
       return to == preparing || to == skipping || to == idle || to == ended;
     case preparing:  // back to waiting where its link was lost before anything was done
@@ -65,20 +65,31 @@ void Relay::on_timer() {
       return link_->close(Error::make(sqlstate::connection_failure,
                                       "the server did not answer an UNLISTEN in time"));
     case State::flowing:
-      if (transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_) {
-        let_go();
-        return end(
-            Error::make(Sqlstate("25P04"), "terminating connection due to transaction timeout"));
-      }
+      if (is_transaction_over()) return end_rest();
       if (!sent_.empty()) return cancel(timeout_reason);
       if (status_ == 'I' && end_if_pinned_for_long()) return;
       if (status_ == 'I') return check_pin();
-      let_go();
-      return end(Error::make(sqlstate::idle_in_transaction_session_timeout,
-                             "terminating connection due to idle-in-transaction timeout"));
+      return end_rest();
+    case State::idle:
+      return parked_ ? end_rest() : void();
     default:
       return;
   }
+}
+
+bool Relay::is_transaction_over() const {
+  return transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_;
+}
+
+// It has been in its transaction for too long, or silent there.
+void Relay::end_rest() {
+  const Error error =
+      is_transaction_over()
+          ? Error::make(Sqlstate("25P04"), "terminating connection due to transaction timeout")
+          : Error::make(sqlstate::idle_in_transaction_session_timeout,
+                        "terminating connection due to idle-in-transaction timeout");
+  let_go();
+  end(error);
 }
 
 // --- a client in the middle of a unit: others wait for its link
@@ -140,6 +151,7 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
+  parked_ = false;
   link_is_new_ = true;
   link.stream_rows();
   prepare();
@@ -223,6 +235,23 @@ void Relay::give_back() {
   Link& link = *std::exchange(link_, nullptr);
   transition(State::idle);
   link.release(Leaving::finished);
+}
+
+void Relay::on_parked() {
+  parked_ = true;
+  give_back();
+  watch_rest();
+}
+
+// The client is in a transaction, and silent.
+void Relay::watch_rest() {
+  Duration most = silence_most();
+  if (transaction_due_ != TimePoint()) {
+    const Duration left =
+        std::max<Duration>(transaction_due_ - context_.reactor.now(), std::chrono::milliseconds(1));
+    most = most > Duration::zero() ? std::min(most, left) : left;
+  }
+  if (most > Duration::zero()) arm(most);
 }
 
 // Its transaction has failed, and nothing is left of it: others may have the turn. The client is

@@ -86,6 +86,8 @@ bool Relay::rests() const {
 
 // By a reset of the sandbox, or for those who wait. The link stays the sandbox's.
 void Relay::on_lease_revoked(const Error& reason) {
+  parked_ = false;
+  losses_seen_ = context_.leases.losses();  // it hears of it now
   let_go();
   part_open_ = false;
   settings_under_way_ = false;

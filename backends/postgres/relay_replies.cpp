@@ -415,15 +415,11 @@ void Relay::rest() {
     return release();
   }
   if (stack_.is_hopeless()) return leave_failed();
+  context_.leases.note_rest();
   if (transaction_due_ == TimePoint() && context_.transaction_timeout > Duration::zero()) {
     transaction_due_ = now + context_.transaction_timeout;
   }
-  Duration most = silence_most();
-  if (transaction_due_ != TimePoint()) {
-    const Duration left = std::max(transaction_due_ - now, Duration(std::chrono::milliseconds(1)));
-    most = most > Duration::zero() ? std::min(most, left) : left;
-  }
-  if (most > Duration::zero()) arm(most);
+  watch_rest();
 }
 
 // The same messages once more, on the same link: the plans that were of no use are forgotten.

@@ -298,6 +298,7 @@ void Relay::note_control(Item& made) {
   Control& control = *made.control;
   reached_ = control.after;
   for (const StatementRef& step : control.plan.steps) {
+    context_.leases.note_savepoint(*step);
     if (step->kind == StatementKind::rollback_to || control.plan.tag == "ROLLBACK") {
       link_->settings().rolled_back();
     }

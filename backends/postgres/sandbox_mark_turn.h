@@ -23,6 +23,7 @@ class SandboxRoot::MarkTurn final : public LeaseWaiter, public LinkHolder {
   }
   void on_lease_refused(const Error& reason) override { root_.finish_mark(*this, reason); }
   bool rests() const override { return false; }
+  bool joins() const override { return false; }
   void on_lease_revoked(const Error&) override { INVARIANT(false); }  // it keeps none
   void on_link_lost(const Error&) override { INVARIANT(false); }
   void on_cancel_over() override {}

@@ -28,6 +28,7 @@ SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue
   ending_ = reactor_.make_timer([this] { continue_ending(); });
   renew_ = reactor_.make_timer([this] { on_renew(); });
   operate_ = reactor_.make_timer([this] { on_operate(); });
+  lend_ = reactor_.make_timer([this] { on_lend(); });
 }
 
 SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
@@ -35,7 +36,9 @@ SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
 // --- turns
 
 std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadline) {
-  if (waiters_.empty() && operations_.empty() && serve(waiter)) return std::nullopt;
+  const bool free = waiters_.empty() && operations_.empty() && parked_.empty();
+  if (free && serve(waiter)) return std::nullopt;
+  if (settings_.refuses && holder_ != nullptr && holder_->in_transaction()) return held_error();
   if (settings_.max_waiting > 0 && waiters_.size() >= settings_.max_waiting) {
     return Error::make(sqlstate::too_many_connections,
                        "too many requests wait for a turn in sandbox " + settings_.name)
@@ -44,6 +47,10 @@ std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadlin
   waiters_.push_back({&waiter, ++waits_, reactor_.now(), deadline});
   arm_waiters();
   arm_rest();
+  if (settings_.joins) {
+    lend_->arm(reactor_.now());
+    operate_->arm(reactor_.now());
+  }
   open();
   return std::nullopt;
 }
@@ -52,9 +59,15 @@ bool SandboxRoot::serve(LeaseWaiter& waiter) {
   if (!link_ || link_->state() != LinkState::idle || !link_->lease(waiter.holder())) return false;
   holder_ = &waiter;
   held_since_ = reactor_.now();
+  if (is_parked(waiter)) {
+    unpark();
+    waiter.on_lease(*link_);
+    return true;
+  }
   last_text_.clear();
   units_of_turn_ = 0;
-  keeps_ = false;
+  if (parked_.empty()) keeps_ = false;
+  if (!parked_.empty()) ++parked_.back().joined.count;
   if (!root_open_) link_->begin_ahead(beginning(), 'T');
   ++turns_;
   ++turns_total_;
@@ -96,9 +109,14 @@ void SandboxRoot::on_link_idle(Link&) {
 void SandboxRoot::serve_waiters() {
   if (!link_ || link_->state() != LinkState::idle) return;
   if (!operations_.empty()) return begin_operation();
-  if (waiters_.empty()) return;
-  const Waiter first = waiters_.front();
-  waiters_.pop_front();
+  if (!parked_.empty() && parked_.back().waiter == nullptr) return roll_back_parked();
+  const auto next =
+      std::ranges::find_if(waiters_, [this](const Waiter& w) { return may_go_on(*w.waiter); });
+  if (next == waiters_.end()) return;
+  const bool returns = is_parked(*next->waiter);
+  if (!parked_.empty() && returns == join_open_) return returns ? close_join() : open_join();
+  const Waiter first = *next;
+  waiters_.erase(next);
   if (!serve(*first.waiter)) waiters_.push_front(first);
 }
 
@@ -134,6 +152,10 @@ void SandboxRoot::arm_waiters() {
 
 // When the holder may be due: it, or who comes after it, is looked at again then.
 TimePoint SandboxRoot::rest_due() const {
+  const bool idle = link_ && link_->state() == LinkState::idle && !parked_.empty();
+  if (idle && parked_.back().waiter != nullptr) {
+    return parked_.back().since + settings_.idle_while_waited;
+  }
   const bool rests = holder_ != nullptr && link_ && link_->state() == LinkState::leased &&
                      link_->quiet() && holder_->rests();
   const TimePoint since = rests ? std::max(held_since_, link_->ready_at()) : reactor_.now();
@@ -147,16 +169,18 @@ void SandboxRoot::arm_rest() {
 
 void SandboxRoot::on_rest_due() {
   if (!waiters_.empty() && rest_due() <= reactor_.now()) {
-    log_.write(LogLevel::warning, "sandbox " + settings_.name + ": " + holder_->describe() +
+    LeaseWaiter& holder = holder_ != nullptr ? *holder_ : *parked_.back().waiter;
+    if (holder_ == nullptr) abandon(holder);
+    log_.write(LogLevel::warning, "sandbox " + settings_.name + ": " + holder.describe() +
                                       " loses its transaction: it was idle for too long");
     const bool one = waiters_.size() == 1;
-    holder_->on_lease_revoked(Error::make(sqlstate::idle_in_transaction_session_timeout,
-                                          "the transaction was idle for too long")
-                                  .with_detail(std::to_string(waiters_.size()) +
-                                               (one ? " other unit waits" : " other units wait") +
-                                               " for the database")
-                                  .with_scope(ErrorScope::transaction)
-                                  .with_executed(Executed::no));
+    holder.on_lease_revoked(Error::make(sqlstate::idle_in_transaction_session_timeout,
+                                        "the transaction was idle for too long")
+                                .with_detail(std::to_string(waiters_.size()) +
+                                             (one ? " other unit waits" : " other units wait") +
+                                             " for the database")
+                                .with_scope(ErrorScope::transaction)
+                                .with_executed(Executed::no));
   }
   arm_rest();
 }
@@ -169,11 +193,20 @@ Error SandboxRoot::timeout_error(const Waiter& waiter) const {
   return Error::make(sqlstate::lock_not_available,
                      "no turn in the sandbox of " + settings_.name + " came up in " + waited)
       .with_detail(holder_text())
-      .with_hint("Sessions of a sandbox take turns: one statement or one transaction at a time.")
+      .with_hint("Sessions of a sandbox take turns: one statement or one transaction at a time." +
+                 std::string(settings_.joins ? ""
+                                             : " With turns = \"join\" they join a transaction "
+                                               "that rests."))
       .as_retryable();
 }
 
 std::string SandboxRoot::holder_text() const {
+  if (holder_ == nullptr && !parked_.empty() && parked_.back().waiter != nullptr) {
+    const Parked& parked = parked_.back();
+    return "It is held by " + parked.waiter->describe() + ", for " +
+           in_ms(reactor_.now() - parked.held_since) + ", idle for " +
+           in_ms(reactor_.now() - parked.since);
+  }
   if (holder_ == nullptr) return "Nobody holds it; " + std::to_string(waiters_.size()) + " wait.";
   std::string text =
       "It is held by " + holder_->describe() + ", for " + in_ms(reactor_.now() - held_since_);
@@ -190,6 +223,7 @@ void SandboxRoot::end(std::function<void(std::vector<std::string>)> done) {
   done_ = std::move(done);
   drop_operations();
   INVARIANT(waiters_.empty());
+  parked_.clear();
   attempt_.reset();
   ending_->arm(reactor_.now());
 }
@@ -215,6 +249,10 @@ void SandboxRoot::report() {
     lines.push_back("sandbox " + settings_.name + ": " + std::to_string(turns_total_) +
                     " turns rolled back, " + std::to_string(transactions_total_) +
                     " of them longer transactions; the database is as it was");
+    if (joins_lost_ > 0) {
+      lines.back() += "; " + std::to_string(joins_lost_) +
+                      " turns were lost with a transaction that they had joined";
+    }
   }
   const auto done = std::exchange(done_, nullptr);
   done(std::move(lines));
@@ -236,6 +274,7 @@ SandboxStatus SandboxRoot::status() const {
   status.sequences = settings_.restores_sequences ? "restore" : "leak";
   status.xid = xid_;
   status.locks = locks_;
+  status.joins_lost = joins_lost_;
   if (root_open_) {
     const auto age = std::chrono::duration_cast<milliseconds>(reactor_.now() - root_began_);
     status.age_ms = static_cast<std::uint64_t>(age.count());

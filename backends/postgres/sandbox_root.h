@@ -16,6 +16,10 @@
 // Marks are savepoints below the turn's. A reset takes the turn away from who has it, rolls back to
 // a mark, or all of the root and begins another on the same link, where what was prepared stays.
 //
+// Where sessions join (sandbox_root_joins.cpp), the holder that rests in its transaction is parked
+// while another has its turn inside of it, above the savepoint _based_jN; several may be parked,
+// one inside the other, and only the innermost one goes on.
+//
 // A turn is one autocommit unit or one client transaction, FIFO. Between two turns there is always
 // the savepoint _based_turn: what an abandoned session left is rolled back to it, and nobody
 // else's work. Loop thread only.
@@ -55,6 +59,10 @@ struct SandboxSettings {
   std::function<void(std::string_view oids)> vacuum;  // the tables that were written to
   Duration idle_while_waited{};  // who rests so long in its turn while others wait loses it; zero:
                                  // never
+  // While the holder rests in its transaction: others join it, or are refused at once. Neither:
+  // they wait.
+  bool joins = false;
+  bool refuses = false;
 };
 
 // What a link of a sandbox is opened with, beside what the conninfo says. Roots of one database
@@ -73,6 +81,9 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void pin(Link&) override {}  // its state is the sandbox's, as everything in the root
   void note_statement(Link& link, const StatementRef& statement) override;
   void note_text(std::string_view text) override;
+  void note_rest() override;
+  void abandon(LeaseWaiter& waiter) override;
+  void note_savepoint(const Statement& step) override;
   void note_effects(const Statement& statement) override;
   std::uint64_t losses() const override { return losses_; }
   std::string_view isolation() const override { return isolation_; }
@@ -101,6 +112,18 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     std::uint64_t number = 0;
     TimePoint since;
     TimePoint deadline;
+  };
+
+  // What others have done inside of a turn, and since which of its savepoints.
+  struct Joined {
+    std::uint64_t count = 0;
+    std::vector<std::pair<std::string, std::uint64_t>> savepoints;  // and the count at that time
+  };
+  struct Parked {
+    LeaseWaiter* waiter = nullptr;  // null: it is gone
+    TimePoint held_since, since;
+    LinkSettings settings;
+    Joined joined;
   };
 
   class MarkTurn;
@@ -159,6 +182,23 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   Chore next_turn() const;
   Chore question(Link& link);
 
+  // sandbox_root_joins.cpp
+  bool is_parked(const LeaseWaiter& waiter) const;
+  bool may_go_on(const LeaseWaiter& waiter) const;
+  void on_lend();
+  bool may_park() const;
+  void run_between(std::vector<std::string> texts);
+  void open_join();
+  void close_join();
+  void roll_back_parked();
+  void revoke_parked(const Error& reason);
+  void unpark();
+  Chore next_join(bool abandoned) const;
+  void end_turn(bool abandoned);
+  void note_lost(std::uint64_t count, const std::string& whose);
+  std::string base_name() const;
+  Error held_error() const;
+
   // sandbox_root_operations.cpp
   void operate(OperationKind kind, std::string mark, Sandbox::Done done);
   void on_operate();
@@ -182,7 +222,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::unique_ptr<Link> buried_;  // freed from the loop
   std::unique_ptr<OpenAttempt> attempt_;
   std::unique_ptr<Reactor::Timer> waiters_due_, rest_due_, retry_, burial_, ending_, operate_,
-      renew_;
+      renew_, lend_;
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;
@@ -221,6 +261,12 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::deque<Operation> operations_;
   bool operating_ = false;  // the front one has begun
   Operator operator_;
+
+  std::vector<Parked> parked_;        // the outermost first
+  Joined joined_;                     // of the holder's turn
+  bool join_open_ = false;            // the savepoint of who joins parked_.back() is there
+  std::vector<std::string> between_;  // what the link's cleaning runs, for none of the sessions
+  std::uint64_t joins_lost_ = 0;
   std::function<void(std::vector<std::string>)> done_;
 };
 

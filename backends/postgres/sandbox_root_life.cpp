@@ -130,6 +130,7 @@ void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
   log_.write(LogLevel::error, "sandbox " + settings_.name + " was LOST: " + reason.message + "; " +
                                   std::to_string(turns_) + " turns are gone");
   tell_operations(loss());
+  revoke_parked(loss());
   refuse_all(loss());
 }
 
@@ -242,18 +243,23 @@ void SandboxRoot::note_effects(const Statement& statement) {
 void SandboxRoot::on_renew() {
   if (!link_ || link_->state() != LinkState::idle || !root_open_ || done_) return;
   if (is_kept() && !figures_old_) return;
+  if (!parked_.empty()) return;
   if (link_->lease(operator_)) link_->release(Leaving::finished);
 }
 
 // --- between two turns
 
 std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
-  holder_ = nullptr;
+  const bool was_held = std::exchange(holder_, nullptr) != nullptr;
   std::vector<Chore> chores;
   if (root_open_ && link.status() == 'I') return chores;  // it is gone: the link is closed for it
+  if (!between_.empty()) return {Chore{.texts = std::exchange(between_, {})}};
+  if (was_held) end_turn(link.abandoned());
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};
-  if (link.abandoned()) {
+  if (!parked_.empty()) {
+    chores.push_back(next_join(link.abandoned()));
+  } else if (link.abandoned()) {
     // What earlier turns have done stays; nobody has asked yet whether it is anything.
     chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
     if (!is_kept() && reactor_.now() >= renew_at_) chores.push_back(question(link));

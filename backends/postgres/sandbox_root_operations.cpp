@@ -52,10 +52,9 @@ void SandboxRoot::on_operate() {
       finish_operation(no_mark(next.mark));
     } else if (!link_ || link_->state() == LinkState::closed) {
       finish_operation(std::nullopt);  // nothing was done yet
-    } else if (link_->state() == LinkState::idle) {
-      return begin_operation();
     } else {
-      if (holder_ != nullptr && link_->state() == LinkState::leased) revoke(next.kind);
+      revoke(next.kind);
+      if (link_ && link_->state() == LinkState::idle) return begin_operation();
       return;  // on_link_idle or on_link_closed follows
     }
   }
@@ -63,13 +62,15 @@ void SandboxRoot::on_operate() {
 }
 
 void SandboxRoot::revoke(OperationKind kind) {
-  holder_->on_lease_revoked(
+  const Error reason =
       Error::make(sqlstate::serialization_failure,
                   kind == OperationKind::drop ? "the sandbox was dropped" : "the sandbox was reset")
           .with_detail("What the transaction had done is gone.")
           .with_scope(ErrorScope::transaction)
           .with_executed(Executed::no)
-          .as_retryable());
+          .as_retryable();
+  revoke_parked(reason);
+  if (holder_ != nullptr && link_->state() == LinkState::leased) holder_->on_lease_revoked(reason);
 }
 
 std::optional<std::size_t> SandboxRoot::find_mark(const std::string& name) const {

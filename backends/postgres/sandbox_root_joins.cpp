@@ -1,0 +1,179 @@
+// Sessions of a sandbox that join the transaction of another while that one rests.
+//
+// The holder is parked: it gives the link up and keeps its transaction. Above a savepoint of its
+// own each of the others then has a turn, as it would have one in the root. Before the parked one
+// goes on, that savepoint goes and the link's settings are as they were. What has joined is gone
+// when the parked one rolls back to what was before it: that is counted and said aloud.
+#include <algorithm>
+#include <utility>
+
+#include "backends/postgres/sandbox_root.h"
+
+namespace based::postgres {
+namespace {
+
+// One inside the other: each is a subtransaction of the server's at least.
+constexpr std::size_t parked_max = 16;
+
+std::string join_name(std::size_t depth) { return "_based_j" + std::to_string(depth); }
+
+}  // namespace
+
+// The savepoint that a turn begins above.
+std::string SandboxRoot::base_name() const {
+  return parked_.empty() ? "_based_turn" : join_name(parked_.size());
+}
+
+bool SandboxRoot::is_parked(const LeaseWaiter& waiter) const {
+  return std::ranges::any_of(parked_, [&](const Parked& one) { return one.waiter == &waiter; });
+}
+
+// Where the link is idle.
+bool SandboxRoot::may_go_on(const LeaseWaiter& waiter) const {
+  if (parked_.empty() || parked_.back().waiter == &waiter) return true;
+  return waiter.joins() && !is_parked(waiter);
+}
+
+void SandboxRoot::note_rest() {
+  if ((settings_.joins || settings_.refuses) && !waiters_.empty()) lend_->arm(reactor_.now());
+}
+
+bool SandboxRoot::may_park() const {
+  return settings_.joins && parked_.size() < parked_max && holder_->rests() &&
+         link_->status() == 'T' && std::ranges::any_of(waiters_, [this](const Waiter& w) {
+           return w.waiter->joins() && !is_parked(*w.waiter);
+         });
+}
+
+// From the loop: the holder may be at rest, and others wait.
+void SandboxRoot::on_lend() {
+  if (holder_ == nullptr || !link_ || link_->state() != LinkState::leased) return;
+  if (waiters_.empty() || !operations_.empty() || !holder_->in_transaction()) return;
+  if (settings_.refuses) return refuse_all(held_error());
+  if (!may_park()) return;
+  LeaseWaiter& holder = *holder_;
+  parked_.push_back({.waiter = &holder,
+                     .held_since = held_since_,
+                     .since = link_->ready_at(),
+                     .settings = link_->settings(),
+                     .joined = std::exchange(joined_, {})});
+  between_ = {"SAVEPOINT " + base_name()};
+  join_open_ = true;
+  holder.on_parked();
+}
+
+Error SandboxRoot::held_error() const {
+  return Error::make(sqlstate::lock_not_available,
+                     "the sandbox of " + settings_.name + " is in another session's transaction")
+      .with_detail(holder_text())
+      .with_hint(
+          "With turns = \"wait\" a session waits for its turn, with \"join\" it joins a "
+          "transaction that rests.")
+      .as_retryable();
+}
+
+// REQUIRES that the link is idle.
+void SandboxRoot::run_between(std::vector<std::string> texts) {
+  between_ = std::move(texts);
+  if (!link_->lease(operator_)) return between_.clear();  // it closes soon
+  link_->release(Leaving::finished);
+}
+
+void SandboxRoot::open_join() {
+  join_open_ = true;
+  run_between({"SAVEPOINT " + base_name()});
+}
+
+// The parked one goes on.
+void SandboxRoot::close_join() {
+  join_open_ = false;
+  std::vector<std::string> texts{"RELEASE SAVEPOINT " + base_name()};
+  for (std::string& text : link_->settings().back_to(parked_.back().settings)) {
+    texts.push_back(std::move(text));
+  }
+  run_between(std::move(texts));
+  if (link_) link_->settings() = parked_.back().settings;
+}
+
+// It has the link again.
+void SandboxRoot::unpark() {
+  held_since_ = parked_.back().held_since;
+  joined_ = std::move(parked_.back().joined);
+  parked_.pop_back();
+  join_open_ = true;
+}
+
+// Between two turns that join the same transaction.
+Chore SandboxRoot::next_join(bool abandoned) const {
+  if (abandoned) return {.texts = {"ROLLBACK TO SAVEPOINT " + base_name()}};
+  return {.texts = {"RELEASE SAVEPOINT " + base_name(), "SAVEPOINT " + base_name()}};
+}
+
+void SandboxRoot::abandon(LeaseWaiter& waiter) {
+  for (Parked& one : parked_) {
+    if (one.waiter == &waiter) one.waiter = nullptr;
+  }
+  operate_->arm(reactor_.now());
+}
+
+// Whoever was parked there is gone, and so is what has joined it.
+void SandboxRoot::roll_back_parked() {
+  const Parked gone = std::move(parked_.back());
+  parked_.pop_back();
+  join_open_ = true;
+  note_lost(gone.joined.count, "a session that is gone");
+  run_between({"ROLLBACK TO SAVEPOINT " + base_name()});
+  if (!link_) return;
+  link_->settings() = gone.settings;
+  link_->settings().rolled_back();
+}
+
+// Everybody's transaction is taken away, by a reset or with the link.
+void SandboxRoot::revoke_parked(const Error& reason) {
+  join_open_ = false;
+  between_.clear();
+  joined_ = {};
+  for (const std::vector<Parked> all = std::exchange(parked_, {}); const Parked& one : all) {
+    if (one.waiter == nullptr) continue;
+    withdraw(*one.waiter);
+    one.waiter->on_lease_revoked(reason);
+  }
+}
+
+// Of a turn; with what has joined it.
+void SandboxRoot::end_turn(bool abandoned) {
+  const Joined ended = std::exchange(joined_, {});
+  if (abandoned) return note_lost(ended.count, "a session that has left it");
+  if (!parked_.empty()) parked_.back().joined.count += ended.count;
+}
+
+void SandboxRoot::note_savepoint(const Statement& step) {
+  if (!settings_.joins) return;
+  auto& savepoints = joined_.savepoints;
+  if (step.kind == StatementKind::savepoint || step.kind == StatementKind::begin) {
+    savepoints.emplace_back(step.name, joined_.count);
+    return;
+  }
+  const auto found = std::ranges::find(savepoints.rbegin(), savepoints.rend(), step.name,
+                                       &std::pair<std::string, std::uint64_t>::first);
+  if (found == savepoints.rend()) return;
+  if (step.kind != StatementKind::rollback_to) {
+    savepoints.erase(std::prev(found.base()), savepoints.end());
+    return;
+  }
+  const std::uint64_t before = found->second;
+  savepoints.erase(found.base(), savepoints.end());
+  note_lost(std::exchange(joined_.count, before) - before,
+            holder_ == nullptr ? "a session" : holder_->describe());
+}
+
+void SandboxRoot::note_lost(std::uint64_t count, const std::string& whose) {
+  if (count == 0) return;
+  joins_lost_ += count;
+  log_.write(LogLevel::warning, "sandbox " + settings_.name + ": " + std::to_string(count) +
+                                    (count == 1 ? " turn that had joined a transaction was"
+                                                : " turns that had joined a transaction were") +
+                                    " rolled back with it, by " + whose);
+}
+
+}  // namespace based::postgres
