@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/join_tokens.h"
 #include "backends/sandbox.h"
 #include "backends/status.h"
 #include "backends/unit.h"
@@ -37,6 +38,7 @@ struct SessionOptions {
   Duration idle_in_transaction{};  // how long a lease may rest between units; zero: the database's
                                    // setting
   WaitOwner* owner = nullptr;      // the client, for who waits for whom; outlives the session
+  std::uint64_t group = 0;         // of JoinTokens: whose transactions it joins; 0: nobody's
 };
 
 // A backend's half of one session: the lease it may hold, and the unit in flight.
@@ -87,6 +89,9 @@ class Database {
 
   // With force_rollback: what SANDBOX ... acts on. nullptr: it is no sandbox.
   virtual Sandbox* sandbox() { return nullptr; }
+
+  // How sessions come to share their transactions. nullptr: they cannot.
+  virtual JoinTokens* joins() { return nullptr; }
 
   // Closes every link, handle and lane; `done` runs on the loop when none is left, with one line
   // for each thing the operator should know ("sandbox main: 12 transactions discarded"). REQUIRES

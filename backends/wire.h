@@ -75,6 +75,7 @@ struct WireOptions {
   Duration statement_timeout{};                // zero: none
   Duration idle_in_transaction{};              // zero: the database's setting
   PoolMode pool_mode = PoolMode::of_database;  // where there is a pool
+  std::uint64_t group = 0;  // of JoinTokens: whose transactions it joins; 0: nobody's
 };
 
 // Destroying it abandons the session, as it does for BackendSession: what runs is cancelled, its

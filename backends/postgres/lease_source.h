@@ -35,6 +35,8 @@ class LeaseWaiter {
   virtual void on_parked() {}
   // May it run inside of another's transaction?
   virtual bool joins() const { return true; }
+  // Whose transactions it joins wherever it is (JoinTokens); 0: nobody's.
+  virtual std::uint64_t group() const { return 0; }
   virtual LinkHolder& holder() = 0;
   // A link that has these settings already is preferred.
   virtual bool fits(const LinkSettings& settings) const = 0;
@@ -72,6 +74,8 @@ class LeaseSource {
   virtual void abandon(LeaseWaiter&) {}
   // A savepoint was made, released or gone back to on the holder's link.
   virtual void note_savepoint(const Statement& /*step*/) {}
+  // Is the link, now that it is leased, in another session's transaction, which is no sandbox's?
+  virtual bool lends() const { return false; }
   // A sandbox's root: its isolation level, as SHOW says it.
   virtual std::string_view isolation() const { return {}; }
 };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "backends/postgres/sandbox_root.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_vacuum.h"
+#include "backends/postgres/shared_links.h"
 #include "backends/postgres/user_pools.h"
 #include "backends/sql/script.h"
 #include "backends/sql/statement_table.h"
@@ -117,6 +119,20 @@ class PooledSession final : private UserPools::Use, public PostgresSession {
       : Use(pool), PostgresSession(pool.sessions, std::move(options), listener) {}
 };
 
+class SharedRelay final : private SharedLinks::Use, public Relay {
+ public:
+  SharedRelay(SharedLinks& links, SharedLinks::Group& group, WireOptions options,
+              WireClient& client)
+      : Use(links, group), Relay(group.relays, std::move(options), client) {}
+};
+
+class SharedSession final : private SharedLinks::Use, public PostgresSession {
+ public:
+  SharedSession(SharedLinks& links, SharedLinks::Group& group, SessionOptions options,
+                SessionListener& listener)
+      : Use(links, group), PostgresSession(group.sessions, std::move(options), listener) {}
+};
+
 class PooledDatabase final : public Database {
  public:
   PooledDatabase(PostgresOptions options, ConnectionKeywords keywords, const InitSql& init,
@@ -130,8 +146,31 @@ class PooledDatabase final : public Database {
                {.most = options_.max_pinned, .idle = options_.idle_while_pinned},
                std::move(keywords), options_.connect_timeout,
                {.relays = [this](UserPools::UserPool& pool) { return relays_of(pool); },
-                .sessions = [this](UserPools::UserPool& pool) { return sessions_of(pool); }},
-               reactor, log) {
+                .sessions =
+                    [this](UserPools::UserPool& pool) {
+                      return sessions_of(pool, pool.pool, pool.pins, pool.waits);
+                    }},
+               reactor, log),
+        shared_most_(options_.max_pinned > 0 ? std::min(options_.max_pinned, JoinTokens::shared_max)
+                                             : JoinTokens::shared_max),
+        shared_({.name = options_.name,
+                 .max_waiting = options_.max_waiting,
+                 .link = link_limits(options_),
+                 .session_texts = init.texts,
+                 .base_settings = init.settings,
+                 .idle_while_waited = options_.idle_while_waited,
+                 .joins = true,
+                 .shared = true},
+                shared_most_,
+                {.relays = [this](auto& pool, auto& group) { return shared_relays(pool, group); },
+                 .sessions =
+                     [this](auto& pool, auto& group) {
+                       SessionContext context =
+                           sessions_of(pool, group.root, group.pins, group.waits);
+                       context.shared = context.joins = true;
+                       return context;
+                     }},
+                reactor, log) {
     pools_.start();
   }
 
@@ -148,16 +187,27 @@ class PooledDatabase final : public Database {
                                                SessionListener& listener) override {
     const Result<UserPools::UserPool*> found = pools_.find(options.user);
     if (!found) return std::make_unique<RefusedUnits>(found.error(), reactor_);
+    if (options.group != 0) {
+      const Result<SharedLinks::Group*> group = shared_.find(options.group, **found);
+      if (!group) return std::make_unique<RefusedUnits>(group.error(), reactor_);
+      return std::make_unique<SharedSession>(shared_, **group, std::move(options), listener);
+    }
     return std::make_unique<PooledSession>(**found, std::move(options), listener);
   }
 
   std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client) override {
     const Result<UserPools::UserPool*> found = pools_.find(options.user);
     if (!found) return std::make_unique<RefusedSession>(found.error(), client);
+    if (options.group != 0) {
+      const Result<SharedLinks::Group*> group = shared_.find(options.group, **found);
+      if (!group) return std::make_unique<RefusedSession>(group.error(), client);
+      return std::make_unique<SharedRelay>(shared_, **group, std::move(options), client);
+    }
     return std::make_unique<PooledRelay>(**found, std::move(options), client);
   }
 
-  bool is_idle() const override { return pools_.unused(); }
+  bool is_idle() const override { return pools_.unused() && shared_.empty(); }
+  JoinTokens* joins() override { return &joins_; }
 
   DatabaseStatus status() const override {
     DatabaseStatus status{.name = options_.name, .backend = "postgresql"};
@@ -170,7 +220,7 @@ class PooledDatabase final : public Database {
     pools_.stop();
     // What an abandoned session left is rolled back by the server when its link closes.
     ending_ = reactor_.make_timer([this, done = std::move(done)] {
-      if (pools_.empty()) return done({});
+      if (pools_.empty() && shared_.empty()) return done({});
       pools_.stop();
       ending_->arm(reactor_.now() + std::chrono::milliseconds(5));
     });
@@ -191,10 +241,19 @@ class PooledDatabase final : public Database {
     return context;
   }
 
-  SessionContext sessions_of(UserPools::UserPool& pool) {
-    return {.leases = pool.pool,
-            .pins = pool.pins,
-            .waits = pool.waits,
+  RelayContext shared_relays(UserPools::UserPool&, SharedLinks::Group& group) {
+    RelayContext context = relay_context(options_, group.root, group.pins, statements_,
+                                         base_settings_, reactor_, log_);
+    context.shared = true;
+    context.session_mode = context.verify_release = false;
+    return context;
+  }
+
+  SessionContext sessions_of(UserPools::UserPool& pool, LeaseSource& leases, Pins& pins,
+                             WaitResource& waits) {
+    return {.leases = leases,
+            .pins = pins,
+            .waits = waits,
             .types = pool.types,
             .seen = pool.seen,
             .reactor = reactor_,
@@ -212,6 +271,9 @@ class PooledDatabase final : public Database {
   Log& log_;
   sql::StatementTable statements_;
   UserPools pools_;
+  const std::size_t shared_most_;
+  SharedLinks shared_;
+  JoinTokens joins_;
   std::unique_ptr<Reactor::Timer> ending_;
 };
 
@@ -329,6 +391,7 @@ class SandboxDatabase final : public Database {
   }
   bool is_idle() const override { return root_.is_closed(); }
   Sandbox* sandbox() override { return &sandbox_; }
+  JoinTokens* joins() override { return &joins_; }
 
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
     root_.end([this, done = std::move(done)](std::vector<std::string> lines) {
@@ -349,6 +412,7 @@ class SandboxDatabase final : public Database {
   SessionContext context_;
   SandboxChannels channels_;
   RelayContext relays_;
+  JoinTokens joins_;
   SandboxRoot root_;
   RootSandbox sandbox_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/postgres/nested_envelope.h"
 #include "backends/postgres/parameters.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "protocol/check.h"
@@ -125,7 +126,7 @@ Result<void> PostgresSession::check(const Unit& unit) const {
 }
 
 Result<void> PostgresSession::check_pin(const Unit& unit) const {
-  if (!unit.pin || pinned_ || !context_.pins.full()) return {};
+  if (!unit.pin || pinned_ || context_.shared || !context_.pins.full()) return {};
   const auto pinning = std::ranges::find_if(
       unit.steps, [](const auto& step) { return step.statement->kind == StatementKind::pinning; });
   return too_many_pinned(context_.pool, pinning == unit.steps.end() ? "" : pinning->statement->text)
@@ -133,7 +134,7 @@ Result<void> PostgresSession::check_pin(const Unit& unit) const {
 }
 
 void PostgresSession::pin() {
-  if (pinned_) return;
+  if (pinned_ || context_.shared) return;  // shared sessions have their state in common
   pinned_ = true;
   if (!context_.rooted) ++context_.pins.count;
   context_.leases.pin(*link_);
@@ -162,7 +163,7 @@ void PostgresSession::on_parked() {
 
 void PostgresSession::on_lease(Link& link) {
   link_ = &link;
-  parked_ = false;
+  if (!std::exchange(parked_, false)) inside_ = context_.leases.lends();
   begin();
 }
 
@@ -181,12 +182,16 @@ void PostgresSession::begin() {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }
   for (const Step& step : run_->unit().steps) context_.leases.note_effects(*step.statement);
+  if (inside_) {
+    if (!may_nest(run_->unit().envelope)) return fail_soon(nested_isolation_error());
+    nest(run_->unit().envelope, held_before_ || run_->unit().keep_lease);
+  }
   std::vector<std::string> texts = link_->settings().difference(settings_);
   // In a failed transaction they would be refused; what is sent there is its end.
   if (texts.empty() || status_before_ == 'E') return run();
   transition(State::synchronising);
   arm(context_.settings_timeout);
-  if (context_.rooted) {  // an error must not take the root with it
+  if (rooted()) {  // an error must not take the root with it
     texts.insert(texts.begin(), "SAVEPOINT _based_settings");
     texts.push_back("RELEASE SAVEPOINT _based_settings");
   }
@@ -206,7 +211,7 @@ void PostgresSession::on_synchronised(const std::optional<Error>& error) {
   if (error) {
     reason.position.reset();
     link_->settings().rolled_back();
-    if (context_.rooted) {
+    if (rooted()) {
       link_->run_chore({.texts = {"ROLLBACK TO SAVEPOINT _based_settings",
                                   "RELEASE SAVEPOINT _based_settings"}});
     }

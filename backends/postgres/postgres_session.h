@@ -31,6 +31,7 @@ struct SessionContext {
   Reactor& reactor;
   Log& log;
   bool rooted = false;
+  bool shared = false;             // of sessions that share their transactions, in no sandbox
   bool joins = false;              // rooted: who rests holds nobody up
   SandboxLog* ran = nullptr;       // rooted: hears of every statement
   Duration lease_timeout{};        // the longest wait for a lease
@@ -77,13 +78,15 @@ class PostgresSession : public BackendSession,
   bool fits(const LinkSettings& settings) const override { return settings.has(settings_); }
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
+  std::uint64_t group() const override { return options_.group; }
   // LinkHolder
   void on_link_lost(const Error& reason) override;
   void on_cancel_over() override;
   // UnitRun::Owner
   void on_group_over() override;
   void on_step_over(std::size_t step, std::uint64_t rows) override;
-  bool rooted() const override { return context_.rooted; }
+  // Is its transaction a savepoint, and each unit without one guarded?
+  bool rooted() const override { return context_.rooted || inside_; }
   std::span<const StatementRef> settings_made(std::size_t step) const override {
     return sandbox_.settings_made(step);
   }
@@ -133,6 +136,7 @@ class PostgresSession : public BackendSession,
   State group_ = State::running;  // what settling interrupted
   std::optional<Error> failure_;  // of failing
   bool pinned_ = false;
+  bool inside_ = false;  // its lease is in another session's transaction
   bool parked_ = false;  // its transaction is there, and its link lent to others
   bool retried_ = false;
   TimePoint since_;            // when the statement that runs began

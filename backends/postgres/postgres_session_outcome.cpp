@@ -38,7 +38,7 @@ void PostgresSession::finish(UnitOutcome outcome) {
     // After a BEGIN that was refused, too, there is nothing left to hold it for.
     const bool ended = outcome.error && !unsent && status == 'I';
     bool keep = (keep_lease && !ended) || pinned_ || status != 'I';
-    if (context_.rooted) {
+    if (rooted()) {
       const bool left = outcome.error && !unsent && status == 'T' && left_at_failure();
       keep = keep_lease && status != 'I' && !left;
       if (status == 'I') outcome.transaction = TransactionStatus::lost;
@@ -52,7 +52,7 @@ void PostgresSession::finish(UnitOutcome outcome) {
       context_.leases.note_rest();
     } else {
       transaction_due_ = TimePoint();
-      const bool clean = !context_.rooted || status == 'T';
+      const bool clean = !rooted() || status == 'T';
       let_go(clean ? Leaving::finished : Leaving::abandoned);
     }
   }
@@ -140,9 +140,9 @@ void PostgresSession::lose(const Error& reason) {
     return;
   }
   if (state_ == State::failing) return;  // its unit was never sent; it hears its own error
-  const char rest = context_.rooted ? 'T' : 'I';
+  const char rest = rooted() ? 'T' : 'I';
   const bool had_transaction = status_before_ != rest;
-  if (state_ == State::synchronising && !had_transaction && !context_.rooted && !retried_ &&
+  if (state_ == State::synchronising && !had_transaction && !rooted() && !retried_ &&
       !run_->cancelled()) {
     retried_ = true;  // nothing was done yet
     return acquire();
@@ -154,7 +154,7 @@ void PostgresSession::lose(const Error& reason) {
     outcome.phase = run_->phase();
     outcome.step = run_->step();
   }
-  const bool lost = had_transaction || context_.rooted || run_->unit().keep_lease;
+  const bool lost = had_transaction || rooted() || run_->unit().keep_lease;
   outcome.transaction = lost ? TransactionStatus::lost : TransactionStatus::idle;
   finish(std::move(outcome));
 }

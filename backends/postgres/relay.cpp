@@ -20,7 +20,8 @@ Settings settings_at_start(const RelayContext& context, const WireOptions& optio
 }
 
 bool keeps_link(const RelayContext& context, PoolMode wanted) {
-  if (wanted == PoolMode::of_database || context.stack.rooted) return context.session_mode;
+  const bool here = wanted == PoolMode::of_database || context.stack.rooted || context.shared;
+  if (here) return context.session_mode;
   return wanted == PoolMode::session;
 }
 
@@ -32,6 +33,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
       client_(client),
       session_mode_(keeps_link(context, options_.pool_mode)),
       journal_(settings_at_start(context, options_), context.profiles, context.stack.rooted),
+      rules_(context.stack),
       stack_(context.stack),
       reached_(context.stack),
       losses_seen_(context.leases.losses()) {}
@@ -187,7 +189,8 @@ void Relay::skip(const WireMessage& message) {
   if (!sync && (!at_once || extended_)) return;
   refusal_.reset();
   extended_ = false;
-  const char here = stacked() ? stack_.status() : link_ != nullptr ? link_->status() : 'I';
+  const char unstacked = link_ != nullptr ? link_->status() : parked_ ? 'T' : 'I';
+  const char here = stacked() ? stack_.status() : unstacked;
   const char status = lost_ ? 'E' : here;
   transition(link_ != nullptr ? State::flowing : State::idle);
   if (parked_) watch_rest();

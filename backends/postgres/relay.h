@@ -81,7 +81,10 @@ class Relay : public WireSession,
   void on_lease_refused(const Error& reason) override;
   bool rests() const override;
   void on_lease_revoked(const Error& reason) override;
-  bool in_transaction() const override { return stack_.in_transaction(); }
+  bool in_transaction() const override {
+    return stacked() ? stack_.in_transaction() : status_ != 'I';
+  }
+  bool joins() const override { return !lost_; }
   void on_parked() override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override {
@@ -89,6 +92,7 @@ class Relay : public WireSession,
   }
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
+  std::uint64_t group() const override { return options_.group; }
   // LinkHolder
   void on_link_lost(const Error& reason) override;
   void on_cancel_over() override;
@@ -233,7 +237,8 @@ class Relay : public WireSession,
   void run_swallowed(std::string_view text);
 
   // relay_stack.cpp: transactions that are not the server's own
-  bool stacked() const { return context_.stack.active(); }
+  bool stacked() const { return rules_.active(); }
+  void run_inside(bool inside);
   PreparedRef own_text(const std::string& text);
   void inject(const StatementRef& step, std::uint32_t number);
   std::uint32_t inject_steps(WireStack::Plan plan, bool discards = false,
@@ -409,8 +414,9 @@ class Relay : public WireSession,
 
   std::unique_ptr<SandboxUnit> command_;  // of the unit, while commanding
 
-  WireStack stack_;    // as it will be when everything sent is done
-  WireStack reached_;  // as it is
+  WireStackRules rules_;  // those of the context, and while it has joined: rooted
+  WireStack stack_;       // as it will be when everything sent is done
+  WireStack reached_;     // as it is
   std::vector<QueryPart> parts_;
   std::string held_tag_;  // a CommandComplete that may be a Query's last one
   std::string last_tag_;  // it was: told when it is committed

@@ -47,6 +47,7 @@ struct RelayContext {
                                         // unless its own pool_mode says otherwise
   Settings base_settings;               // what every link is given when it is opened
   WireStackRules stack;                 // are transactions the server's own?
+  bool shared = false;                  // of sessions that share their transactions
   Sandbox* sandbox = nullptr;           // what SANDBOX acts on; null: it is refused
   Listener* listener = nullptr;         // null: who listens keeps its link
   SandboxChannels* channels = nullptr;  // in a sandbox: in the place of the server's

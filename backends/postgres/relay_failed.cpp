@@ -50,7 +50,7 @@ bool Relay::ends_transaction(const ScriptRef& script) const {
 
 // Is it answered without a link? Then the state says how.
 bool Relay::answers_failed(const WireMessage& message) {
-  if (!lost_ || loss_ || !context_.stack.rooted || !message.first) return false;
+  if (!lost_ || loss_ || !rules_.rooted || !message.first) return false;
   if (!is_statement_message(message.type)) return false;
   if (message.type == request::sync || is_end(message)) {
     command_ = std::make_unique<SandboxUnit>();
@@ -173,7 +173,7 @@ void Relay::end_failed(std::string_view text) {
   lost_ = false;
   status_ = 'I';
   transaction_due_ = TimePoint();
-  stack_ = reached_ = WireStack(context_.stack);
+  stack_ = reached_ = WireStack(rules_);
   writer.command_complete("ROLLBACK");
   client_.send(bytes);
 }

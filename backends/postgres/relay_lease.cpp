@@ -151,10 +151,19 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
-  parked_ = false;
+  if (!std::exchange(parked_, false)) run_inside(context_.leases.lends());
   link_is_new_ = true;
   link.stream_rows();
   prepare();
+}
+
+// Its transactions are the server's own, or are in somebody's who has lent the link.
+void Relay::run_inside(bool inside) {
+  if (rules_.inside == inside && !context_.shared) return;
+  rules_ = context_.stack;
+  rules_.inside = inside;
+  rules_.rooted = rules_.rooted || inside;
+  stack_ = reached_ = WireStack(rules_);
 }
 
 bool Relay::needs_preparing() const {
@@ -176,7 +185,7 @@ void Relay::try_settings(Settings wanted) {
   if (texts.empty()) return on_prepared();
   if (!unsettled_ && are_accepted(texts)) return apply_unawaited(texts);
   arm(context_.settings_timeout);
-  if (context_.stack.rooted) {  // an error must not take the root with it
+  if (rules_.rooted) {  // an error must not take the root with it
     texts.insert(texts.begin(), "SAVEPOINT _based_settings");
     texts.push_back("RELEASE SAVEPOINT _based_settings");
   }
@@ -227,7 +236,7 @@ void Relay::welcome(const ReportedRef& reported) {
 // Nothing is in flight and no transaction is open: the link is the pool's again, or rests here.
 void Relay::release() {
   if (pinned_ || session_mode_) return;
-  if (context_.verify_release && !context_.stack.rooted) return forget_unseen();
+  if (context_.verify_release && !rules_.rooted) return forget_unseen();
   give_back();
 }
 

@@ -14,8 +14,7 @@ void Relay::enter_failed_transaction() {
   arm(context_.settings_timeout);
   stack_.lose();
   reached_ = stack_;
-  link_->run_chore(
-      {.texts = {context_.stack.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
+  link_->run_chore({.texts = {rules_.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
   link_->run_chore({.texts = {"the transaction was lost"},
                     .then =
                         [this](const std::optional<Error>&) {
@@ -52,7 +51,7 @@ void Relay::let_go() {
   if (pinned_) --context_.pins.count;
   pinned_ = false;
   const bool clean = link.quiet() && status_ == 'I';
-  const bool unseen = context_.verify_release && !context_.stack.rooted && !clean;
+  const bool unseen = context_.verify_release && !rules_.rooted && !clean;
   if (session_mode_ || unseen) context_.leases.pin(link);
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
@@ -172,7 +171,7 @@ void Relay::answer_lost(const Error& error) {
   last_tag_.clear();
   querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;
   stack_ = reached_;
-  if (!in_transaction) stack_ = reached_ = WireStack(context_.stack);
+  if (!in_transaction) stack_ = reached_ = WireStack(rules_);
   copy_awaited_ = 0;
   copying_in_ = run_again_ = false;
   cancel_reason_.clear();

@@ -35,7 +35,7 @@ void Relay::note_sent(const Script& script) {
 }
 
 void Relay::note_object(const Statement& statement, std::string_view tag) {
-  if (!context_.stack.rooted) return;
+  if (!rules_.rooted) return;
   const bool held = objects_.holds_locks();
   objects_.done(statement, tag);
   if (objects_.holds_locks() && !held) ++context_.lock_holders;
@@ -46,7 +46,7 @@ void Relay::note_object(const Statement& statement, std::string_view tag) {
 
 // Before the client's transaction ends well: what PostgreSQL would have done by itself.
 std::vector<StatementRef> Relay::ending(bool commits) {
-  if (!context_.stack.rooted) return {};
+  if (!rules_.rooted) return {};
   std::vector<StatementRef> steps;
   add(steps, drop_objects(objects_.ending()));
   if (commits || unit_wrote_) {
@@ -61,7 +61,7 @@ std::vector<StatementRef> Relay::ending(bool commits) {
 // What a statement of transaction control, DISCARD or CLOSE ALL does beside what it is.
 std::vector<StatementRef> Relay::ended_by(const Statement& control) {
   std::vector<StatementRef> steps;
-  if (!context_.stack.rooted) return steps;
+  if (!rules_.rooted) return steps;
   if (control.kind == StatementKind::commit) return ending(true);
   if (control.kind == StatementKind::discard) {
     if (control.name == "all") add(steps, drop_objects(objects_.owned_cursors()));

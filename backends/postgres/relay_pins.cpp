@@ -39,7 +39,8 @@ bool Relay::pin(const Script& script) {
       std::ranges::find_if(script.statements, [this](const StatementRef& statement) {
         return statement->kind == StatementKind::pinning || listens_here(*statement);
       });
-  const bool keeps = session_mode_ || context_.stack.rooted;  // its state is the sandbox's
+  // In a sandbox its state is that one's, and shared sessions have it in common.
+  const bool keeps = session_mode_ || rules_.rooted || options_.group != 0;
   if (pinning == script.statements.end() || keeps) return true;
   pin_lasts_ = pin_lasts_ || lasts(**pinning);
   pin_listens_ = pin_listens_ || std::ranges::any_of(script.statements, [](const auto& statement) {

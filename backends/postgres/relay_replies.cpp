@@ -84,7 +84,7 @@ Flow Relay::on_reply(const Reply& reply) {
 
 // A Query that is not in a transaction block says that it is done when it is committed.
 bool Relay::may_yet_fail(const Reply& reply) const {
-  return reply.type == reply::command_complete && context_.stack.rooted && parts_.empty() &&
+  return reply.type == reply::command_complete && rules_.rooted && parts_.empty() &&
          !stack_.in_transaction() && reply.expectation->what == Expect::query;
 }
 

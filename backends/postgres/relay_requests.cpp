@@ -303,8 +303,7 @@ void Relay::take_bind(const WireMessage& message) {
     erase_portal(names.portal);
   }
   std::uint32_t number = 0;
-  if (context_.stack.rooted && !names.portal.empty() &&
-      open_portals_.emplace(names.portal).second) {
+  if (rules_.rooted && !names.portal.empty() && open_portals_.emplace(names.portal).second) {
     number = add_item({.kind = ItemKind::bind, .name = std::string(names.portal)});
   }
   if (names.portal.empty()) own_portal_ = false;
@@ -364,11 +363,11 @@ void Relay::take_execute(const WireMessage& message) {
       const PreparedRef text = found->second;
       if (is_control(*text)) return execute_control(execute.portal, text);
       if (stacked() && refuse_what_cannot(text->script, text->text)) return;
-      if (context_.stack.rooted && !text->script) context_.leases.note_text(text->text);
+      if (rules_.rooted && !text->script) context_.leases.note_text(text->text);
       if (text->script && !may_run(*text->script)) return;
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
-      if (context_.stack.rooted) {
+      if (rules_.rooted) {
         const auto calls = portal_calls_.find(execute.portal);
         if (calls != portal_calls_.end() && !text->calls.empty())
           item(number).calls = calls->second;

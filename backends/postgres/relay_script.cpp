@@ -138,7 +138,7 @@ void Relay::advance_query() {
     return send_part(std::move(part));
   }
   querying_ = false;
-  if (stack_.in_transaction() || !context_.stack.rooted || stack_.needs_guard()) {
+  if (stack_.in_transaction() || !rules_.rooted || stack_.needs_guard()) {
     return on_stack_ready();
   }
   begin_request();
@@ -162,10 +162,10 @@ void Relay::send_part(QueryPart part) {
     return end_request();
   const bool copies = seen && may_copy(*seen);
   unit_wrote_ = unit_wrote_ || !part.reads;
-  if (context_.stack.rooted && !seen) context_.leases.note_text(part.text);
+  if (rules_.rooted && !seen) context_.leases.note_text(part.text);
   if (part.script) own_names(*part.script);
   std::vector<CallMade> calls;
-  if (context_.stack.rooted) {
+  if (rules_.rooted) {
     const sql::SessionCalls found = sql::find_session_calls(part.text);
     calls = calls_made(found, nullptr);
     note_taint(found, calls);
@@ -188,7 +188,7 @@ void Relay::send_part(QueryPart part) {
   close_request(false);
   // The guard's end travels with the last part, unless that may be a COPY, which would read it.
   const bool last = parts_.empty() && !copies && !stack_.in_transaction();
-  if (last && context_.stack.rooted) {
+  if (last && rules_.rooted) {
     querying_ = false;
     begin_request();
     let_guard_go();
@@ -200,7 +200,7 @@ void Relay::send_part(QueryPart part) {
 // What a transaction before it in the same text has set for itself ends with that.
 void Relay::undo_local_settings() {
   const Settings& wanted = journal_.settings();
-  if (!context_.stack.rooted || link_->settings().has(wanted)) return;
+  if (!rules_.rooted || link_->settings().has(wanted)) return;
   for (const std::string& text : link_->settings().difference(wanted)) run_swallowed(text);
   link_->settings().became(wanted, false);
 }

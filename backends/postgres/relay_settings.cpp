@@ -86,7 +86,7 @@ void Relay::on_settings_tried(const Settings& wanted, const std::optional<Error>
   Error reason = *error;
   reason.position.reset();
   link_->settings().rolled_back();
-  if (context_.stack.rooted) {
+  if (rules_.rooted) {
     link_->run_chore(
         {.texts = {"ROLLBACK TO SAVEPOINT _based_settings", "RELEASE SAVEPOINT _based_settings"}});
   }

@@ -153,8 +153,9 @@ void Relay::reply_here(std::string bytes) {
          add_item({.kind = ItemKind::reply, .bytes = std::move(bytes)}));
 }
 
+// What is prepared inside of another's transaction may be used outside: it is looked at then.
 void Relay::note_control_text(PreparedText& text) const {
-  if (!text.script) return;
+  if (!text.script || rules_.inside) return;
   const std::vector<StatementRef>& statements = text.script->statements;
   text.control = statements.size() == 1 && stack_.is_control(*statements.front());
 }
@@ -268,7 +269,7 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
     reply_here(std::move(bytes));
   }
   if (plan.error) return refuse_here(*plan.error, true);
-  if (plan.ends_transaction && (!context_.stack.nested || !stack_.in_transaction())) {
+  if (plan.ends_transaction && (!rules_.nested || !stack_.in_transaction())) {
     portals_.clear();
     open_portals_.clear();
   }
@@ -314,7 +315,7 @@ void Relay::note_control(Item& made) {
   // What fails behind it in the same text does not take it back.
   const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
   if (control.plan.tag == "ROLLBACK" && control.plan.ends_transaction) objects_.rolled_back();
-  if (commits && context_.stack.rooted) {
+  if (commits && rules_.rooted) {
     journal_.committed();
     link_->settings().committed(true);
     if (listening_) listening_->journal.ready('I', false);
@@ -398,7 +399,7 @@ void Relay::on_stack_ready() {
   }
   const char status = stack_.status();
   const bool fails = status == 'E' && !stack_.is_freed();
-  const char expected = fails ? 'E' : context_.stack.rooted ? 'T' : status;
+  const char expected = fails ? 'E' : rules_.rooted ? 'T' : status;
   if (link_->status() != expected) {
     // Its client waits for an answer all the same.
     sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
@@ -408,7 +409,7 @@ void Relay::on_stack_ready() {
   if (run_again_) return run_again();
   if (!last_tag_.empty()) to_client(std::exchange(last_tag_, {}));
   if (status == 'I') {
-    link_->settings().committed(context_.stack.rooted);
+    link_->settings().committed(rules_.rooted);
     settings_tainted_ = false;
     objects_.committed();
     if (listening_) listening_->journal.ready('I', false);

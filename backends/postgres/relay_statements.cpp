@@ -49,7 +49,7 @@ void Relay::take_parse(const WireMessage& message) {
   text->reads = sql::begins_with_select(parse.text);
   if (stacked()) note_control_text(*text);
   if (text->script) use_sandbox_forms(*text->script, text->text);
-  if (context_.stack.rooted) text->calls = sql::find_session_calls(text->text);
+  if (rules_.rooted || options_.group != 0) text->calls = sql::find_session_calls(text->text);
   if (text->script) own_names(*text->script);
   if (text->control && refuse_failed_control(*text)) return;
   if (!parse.statement.empty()) return take_named_parse(parse, text);

@@ -38,19 +38,17 @@ SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
 std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadline) {
   const bool free = waiters_.empty() && operations_.empty() && parked_.empty();
   if (free && serve(waiter)) return std::nullopt;
-  if (settings_.refuses && holder_ != nullptr && holder_->in_transaction()) return held_error();
+  if (settings_.refuses && is_held_against(waiter)) return held_error();
   if (settings_.max_waiting > 0 && waiters_.size() >= settings_.max_waiting) {
     return Error::make(sqlstate::too_many_connections,
-                       "too many requests wait for a turn in sandbox " + settings_.name)
+                       "too many requests wait for a turn in " + what())
         .as_retryable();
   }
   waiters_.push_back({&waiter, ++waits_, reactor_.now(), deadline});
   arm_waiters();
   arm_rest();
-  if (settings_.joins) {
-    lend_->arm(reactor_.now());
-    operate_->arm(reactor_.now());
-  }
+  lend_->arm(reactor_.now());
+  if (!parked_.empty()) operate_->arm(reactor_.now());
   open();
   return std::nullopt;
 }
@@ -68,7 +66,7 @@ bool SandboxRoot::serve(LeaseWaiter& waiter) {
   units_of_turn_ = 0;
   if (parked_.empty()) keeps_ = false;
   if (!parked_.empty()) ++parked_.back().joined.count;
-  if (!root_open_) link_->begin_ahead(beginning(), 'T');
+  if (!root_open_ && !settings_.shared) link_->begin_ahead(beginning(), 'T');
   ++turns_;
   ++turns_total_;
   waiter.on_lease(*link_);
@@ -93,7 +91,7 @@ void SandboxRoot::note_text(std::string_view text) {
 }
 
 void SandboxRoot::on_link_idle(Link&) {
-  if (!root_told_) {
+  if (!root_told_ && !settings_.shared) {
     root_told_ = true;
     log_.write(LogLevel::info, "sandbox " + settings_.name + ": root " + std::to_string(roots_) +
                                    " opened, on " + link_->describe());
@@ -171,7 +169,7 @@ void SandboxRoot::on_rest_due() {
   if (!waiters_.empty() && rest_due() <= reactor_.now()) {
     LeaseWaiter& holder = holder_ != nullptr ? *holder_ : *parked_.back().waiter;
     if (holder_ == nullptr) abandon(holder);
-    log_.write(LogLevel::warning, "sandbox " + settings_.name + ": " + holder.describe() +
+    log_.write(LogLevel::warning, name_in_log() + ": " + holder.describe() +
                                       " loses its transaction: it was idle for too long");
     const bool one = waiters_.size() == 1;
     holder.on_lease_revoked(Error::make(sqlstate::idle_in_transaction_session_timeout,
@@ -185,18 +183,29 @@ void SandboxRoot::on_rest_due() {
   arm_rest();
 }
 
+std::string SandboxRoot::name_in_log() const {
+  return (settings_.shared ? "shared session of " : "sandbox ") + settings_.name;
+}
+
+std::string SandboxRoot::what() const {
+  return (settings_.shared ? "the shared session of " : "the sandbox of ") + settings_.name;
+}
+
 Error SandboxRoot::timeout_error(const Waiter& waiter) const {
   const std::string waited = in_ms(reactor_.now() - waiter.since);
   if (!link_ && last_failure_) {
     return away_error().with_detail("The request waited for " + waited + ".");
   }
-  return Error::make(sqlstate::lock_not_available,
-                     "no turn in the sandbox of " + settings_.name + " came up in " + waited)
+  return Error::make(sqlstate::lock_not_available, "no turn in " + what() + " came up in " + waited)
       .with_detail(holder_text())
-      .with_hint("Sessions of a sandbox take turns: one statement or one transaction at a time." +
-                 std::string(settings_.joins ? ""
-                                             : " With turns = \"join\" they join a transaction "
-                                               "that rests."))
+      .with_hint(
+          settings_.shared
+              ? "Sessions that share their transactions take turns; the inner one ends first."
+          : settings_.joins ? "Sessions of a sandbox take turns: one statement or one "
+                              "transaction at a time."
+                            : "Sessions of a sandbox take turns: one statement or one "
+                              "transaction at a time. With turns = \"join\", or with a "
+                              "token, they join a transaction that rests.")
       .as_retryable();
 }
 
@@ -245,7 +254,7 @@ void SandboxRoot::continue_ending() {
 
 void SandboxRoot::report() {
   std::vector<std::string> lines;
-  if (roots_ > 0) {
+  if (roots_ > 0 && !settings_.shared) {
     lines.push_back("sandbox " + settings_.name + ": " + std::to_string(turns_total_) +
                     " turns rolled back, " + std::to_string(transactions_total_) +
                     " of them longer transactions; the database is as it was");

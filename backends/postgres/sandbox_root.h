@@ -16,9 +16,13 @@
 // Marks are savepoints below the turn's. A reset takes the turn away from who has it, rolls back to
 // a mark, or all of the root and begins another on the same link, where what was prepared stays.
 //
-// Where sessions join (sandbox_root_joins.cpp), the holder that rests in its transaction is parked
-// while another has its turn inside of it, above the savepoint _based_jN; several may be parked,
-// one inside the other, and only the innermost one goes on.
+// Where sessions join, all of them or those of a group (sandbox_root_joins.cpp), the holder that
+// rests in its transaction is parked while another has its turn inside of it, above the savepoint
+// _based_jN; several may be parked, one inside the other, and only the innermost one goes on.
+//
+// With `shared` it is no sandbox's, but the one link of sessions that share their transactions
+// (shared_links.h). There is no root then: the outermost transaction is a real one, and between two
+// turns outside of it there is nothing.
 //
 // A turn is one autocommit unit or one client transaction, FIFO. Between two turns there is always
 // the savepoint _based_turn: what an abandoned session left is rolled back to it, and nobody
@@ -63,6 +67,7 @@ struct SandboxSettings {
   // they wait.
   bool joins = false;
   bool refuses = false;
+  bool shared = false;  // outside of a sandbox
 };
 
 // What a link of a sandbox is opened with, beside what the conninfo says. Roots of one database
@@ -87,6 +92,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void note_effects(const Statement& statement) override;
   std::uint64_t losses() const override { return losses_; }
   std::string_view isolation() const override { return isolation_; }
+  bool lends() const override { return settings_.shared && !parked_.empty(); }
   Error loss() const override;
 
   // As Sandbox (backends/sandbox.h) has them; mark() waits until the deadline for its turn.
@@ -149,8 +155,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void on_link_idle(Link& link) override;
   void on_link_closed(Link& link, const Error& reason, bool was_started) override;
   std::vector<Chore> cleaning_chores(Link& link) override;
-  char rest_status() const override { return root_open_ ? 'T' : 'I'; }
-  bool rooted() const override { return true; }
+  char rest_status() const override { return root_open_ || lends() ? 'T' : 'I'; }
+  bool rooted() const override { return !settings_.shared; }
 
   bool serve(LeaseWaiter& waiter);
   void serve_waiters();
@@ -158,6 +164,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void on_opened(Result<std::unique_ptr<Channel>> opened);
   void on_open_failed(const Error& error);
   void refuse_all(const Error& reason);
+  std::string what() const;
+  std::string name_in_log() const;
   Error timeout_error(const Waiter& waiter) const;
   Error away_error() const;
   std::string holder_text() const;
@@ -185,6 +193,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   // sandbox_root_joins.cpp
   bool is_parked(const LeaseWaiter& waiter) const;
   bool may_go_on(const LeaseWaiter& waiter) const;
+  bool may_join(const LeaseWaiter& waiter, const LeaseWaiter& other) const;
   void on_lend();
   bool may_park() const;
   void run_between(std::vector<std::string> texts);
@@ -197,7 +206,10 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void end_turn(bool abandoned);
   void note_lost(std::uint64_t count, const std::string& whose);
   std::string base_name() const;
+  std::string back_to_base() const;
   Error held_error() const;
+  bool is_held_against(const LeaseWaiter& waiter) const;
+  void refuse_strangers();
 
   // sandbox_root_operations.cpp
   void operate(OperationKind kind, std::string mark, Sandbox::Done done);

@@ -24,6 +24,12 @@ std::string SandboxRoot::base_name() const {
   return parked_.empty() ? "_based_turn" : join_name(parked_.size());
 }
 
+// What undoes what was done above it. Outside of a sandbox nothing is below the outermost one.
+std::string SandboxRoot::back_to_base() const {
+  if (settings_.shared && parked_.empty()) return "ROLLBACK";
+  return "ROLLBACK TO SAVEPOINT " + base_name();
+}
+
 bool SandboxRoot::is_parked(const LeaseWaiter& waiter) const {
   return std::ranges::any_of(parked_, [&](const Parked& one) { return one.waiter == &waiter; });
 }
@@ -31,26 +37,31 @@ bool SandboxRoot::is_parked(const LeaseWaiter& waiter) const {
 // Where the link is idle.
 bool SandboxRoot::may_go_on(const LeaseWaiter& waiter) const {
   if (parked_.empty() || parked_.back().waiter == &waiter) return true;
-  return waiter.joins() && !is_parked(waiter);
+  return may_join(waiter, *parked_.back().waiter);
+}
+
+// Inside of the other's transaction.
+bool SandboxRoot::may_join(const LeaseWaiter& waiter, const LeaseWaiter& other) const {
+  if (!waiter.joins() || is_parked(waiter)) return false;
+  return settings_.joins || (waiter.group() != 0 && waiter.group() == other.group());
 }
 
 void SandboxRoot::note_rest() {
-  if ((settings_.joins || settings_.refuses) && !waiters_.empty()) lend_->arm(reactor_.now());
+  if (!waiters_.empty()) lend_->arm(reactor_.now());
 }
 
 bool SandboxRoot::may_park() const {
-  return settings_.joins && parked_.size() < parked_max && holder_->rests() &&
-         link_->status() == 'T' && std::ranges::any_of(waiters_, [this](const Waiter& w) {
-           return w.waiter->joins() && !is_parked(*w.waiter);
-         });
+  return parked_.size() < parked_max && holder_->rests() && link_->status() == 'T' &&
+         std::ranges::any_of(waiters_,
+                             [this](const Waiter& w) { return may_join(*w.waiter, *holder_); });
 }
 
 // From the loop: the holder may be at rest, and others wait.
 void SandboxRoot::on_lend() {
   if (holder_ == nullptr || !link_ || link_->state() != LinkState::leased) return;
   if (waiters_.empty() || !operations_.empty() || !holder_->in_transaction()) return;
-  if (settings_.refuses) return refuse_all(held_error());
-  if (!may_park()) return;
+  if (settings_.refuses) refuse_strangers();
+  if (holder_ == nullptr || !may_park()) return;
   LeaseWaiter& holder = *holder_;
   parked_.push_back({.waiter = &holder,
                      .held_since = held_since_,
@@ -62,9 +73,30 @@ void SandboxRoot::on_lend() {
   holder.on_parked();
 }
 
+// Is somebody in a transaction that it may not join?
+bool SandboxRoot::is_held_against(const LeaseWaiter& waiter) const {
+  const LeaseWaiter* other = holder_;
+  if (other == nullptr || !other->in_transaction()) {
+    other = parked_.empty() ? nullptr : parked_.back().waiter;
+  }
+  return other != nullptr && !is_parked(waiter) && !may_join(waiter, *other);
+}
+
+void SandboxRoot::refuse_strangers() {
+  const Error reason = held_error();
+  const std::uint64_t last = waits_;
+  for (;;) {
+    const auto found = std::ranges::find_if(
+        waiters_, [&](const Waiter& w) { return w.number <= last && is_held_against(*w.waiter); });
+    if (found == waiters_.end()) return;
+    LeaseWaiter* waiter = found->waiter;
+    waiters_.erase(found);
+    waiter->on_lease_refused(reason);
+  }
+}
+
 Error SandboxRoot::held_error() const {
-  return Error::make(sqlstate::lock_not_available,
-                     "the sandbox of " + settings_.name + " is in another session's transaction")
+  return Error::make(sqlstate::lock_not_available, what() + " is in another session's transaction")
       .with_detail(holder_text())
       .with_hint(
           "With turns = \"wait\" a session waits for its turn, with \"join\" it joins a "
@@ -105,7 +137,7 @@ void SandboxRoot::unpark() {
 
 // Between two turns that join the same transaction.
 Chore SandboxRoot::next_join(bool abandoned) const {
-  if (abandoned) return {.texts = {"ROLLBACK TO SAVEPOINT " + base_name()}};
+  if (abandoned) return {.texts = {back_to_base()}};
   return {.texts = {"RELEASE SAVEPOINT " + base_name(), "SAVEPOINT " + base_name()}};
 }
 
@@ -122,7 +154,7 @@ void SandboxRoot::roll_back_parked() {
   parked_.pop_back();
   join_open_ = true;
   note_lost(gone.joined.count, "a session that is gone");
-  run_between({"ROLLBACK TO SAVEPOINT " + base_name()});
+  run_between({back_to_base()});
   if (!link_) return;
   link_->settings() = gone.settings;
   link_->settings().rolled_back();
@@ -170,7 +202,7 @@ void SandboxRoot::note_savepoint(const Statement& step) {
 void SandboxRoot::note_lost(std::uint64_t count, const std::string& whose) {
   if (count == 0) return;
   joins_lost_ += count;
-  log_.write(LogLevel::warning, "sandbox " + settings_.name + ": " + std::to_string(count) +
+  log_.write(LogLevel::warning, name_in_log() + ": " + std::to_string(count) +
                                     (count == 1 ? " turn that had joined a transaction was"
                                                 : " turns that had joined a transaction were") +
                                     " rolled back with it, by " + whose);

@@ -118,6 +118,10 @@ void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
   }
   if (!operations_.empty()) operate_->arm(reactor_.now());
   if (!was_started) return on_open_failed(reason);
+  if (settings_.shared) {
+    revoke_parked(reason);
+    return open();
+  }
   if (!lost) {
     log_.write(LogLevel::info,
                "sandbox " + settings_.name +
@@ -147,7 +151,7 @@ void SandboxRoot::on_open_failed(const Error& error) {
   ++failures_;
   last_failure_ = error;
   retry_at_ = reactor_.now() + (is_permanent(error) ? Duration(seconds(1)) : pause);
-  log_.write(LogLevel::warning, "sandbox " + settings_.name + ": no connection: " + error.message);
+  log_.write(LogLevel::warning, name_in_log() + ": no connection: " + error.message);
   if (is_permanent(error)) refuse_all(away_error());
   open();
 }
@@ -259,6 +263,8 @@ std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   if (marking_ != nullptr) return {mark_chore(link)};
   if (!parked_.empty()) {
     chores.push_back(next_join(link.abandoned()));
+  } else if (settings_.shared) {
+    if (link.status() != 'I') chores.push_back({.texts = {back_to_base()}});
   } else if (link.abandoned()) {
     // What earlier turns have done stays; nobody has asked yet whether it is anything.
     chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});

@@ -67,8 +67,9 @@ bool WireStack::is_control(const Statement& statement) const {
     case StatementKind::discard:
       return rules_.rooted && (statement.name == "all" || statement.name.starts_with("temp"));
     default:
-      return rules_.rooted && (is_close_all(statement) || resets_all(statement) ||
-                               sets_withheld(statement) || own_row_of(statement));
+      return rules_.rooted &&
+             (is_close_all(statement) || resets_all(statement) || sets_withheld(statement) ||
+              (own_row_of(statement) && !rules_.inside));
   }
 }
 
@@ -138,7 +139,8 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
     return;
   }
   const bool inner = !levels_.empty();
-  if (inner && !rules_.rooted && statement.begin.isolation != BeginOptions::Isolation::unset) {
+  const bool in_real = rules_.inside || (inner && !rules_.rooted);
+  if (in_real && statement.begin.isolation != BeginOptions::Isolation::unset) {
     plan.error = Error::make(sqlstate::active_sql_transaction,
                              "a nested transaction cannot have an isolation level of its own")
                      .with_hint("Say it where the outermost one begins.");

@@ -23,6 +23,7 @@ namespace based::postgres {
 
 struct WireStackRules {
   bool rooted = false;  // in a sandbox
+  bool inside = false;  // rooted: in another session's transaction, which is no sandbox's
   bool nested = false;  // BEGIN inside of a transaction begins another one
   std::uint32_t depth_max = 64;
   bool active() const { return rooted || nested; }

@@ -233,7 +233,7 @@ void NativeConnection::welcome(std::uint32_t request, std::string_view auth,
   welcome.cancel_key = cancel_key_;
   welcome.auth = auth;
   welcome.auth_data = auth_data;
-  welcome.features = {grease};
+  welcome.features = {"join", grease};
   welcome.limits = {.frame_bytes = ours.frame_bytes,
                     .sessions = ours.sessions,
                     .requests = ours.requests,

@@ -61,6 +61,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   void refuse_login(const FrameHeader& at, const Error& error);
   void begin(std::uint32_t request, std::string_view auth_data = {});
   void take_request(const Frame& frame);
+  Result<std::unique_ptr<JoinTicket>> ticket_for(const Open& open, Database& database) const;
   void open_session(const Frame& frame);
   void take_queued(const Frame& frame);
   void take_fetch(const Frame& frame);

@@ -100,6 +100,18 @@ Result<const DatabaseDirectory::Entry*> NativeConnection::find_database(
   return found;
 }
 
+// Null: the session is not to be shared.
+Result<std::unique_ptr<JoinTicket>> NativeConnection::ticket_for(const Open& open,
+                                                                 Database& database) const {
+  if (!open.share && open.join.empty()) return std::unique_ptr<JoinTicket>();
+  if (open.share && !open.join.empty()) {
+    return Error::make(sqlstate::invalid_parameter_value, "either share or join can be asked for");
+  }
+  JoinTokens* tokens = database.joins();
+  if (tokens == nullptr) return no_joins_error(database.name());
+  return open.share ? tokens->share(user_) : tokens->join(open.join, user_);
+}
+
 void NativeConnection::open_session(const Frame& frame) {
   const FrameHeader& header = frame.header;
   const Result<Open> open = decode_open(frame.payload);
@@ -120,15 +132,21 @@ void NativeConnection::open_session(const Frame& frame) {
       find_database(open->database, open->sandbox);
   if (!found) return send_error(header, found.error());
   const DatabaseDirectory::Entry* entry = *found;
-  auto session = make_session(*this, *entry, *open, header.session, front_end_.next_session_id());
-  const Database* database = entry->database.get();
+  Database* database = entry->database.get();
+  Result<std::unique_ptr<JoinTicket>> ticket = ticket_for(*open, *database);
+  if (!ticket) return send_error(header, std::move(ticket).error().with_scope(ErrorScope::session));
+  const std::string token = *ticket ? (*ticket)->token() : std::string();
+  auto session = make_session(
+      *this, *entry, *open,
+      {.number = header.session, .id = front_end_.next_session_id(), .ticket = *std::move(ticket)});
   sessions_.emplace(header.session, std::move(session));
   End end;
   end.opened =
       OpenedReport{.database = database->name(),
                    .backend = database->dialect() == Dialect::postgres ? "postgresql" : "sqlite",
                    .force_rollback = database->force_rollback(),
-                   .read_only = open->read_only};
+                   .read_only = open->read_only,
+                   .token = token};
   send_end(header, end);
 }
 

@@ -22,7 +22,7 @@ namespace based::native {
 class Session final : public NativeSession, private Sink, private SessionListener {
  public:
   Session(SessionHost& host, const DatabaseDirectory::Entry& entry, const Open& options,
-          std::uint32_t number, std::uint64_t id);
+          SessionIdentity identity);
 
   void take(const FrameHeader& header, std::string_view payload) override;
   void note_refused() override;
@@ -115,6 +115,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
 
   SessionHost& host_;
   const DatabaseDirectory::Use use_;
+  const std::unique_ptr<JoinTicket> ticket_;
   Database& database_;
   const std::uint32_t number_;
   const std::uint64_t id_;

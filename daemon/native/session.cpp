@@ -50,18 +50,18 @@ BeginOptions to_begin_options(const LevelOptions& options) {
 
 std::unique_ptr<NativeSession> make_session(SessionHost& host,
                                             const DatabaseDirectory::Entry& entry,
-                                            const Open& options, std::uint32_t number,
-                                            std::uint64_t id) {
-  return std::make_unique<Session>(host, entry, options, number, id);
+                                            const Open& options, SessionIdentity identity) {
+  return std::make_unique<Session>(host, entry, options, std::move(identity));
 }
 
 Session::Session(SessionHost& host, const DatabaseDirectory::Entry& entry, const Open& options,
-                 std::uint32_t number, std::uint64_t id)
+                 SessionIdentity identity)
     : host_(host),
       use_(entry),
+      ticket_(std::move(identity.ticket)),
       database_(*entry.database),
-      number_(number),
-      id_(id),
+      number_(identity.number),
+      id_(identity.id),
       label_(options.label),
       read_only_(options.read_only),
       statement_timeout_(least_of(options.statement_timeout_ms, entry.timeouts.statement)),
@@ -88,7 +88,8 @@ void Session::reset_backend() {
                                      .user = host_.user(),
                                      .read_only = read_only_,
                                      .idle_in_transaction = idle_in_transaction_,
-                                     .owner = &host_.wait_owner()},
+                                     .owner = &host_.wait_owner(),
+                                     .group = ticket_ ? ticket_->group() : 0},
                                     *this);
 }
 

@@ -47,11 +47,17 @@ class NativeSession {
   virtual SessionStatus status() const = 0;
 };
 
-// `options` says what OPEN said; its texts are copied. `id` is the daemon's number for the session.
-// The host and the database outlive the session.
+// Which session it is.
+struct SessionIdentity {
+  std::uint32_t number = 0;            // the client's
+  std::uint64_t id = 0;                // the daemon's
+  std::unique_ptr<JoinTicket> ticket;  // null: it is not shared
+};
+
+// `options` says what OPEN said; its texts are copied. The host and the database outlive the
+// session.
 std::unique_ptr<NativeSession> make_session(SessionHost& host,
                                             const DatabaseDirectory::Entry& entry,
-                                            const Open& options, std::uint32_t number,
-                                            std::uint64_t id);
+                                            const Open& options, SessionIdentity identity);
 
 }  // namespace based::native

@@ -18,6 +18,9 @@ constexpr std::uint16_t newest_minor = 2;
 // Of a client that has not shown who it is.
 constexpr CutterLimits limits_of_strangers{.whole_bytes = 4096, .part_bytes = 4096};
 constexpr std::string_view sandbox_option = "based.sandbox";
+constexpr std::string_view share_option = "based.share";
+constexpr std::string_view join_option = "based.join";
+constexpr const char* token_setting = "based.join_token";  // what the client may SHOW
 constexpr std::uint32_t authentication_sasl = 10;
 constexpr std::uint32_t authentication_sasl_continue = 11;
 constexpr std::uint32_t authentication_sasl_final = 12;
@@ -233,6 +236,33 @@ void PostgresClient::take_sandbox_option(Startup& startup) {
   std::erase_if(startup.settings, is_ours);
 }
 
+// based.share = on: SHOW based.join_token tells the token, with which another client's start has
+// based.join = TOKEN. Null: neither was said.
+Result<void> PostgresClient::take_join_options(Startup& startup, Database& database) {
+  std::string share, join;
+  std::erase_if(startup.settings, [&](const auto& setting) {
+    if (setting.first == share_option) share = setting.second;
+    if (setting.first == join_option) join = setting.second;
+    return setting.first == share_option || setting.first == join_option ||
+           setting.first == token_setting;
+  });
+  if (share == "off") share.clear();
+  if (share.empty() && join.empty()) return {};
+  if (!share.empty() && (share != "on" || !join.empty())) {
+    return Error::make(
+        sqlstate::invalid_parameter_value,
+        share != "on" ? "based.share is on or off" : "either based.share or based.join can be set");
+  }
+  JoinTokens* tokens = database.joins();
+  if (tokens == nullptr) return no_joins_error(database.name());
+  Result<std::unique_ptr<JoinTicket>> ticket =
+      share.empty() ? tokens->join(join, user_) : tokens->share(user_);
+  if (!ticket) return ticket.error();
+  ticket_ = *std::move(ticket);
+  if (!share.empty()) startup.settings.emplace_back(token_setting, ticket_->token());
+  return {};
+}
+
 void PostgresClient::open_session(Startup startup) {
   take_sandbox_option(startup);
   DatabaseDirectory& databases = front_end_.databases();
@@ -244,6 +274,9 @@ void PostgresClient::open_session(Startup startup) {
   if (!found) return refuse(found.error());
   const DatabaseDirectory::Entry* entry = *found;
   use_.emplace(*entry);
+  if (const Result<void> taken = take_join_options(startup, *entry->database); !taken) {
+    return refuse(taken.error());
+  }
   // Secrets of 3.2 may be longer, so that they cannot be guessed.
   secret_ = front_end_.random_bytes(minor_ >= 2 ? 32 : 4);
   WireOptions options{.session_id = static_cast<std::uint64_t>(process_id_),
@@ -254,7 +287,8 @@ void PostgresClient::open_session(Startup startup) {
                       .process_id = process_id_,
                       .statement_timeout = entry->timeouts.statement,
                       .idle_in_transaction = entry->timeouts.idle_in_transaction,
-                      .pool_mode = front_end_.users().pool_mode(user_)};
+                      .pool_mode = front_end_.users().pool_mode(user_),
+                      .group = ticket_ ? ticket_->group() : 0};
   if (entry->database->dialect() == Dialect::sqlite) {
     session_ = open_sqlite_wire_session(
         *entry->database, std::move(options), *this, front_end_.reactor(),

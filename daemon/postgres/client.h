@@ -75,6 +75,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void take_proof(const Piece& message);
   Result<std::string> answer_proof(std::string_view message);
   void take_sandbox_option(Startup& startup);
+  Result<void> take_join_options(Startup& startup, Database& database);
   void open_session(Startup startup);
   void deliver();
   void keep_for_later();
@@ -99,6 +100,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   MessageCutter cutter_;
   std::unique_ptr<Proof> proof_;
   std::optional<DatabaseDirectory::Use> use_;  // of the session's
+  std::unique_ptr<JoinTicket> ticket_;         // null: the session is not shared
   std::unique_ptr<WireSession> session_;
 };
 

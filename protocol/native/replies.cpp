@@ -94,6 +94,7 @@ void put_opened(SmallMapWriter& map, const OpenedReport& opened, std::string& ou
   session.key("backend").text(opened.backend);
   session.key("force_rollback").boolean(opened.force_rollback);
   session.key("read_only").boolean(opened.read_only);
+  if (!opened.token.empty()) session.key("token").text(opened.token);
 }
 
 }  // namespace

@@ -105,6 +105,7 @@ struct OpenedReport {
   std::string_view backend;
   bool force_rollback = false;
   bool read_only = false;
+  std::string_view token;  // of a session that is shared; empty: it is not
 };
 
 struct End {

@@ -197,12 +197,13 @@ bool read_results(MessagePackReader& r, std::vector<ResultReport>& results,
   return true;
 }
 
-constexpr std::array<Option<OpenedReport>, 4> opened_keys{{
+constexpr std::array<Option<OpenedReport>, 5> opened_keys{{
     {"database", [](MessagePackReader& r, OpenedReport& x) { return r.read_text(x.database); }},
     {"backend", [](MessagePackReader& r, OpenedReport& x) { return r.read_text(x.backend); }},
     {"force_rollback",
      [](MessagePackReader& r, OpenedReport& x) { return r.read(x.force_rollback); }},
     {"read_only", [](MessagePackReader& r, OpenedReport& x) { return r.read(x.read_only); }},
+    {"token", [](MessagePackReader& r, OpenedReport& x) { return r.read_text(x.token); }},
 }};
 
 constexpr std::array<Option<LevelReport>, 5> level_keys{{

@@ -67,6 +67,8 @@ void encode(const Open& open, std::string& out) {
   if (!open.database.empty()) map.key("database").text(open.database);
   if (!open.sandbox.empty()) map.key("sandbox").text(open.sandbox);
   if (!open.label.empty()) map.key("label").text(open.label);
+  if (open.share) map.key("share").boolean(true);
+  if (!open.join.empty()) map.key("join").text(open.join);
   if (open.read_only) map.key("read_only").boolean(true);
   if (open.transaction) {
     map.key("transaction");

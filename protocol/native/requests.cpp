@@ -128,10 +128,12 @@ constexpr std::array<Option<Tx>, 9> tx_options{{
      [](MessagePackReader& r, Tx& x) { return read_number(r, 1, rows_most, x.level.emplace()); }},
 }};
 
-constexpr std::array<Option<Open>, 8> open_options{{
+constexpr std::array<Option<Open>, 10> open_options{{
     {"database", [](MessagePackReader& r, Open& x) { return read_name(r, x.database); }},
     {"sandbox", [](MessagePackReader& r, Open& x) { return read_name(r, x.sandbox); }},
     {"label", [](MessagePackReader& r, Open& x) { return read_name(r, x.label); }},
+    {"share", [](MessagePackReader& r, Open& x) { return r.read(x.share); }},
+    {"join", [](MessagePackReader& r, Open& x) { return read_name(r, x.join); }},
     {"read_only", [](MessagePackReader& r, Open& x) { return r.read(x.read_only); }},
     {"transaction",
      [](MessagePackReader& r, Open& x) {

@@ -61,6 +61,8 @@ struct Open {
   std::string_view database;  // empty: the first one
   std::string_view sandbox;   // of that database, by its name; empty: none is named
   std::string_view label;
+  bool share = false;     // END tells the token by which others join
+  std::string_view join;  // such a token; empty: none
   bool read_only = false;
   // Present: an implicit transaction begins with the first statement, and CLOSE ends it.
   std::optional<LevelOptions> transaction;

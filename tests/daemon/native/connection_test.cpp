@@ -45,8 +45,9 @@ TEST_CASE("the daemon says what it gives and limits") {
   CHECK(welcome->cancel_key.size() == 16);
   REQUIRE(welcome->databases.size() == 1);
   CHECK(welcome->databases[0].name == "shop");
-  REQUIRE(welcome->features.size() == 1);
-  CHECK(welcome->features[0].substr(0, 2) == "x-");
+  REQUIRE(welcome->features.size() == 2);
+  CHECK(welcome->features[0] == "join");
+  CHECK(welcome->features[1].substr(0, 2) == "x-");
 }
 
 TEST_CASE("who is turned away hears so when it has said HELLO, however it came") {

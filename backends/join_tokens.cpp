@@ -1,0 +1,73 @@
+#include "backends/join_tokens.h"
+
+#include <sys/random.h>
+
+#include <array>
+#include <utility>
+
+#include "protocol/check.h"
+
+namespace based {
+namespace {
+
+std::string random_token() {
+  std::array<unsigned char, JoinTokens::token_bytes / 2> bytes{};
+  INVARIANT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string token;
+  for (const unsigned char byte : bytes) {
+    token += digits[byte >> 4];
+    token += digits[byte & 15];
+  }
+  return token;
+}
+
+// Takes as long wherever they differ.
+bool are_equal(std::string_view one, std::string_view other) {
+  if (one.size() != other.size()) return false;
+  unsigned difference = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    difference |= static_cast<unsigned char>(one[i]) ^ static_cast<unsigned char>(other[i]);
+  }
+  return difference == 0;
+}
+
+}  // namespace
+
+JoinTicket::~JoinTicket() {
+  if (tokens_ != nullptr) tokens_->shared_.erase(group_);
+}
+
+Result<std::unique_ptr<JoinTicket>> JoinTokens::share(std::string_view user) {
+  if (shared_.size() >= shared_max) {
+    return Error::make(sqlstate::too_many_connections,
+                       std::to_string(shared_max) + " sessions are shared, the limit")
+        .as_retryable();
+  }
+  const Shared& shared =
+      shared_[++last_group_] = {.token = random_token(), .user = std::string(user)};
+  return std::make_unique<JoinTicket>(this, last_group_, shared.token);
+}
+
+Result<std::unique_ptr<JoinTicket>> JoinTokens::join(std::string_view token,
+                                                     std::string_view user) const {
+  std::uint64_t found = 0;
+  for (const auto& [group, shared] : shared_) {
+    if (are_equal(shared.token, token) && shared.user == user) found = group;
+  }
+  if (found == 0) {
+    return Error::make(sqlstate::invalid_authorization, "no session is shared under this token")
+        .with_hint(
+            "It ends with the session that has shared it, and is good for the same "
+            "database and user only.");
+  }
+  return std::make_unique<JoinTicket>(nullptr, found, std::string());
+}
+
+Error no_joins_error(std::string_view database) {
+  return Error::make(sqlstate::feature_not_supported,
+                     "sessions of database \"" + std::string(database) + "\" cannot be shared")
+      .with_hint("Those of a database on PostgreSQL can.");
+}
+
+}  // namespace based

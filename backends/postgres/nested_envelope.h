@@ -1,0 +1,19 @@
+// A unit's envelope where the session has joined the transaction of another (SharedLinks): its own
+// transaction is a savepoint there, and what would commit by itself has a guard. Pure.
+#pragma once
+
+#include "backends/unit.h"
+#include "protocol/result.h"
+
+namespace based::postgres {
+
+// Has its transaction no isolation level of its own? Then nest() may be called.
+bool may_nest(const Envelope& envelope);
+// 25001.
+Error nested_isolation_error();
+
+// `in_transaction`: the unit is a part of the session's own transaction, or begins one that goes
+// on.
+void nest(Envelope& envelope, bool in_transaction);
+
+}  // namespace based::postgres

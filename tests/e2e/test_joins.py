@@ -1,0 +1,389 @@
+"""Sessions that share their transactions by a token: who may join, whose work is whose, and in which order it ends."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import based_client
+from pg_client import PgClient, Refused, bind, execute, parse, query, sync
+from servers import Daemon, PostgresCluster, wait_until
+
+cluster = None
+
+
+def setUpModule():
+    global cluster
+    cluster = PostgresCluster()
+    cluster.query("create table things (id int primary key)")
+
+
+def tearDownModule():
+    cluster.close()
+
+
+class Sharing(unittest.TestCase):
+    """One daemon with a sandbox, app, in which sessions take turns."""
+
+    TABLE = 'force_rollback = true\ntimeout = "400ms"'
+    COUNT = "select count(*) from things"
+
+    def setUp(self):
+        cluster.query("truncate things")
+        self.daemon(self.TABLE)
+
+    def daemon(self, table):
+        url = f"postgresql://postgres@127.0.0.1:{cluster.port}/postgres"
+        self.running = Daemon(config=f'[databases.app]\nurl = "{url}"\n{table}\n[databases.lite]\nurl = "sqlite:///lite.db"\n')
+        self.addCleanup(self.running.close)
+        self.address = f"127.0.0.1:{self.running.port}"
+
+    def wire(self, database="app", user="postgres", **options):
+        said = " ".join(f"-c based.{name}={value}" for name, value in options.items())
+        client = PgClient(self.address, database=database, user=user, **({"options": said} if said else {}))
+        self.addCleanup(client.close)
+        return client
+
+    def native(self, connection=None, user="postgres", **options):
+        connection = connection or self.enterContext(based_client.connect(self.address, user=user))
+        session = connection.session(database=options.pop("database", "app"), **options)
+        session.opened.wait()
+        return session
+
+    def shared(self, native=False):
+        """A session that shares its transactions, and its token."""
+        if native:
+            session = self.native(share=True)
+            return session, session.opened.end["session"]["token"]
+        client = self.wire(share="on")
+        return client, client.value("show based.join_token")
+
+    def rows(self, client, sql):
+        if isinstance(client, based_client.Session):
+            return [[str(value) for value in row] for row in client.exec(sql)]
+        return client.rows(sql)
+
+    def ids(self, client):
+        return [int(row[0]) for row in self.rows(client, "select id from things order by 1")]
+
+    def run_in(self, client, sql):
+        client.exec(sql) if isinstance(client, based_client.Session) else client.rows(sql)
+
+    def tx(self, client, verb):
+        client.tx(verb) if isinstance(client, based_client.Session) else client.rows(verb)
+
+    def failure(self, client, sql):
+        """SQLSTATE and detail of what fails."""
+        if isinstance(client, based_client.Session):
+            with self.assertRaises(based_client.Error) as failed:
+                client.exec(sql)
+            return failed.exception.code, failed.exception.detail
+        error = client.error(query(sql))
+        return error["C"], error.get("D")
+
+    def refused(self, **options):
+        with self.assertRaises(Refused) as refused:
+            self.wire(**options)
+        return refused.exception.code
+
+    def native_refusal(self, **options):
+        with self.assertRaises(based_client.Error) as refused:
+            self.native(**options)
+        return refused.exception.code
+
+    def pairs(self):
+        """An owner, a member, and somebody else: of both protocols, and mixed."""
+        for owner_native in (False, True):
+            for member_native in (False, True):
+                with self.subTest(owner_native=owner_native, member_native=member_native):
+                    owner, token = self.shared(owner_native)
+                    member = self.native(join=token) if member_native else self.wire(join=token)
+                    yield owner, member, self.wire()
+
+
+class Joining(Sharing):
+    def test_a_statement_joins_the_transaction_and_goes_with_it(self):
+        for owner, member, other in self.pairs():
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.run_in(member, "insert into things values (2)")
+            self.assertEqual(self.failure(member, "insert into things values (2)")[0], "23505")
+            self.assertEqual(self.ids(owner), [1, 2])
+            self.tx(owner, "rollback")
+            self.assertEqual(self.ids(member), [])
+            self.run_in(member, "insert into things values (4)")  # by itself now
+            self.assertEqual(self.ids(other), [4])
+            self.run_in(owner, "delete from things")
+
+    def test_what_has_joined_stays_with_a_commit(self):
+        for owner, member, other in self.pairs():
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.tx(member, "begin")
+            self.run_in(member, "insert into things values (2)")
+            self.tx(member, "commit")
+            self.tx(member, "begin")
+            self.run_in(member, "insert into things values (3)")
+            self.tx(member, "rollback")
+            self.tx(owner, "commit")
+            self.assertEqual(self.ids(other), [1, 2])
+            self.run_in(other, "delete from things")
+
+    def test_the_inner_transaction_ends_first(self):
+        for owner, member, other in self.pairs():
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.tx(member, "begin")
+            self.run_in(member, "insert into things values (2)")
+            self.assertEqual(self.failure(owner, self.COUNT)[0], "55P03")
+            self.tx(member, "rollback")
+            self.assertEqual(self.ids(owner), [1])
+            self.tx(owner, "rollback")
+
+    def test_the_owners_end_waits_for_the_inner_transaction(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.query("begin; insert into things values (1)")
+        member.query("begin; insert into things values (2)")
+        self.assertEqual(owner.query("commit"), "E:55P03 Z:T")
+        owner.send(query("commit"))
+        self.assertEqual(member.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(owner.answers(), "C:COMMIT Z:I")
+        self.assertEqual(self.ids(member), [1, 2])
+
+    def test_a_member_that_goes_takes_its_own_work_only(self):
+        owner, token = self.shared()
+        for leave in (self.wire, self.native):
+            member = leave(join=token)
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.tx(member, "begin")
+            self.run_in(member, "insert into things values (2)")
+            member.close()
+            wait_until(lambda: owner.query(self.COUNT) == "T:count D:1 C:SELECT 1 Z:T", "its work is gone")
+            owner.query("rollback")
+
+    def test_an_owner_that_goes_takes_its_transaction(self):
+        for native in (False, True):
+            owner, token = self.shared(native)
+            member = self.wire(join=token)
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.run_in(member, "insert into things values (2)")
+            owner.close()
+            wait_until(lambda: self.ids(member) == [], "the transaction is gone")
+
+    def test_several_sessions_of_one_native_connection(self):
+        with based_client.connect(self.address, user="postgres") as connection:
+            owner = self.native(connection, share=True)
+            member = self.native(connection, join=owner.opened.end["session"]["token"])
+            owner.tx("begin")
+            owner.exec("insert into things values (1)")
+            self.assertEqual(self.ids(member), [1])
+            owner.tx("rollback")
+
+
+class InASandbox(Sharing):
+    def test_who_has_not_joined_is_outside(self):
+        owner, token = self.shared()
+        second, its_token = self.shared()
+        member, other = self.wire(join=token), self.wire()
+        owner.query("begin; insert into things values (1)")
+        code, detail = self.failure(other, self.COUNT)
+        self.assertEqual(code, "55P03")
+        self.assertIn("insert into things values (1)", detail)
+        self.assertEqual(self.ids(member), [1])
+        self.assertEqual(self.failure(other, self.COUNT)[0], "55P03")  # also behind one that has joined
+        self.assertNotEqual(its_token, token)
+        self.assertEqual(self.failure(self.wire(join=its_token), self.COUNT)[0], "55P03")
+        owner.query("rollback")
+
+    def test_without_a_transaction_each_is_by_itself(self):
+        owner, token = self.shared()
+        member, other = self.wire(join=token), self.wire()
+        member.query("begin; insert into things values (2)")
+        self.assertEqual(self.failure(other, self.COUNT)[0], "55P03")
+        owner.query("insert into things values (3)")  # of one group: it joins the member's
+        member.query("rollback")
+        self.assertEqual(self.ids(owner), [])
+
+
+class Outside(Joining):
+    """The same where transactions are real ones."""
+
+    TABLE = 'timeout = "400ms"'
+
+    def links(self):
+        return int(cluster.query("select count(*) from pg_stat_activity where backend_type = 'client backend'")[0][0]) - 1
+
+    def test_others_see_what_the_outermost_commits(self):
+        for owner, member, other in self.pairs():
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.tx(member, "begin")
+            self.run_in(member, "insert into things values (2)")
+            self.tx(member, "commit")
+            self.run_in(member, "insert into things values (3)")
+            self.assertEqual(self.ids(other), [])
+            self.tx(owner, "commit")
+            self.assertEqual(cluster.query("select count(*) from things"), [["3"]])
+            self.tx(member, "begin")  # outermost now
+            self.run_in(member, "delete from things")
+            self.assertEqual(self.ids(owner), [])
+            self.assertEqual(self.ids(other), [1, 2, 3])
+            self.tx(member, "commit")
+            self.assertEqual(cluster.query("select count(*) from things"), [["0"]])
+
+    def test_what_fails_inside_is_the_members_own(self):
+        for owner, member, other in self.pairs():
+            self.tx(owner, "begin")
+            self.run_in(owner, "insert into things values (1)")
+            self.tx(member, "begin")
+            self.run_in(member, "insert into things values (2)")
+            self.assertEqual(self.failure(member, "insert into things values (1)")[0], "23505")
+            self.assertEqual(self.failure(member, self.COUNT)[0], "25P02")
+            self.tx(member, "rollback")
+            self.assertEqual(self.ids(owner), [1])
+            self.tx(owner, "rollback")
+
+    def test_prepared_control_is_looked_at_where_it_runs(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        for name in ("begin", "commit", "rollback"):
+            self.assertEqual(member.ask(parse(name, name), sync()), "1 Z:I")
+        run = lambda name: member.ask(bind("", name), execute(), sync())
+        for inside in (True, False, True):
+            owner.query("begin" if inside else "select 1")
+            for end, left in (("rollback", []), ("commit", [2])):
+                self.assertEqual(run("begin"), "2 C:BEGIN Z:T")
+                self.assertEqual(member.query("insert into things values (2)"), "C:INSERT 0 1 Z:T")
+                self.assertEqual(run(end), f"2 C:{end.upper()} Z:I")
+                self.assertEqual(self.ids(owner), left)
+            owner.query("rollback")
+            self.assertEqual(cluster.query("delete from things returning id"), [] if inside else [["2"]])
+
+    def test_an_isolation_level_is_the_outermosts(self):
+        owner, token = self.shared()
+        member, native = self.wire(join=token), self.native(join=token)
+        owner.query("begin isolation level serializable")
+        self.assertEqual(member.query("begin isolation level repeatable read"), "E:25001 Z:I")
+        self.assertEqual(member.value("show transaction_isolation"), "serializable")
+        native.tx("begin", isolation="repeatable read")
+        self.assertEqual(self.failure(native, self.COUNT)[0], "25001")
+        native.tx("rollback")
+        self.assertEqual(self.ids(owner), [])
+        owner.query("rollback")
+        self.assertEqual(member.query("begin isolation level repeatable read"), "C:BEGIN Z:T")
+        self.assertEqual(member.value("show transaction_isolation"), "repeatable read")
+        member.query("rollback")
+
+    def test_settings_are_each_ones_own(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.query("set work_mem = '7MB'")
+        owner.query("begin; set local work_mem = '8MB'")
+        member.query("set work_mem = '9MB'")
+        self.assertEqual(owner.value("show work_mem"), "8MB")
+        self.assertEqual(member.value("show work_mem"), "9MB")
+        owner.query("rollback")
+        self.assertEqual(owner.value("show work_mem"), "7MB")
+        self.assertEqual(member.value("show work_mem"), "9MB")
+
+    def test_a_lost_connection_is_told_to_all(self):
+        owner, token = self.shared()
+        member, native = self.wire(join=token), self.native(join=token)
+        owner.query("begin; insert into things values (1)")
+        native.tx("begin")
+        native.exec("insert into things values (2)")
+        member.query("begin; insert into things values (3)")
+        gone = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+        self.assertEqual(cluster.query(gone), [["t"]])
+        for client in (owner, member):
+            self.assertRegex(client.query(self.COUNT), "^E:(57P01|08006) Z:E$")
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(self.failure(native, "select 1")[0], "25P02")
+        native.tx("rollback")
+        for client in (owner, member, native):
+            self.assertEqual(self.ids(client), [])
+
+    def test_each_group_has_a_connection_up_to_a_limit(self):
+        self.daemon('timeout = "400ms"\nmax_pinned = 2')
+        before = self.links()
+        groups = [self.shared(), self.shared()]
+        members = [self.wire(join=token) for _, token in groups]
+        for owner, _ in groups:
+            self.run_in(owner, "select 1")
+        for member in members:
+            self.run_in(member, "select 1")
+        self.assertEqual(self.links(), before + 2)
+        self.assertEqual(self.refused(share="on"), "53300")
+        groups.pop()[0].close()
+        members.pop().close()
+        wait_until(lambda: self.links() == before + 1, "its connection is closed")
+        self.run_in(self.shared()[0], "select 1")
+
+
+class Tokens(Sharing):
+    def test_a_token_ends_with_its_session(self):
+        for native in (False, True):
+            owner, token = self.shared(native)
+            self.wire(join=token).close()
+            owner.close()
+            wait_until(lambda: self.try_join(token) == "28000", "the token is of no use")
+            self.assertEqual(self.native_refusal(join=token), "28000")
+
+    def try_join(self, token):
+        try:
+            self.wire(join=token).close()
+        except Refused as refused:
+            return refused.code
+
+    def test_a_token_is_of_one_user_and_one_database(self):
+        owner, token = self.shared()
+        self.assertRegex(token, "^[0-9a-f]{32}$")
+        self.assertEqual(self.refused(join=token, user="somebody"), "28000")
+        self.assertEqual(self.refused(join=token, database="app#other"), "28000")
+        self.assertEqual(self.native_refusal(join=token, user="somebody"), "28000")
+        self.assertEqual(self.native_refusal(join=token, sandbox="other"), "28000")
+        for wrong in (token[:-1], token + "0", "0" * 32, token.upper() + "X"):
+            self.assertEqual(self.refused(join=wrong), "28000")
+            self.assertEqual(self.native_refusal(join=wrong), "28000")
+
+    def test_what_cannot_be_asked_for(self):
+        owner, token = self.shared()
+        self.assertEqual(self.refused(share="on", join=token), "22023")
+        self.assertEqual(self.refused(share="perhaps"), "22023")
+        self.assertEqual(self.native_refusal(share=True, join=token), "22023")
+        self.assertEqual(self.native_refusal(share="on"), "22023")
+        self.assertEqual(self.native_refusal(join="x" * 256), "54000")
+        self.assertEqual(self.refused(share="on", database="lite"), "0A000")
+        self.assertEqual(self.native_refusal(share=True, database="lite"), "0A000")
+
+    def test_only_the_owner_sees_its_token(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        self.assertEqual(owner.value("show based.join_token"), token)
+        self.assertNotIn(token, member.query("show based.join_token"))
+        self.assertNotIn("token", self.native(join=token).opened.end["session"])
+
+
+class Refusing(Sharing):
+    TABLE = 'force_rollback = true\ntimeout = "10s"\nturns = "error"'
+
+    def test_those_of_the_group_join_and_others_are_refused_at_once(self):
+        owner, token = self.shared()
+        member, other = self.wire(join=token), self.wire()
+        owner.query("begin; insert into things values (1)")
+        self.assertEqual(self.ids(member), [1])
+        self.assertEqual(self.failure(other, self.COUNT)[0], "55P03")
+        member.query("begin; insert into things values (2)")
+        self.assertEqual(self.failure(other, self.COUNT)[0], "55P03")
+        member.query("commit")
+        self.assertEqual(self.ids(owner), [1, 2])
+        owner.query("commit")
+        self.assertEqual(self.ids(other), [1, 2])
+
+
+if __name__ == "__main__":
+    unittest.main()
