@@ -49,6 +49,7 @@ struct SandboxStatus {
   std::string xid;                 // the root's transaction ID; empty: it has written nothing
   std::uint64_t locks = 0;         // that the root holds, as of a second ago
   std::string sequences;           // "leak", "restore"; empty: there are none
+  std::int32_t process = 0;        // PostgreSQL's, of the root's connection; 0: none
   std::uint64_t joins_lost = 0;    // turns that went with a transaction that they had joined
   std::vector<std::string> marks;  // what a reset may go back to, the oldest first
 };

@@ -76,6 +76,8 @@ class LeaseSource {
   virtual void note_savepoint(const Statement& /*step*/) {}
   // Is the link, now that it is leased, in another session's transaction, which is no sandbox's?
   virtual bool lends() const { return false; }
+  // A sandbox's root: for whose locks the holder's statement has been seen to wait; may be empty.
+  virtual std::string_view blocker() const { return {}; }
   // A sandbox's root: its isolation level, as SHOW says it.
   virtual std::string_view isolation() const { return {}; }
 };

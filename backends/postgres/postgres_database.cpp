@@ -16,6 +16,7 @@
 #include "backends/postgres/sandbox_root.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_vacuum.h"
+#include "backends/postgres/sandbox_watch.h"
 #include "backends/postgres/shared_links.h"
 #include "backends/postgres/user_pools.h"
 #include "backends/sql/script.h"
@@ -330,6 +331,10 @@ class SandboxDatabase final : public Database {
         opener_(for_sandbox(keywords), options_.connect_timeout, reactor),
         plain_opener_(keywords, options_.connect_timeout, reactor),
         vacuum_(options_.name, link_limits(options_), plain_opener_, reactor, log),
+        watch_(options_.name, link_limits(options_), plain_opener_, reactor, log,
+               [this](const std::vector<std::int32_t>& processes) {
+                 root_.note_blocker(names_of(processes));
+               }),
         waits_{.name = options_.name},
         context_{.leases = root_,
                  .pins = pins_,
@@ -357,7 +362,11 @@ class SandboxDatabase final : public Database {
                .vacuum = [this](std::string_view oids) { vacuum_.run(oids); },
                .idle_while_waited = options_.idle_while_waited,
                .joins = options_.turns == TurnMode::join,
-               .refuses = options_.turns == TurnMode::error},
+               .refuses = options_.turns == TurnMode::error,
+               .ask_blocker =
+                   [this](std::int32_t process) {
+                     process == 0 ? watch_.rest() : watch_.ask(process);
+                   }},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
     if (options_.rewrite) statements_.rewrite_for_sandbox();
@@ -395,11 +404,31 @@ class SandboxDatabase final : public Database {
 
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
     root_.end([this, done = std::move(done)](std::vector<std::string> lines) {
-      vacuum_.stop([done, lines = std::move(lines)] { done(lines); });
+      vacuum_.stop(
+          [this, done, lines = std::move(lines)] { watch_.stop([done, lines] { done(lines); }); });
     });
   }
 
  private:
+  // Whose the server's processes are.
+  std::string names_of(const std::vector<std::int32_t>& processes) const {
+    std::string names;
+    const std::vector<SandboxStatus> all = sandbox_.list();
+    for (const std::int32_t process : processes) {
+      const auto found = std::ranges::find(all, process, &SandboxStatus::process);
+      names += names.empty() ? "" : ", ";
+      if (found == all.end()) {
+        names += "server process " + std::to_string(process) + ", which is no sandbox's";
+      } else {
+        names += "sandbox \"" + found->name + "\"";
+        if (found->holder != 0) {
+          names += " (session " + std::to_string(found->holder) + " has its turn)";
+        }
+      }
+    }
+    return names;
+  }
+
   const PostgresOptions options_;
   sql::StatementTable statements_;
   TypeCatalogue types_;
@@ -407,6 +436,7 @@ class SandboxDatabase final : public Database {
   PqOpener opener_;
   PqOpener plain_opener_;
   SandboxVacuum vacuum_;
+  SandboxWatch watch_;
   WaitResource waits_;
   Pins pins_;  // none: what is on the link is the sandbox's
   SessionContext context_;

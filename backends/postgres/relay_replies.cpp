@@ -177,6 +177,8 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   const Expectation* expectation = reply.expectation;
   const std::string_view hint =
       context_.stack.rooted ? sandbox_hint(fields.sqlstate) : std::string_view();
+  const std::string detail =
+      fields.sqlstate == "55P03" ? waited_for(context_.leases.blocker()) : std::string();
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
   const bool refused = made != nullptr && made->kind == ItemKind::refusal;
@@ -185,17 +187,21 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
     bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
-  } else if (fields.fatal() || !hint.empty() || names_of_ours(fields.message, on_server) ||
-             before > 0) {
+  } else if (fields.fatal() || !hint.empty() || !detail.empty() ||
+             names_of_ours(fields.message, on_server) || before > 0) {
     std::string own = "unknown";
     for (const auto& [name, text] : prepared_) {
       const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
       if (entry != nullptr && entry->name == on_server) own = name;
     }
     if (own == "unknown" && unnamed_ && unnamed_->unasked) own.clear();
-    append_rewritten_error(
-        bytes, reply.body,
-        {.soften = fields.fatal(), .from = on_server, .to = own, .before = before, .hint = hint});
+    append_rewritten_error(bytes, reply.body,
+                           {.soften = fields.fatal(),
+                            .from = on_server,
+                            .to = own,
+                            .before = before,
+                            .hint = hint,
+                            .detail = detail});
   } else {
     to_client(reply.raw);
     return;

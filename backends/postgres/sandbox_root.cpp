@@ -29,6 +29,7 @@ SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue
   renew_ = reactor_.make_timer([this] { on_renew(); });
   operate_ = reactor_.make_timer([this] { on_operate(); });
   lend_ = reactor_.make_timer([this] { on_lend(); });
+  watch_ = reactor_.make_timer([this] { on_watch(); });
 }
 
 SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
@@ -88,6 +89,7 @@ void SandboxRoot::note_statement(Link&, const StatementRef& statement) {
 void SandboxRoot::note_text(std::string_view text) {
   last_text_ = text.substr(0, shown_text_max);
   if (text.size() > shown_text_max) last_text_ += "...";
+  watch_statement();
 }
 
 void SandboxRoot::on_link_idle(Link&) {
@@ -284,6 +286,7 @@ SandboxStatus SandboxRoot::status() const {
   status.xid = xid_;
   status.locks = locks_;
   status.joins_lost = joins_lost_;
+  status.process = link_ ? link_->process_id() : 0;
   if (root_open_) {
     const auto age = std::chrono::duration_cast<milliseconds>(reactor_.now() - root_began_);
     status.age_ms = static_cast<std::uint64_t>(age.count());

@@ -68,6 +68,8 @@ struct SandboxSettings {
   bool joins = false;
   bool refuses = false;
   bool shared = false;  // outside of a sandbox
+  // Asks by whom the server's process is blocked, for note_blocker(); 0: nothing more for now.
+  std::function<void(std::int32_t process)> ask_blocker;
 };
 
 // What a link of a sandbox is opened with, beside what the conninfo says. Roots of one database
@@ -94,6 +96,10 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::string_view isolation() const override { return isolation_; }
   bool lends() const override { return settings_.shared && !parked_.empty(); }
   Error loss() const override;
+
+  // For whom the statement that runs waits, as a text; empty: for nobody.
+  void note_blocker(std::string blocker);
+  std::string_view blocker() const override { return blocker_; }
 
   // As Sandbox (backends/sandbox.h) has them; mark() waits until the deadline for its turn.
   void mark(const std::string& name, TimePoint deadline, Sandbox::Done done);
@@ -190,6 +196,10 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   Chore next_turn() const;
   Chore question(Link& link);
 
+  // sandbox_root_watch.cpp
+  void watch_statement();
+  void on_watch();
+
   // sandbox_root_joins.cpp
   bool is_parked(const LeaseWaiter& waiter) const;
   bool may_go_on(const LeaseWaiter& waiter) const;
@@ -234,10 +244,13 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::unique_ptr<Link> buried_;  // freed from the loop
   std::unique_ptr<OpenAttempt> attempt_;
   std::unique_ptr<Reactor::Timer> waiters_due_, rest_due_, retry_, burial_, ending_, operate_,
-      renew_, lend_;
+      renew_, lend_, watch_;
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;
+  TimePoint statement_at_;  // the holder's newest
+  bool watching_ = false;   // watch_ is armed
+  std::string blocker_;
   std::string last_text_;  // of the holder's newest statement, cut; empty: it has run none
   std::string last_loss_;
   std::optional<Error> last_failure_;

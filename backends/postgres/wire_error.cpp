@@ -57,6 +57,7 @@ std::string moved(std::string_view digits, std::uint32_t before) {
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite) {
   ErrorWriter writer(out);
   bool hinted = false;
+  bool detailed = rewrite.detail.empty();
   while (!body.empty() && body.front() != '\0') {
     const char code = body.front();
     const std::size_t end = body.find('\0', 1);
@@ -68,6 +69,9 @@ void append_rewritten_error(std::string& out, std::string_view body, const Error
       writer.field(code, replaced(text, rewrite.from, rewrite.to));
     } else if (code == 'P') {
       writer.field(code, moved(text, rewrite.before));
+    } else if (code == 'D' && !detailed) {
+      detailed = true;
+      writer.field(code, std::string(text).append(" ").append(rewrite.detail));
     } else if (code == 'H' && !rewrite.hint.empty()) {
       hinted = true;
       writer.field(code, std::string(text).append(" ").append(rewrite.hint));
@@ -76,6 +80,7 @@ void append_rewritten_error(std::string& out, std::string_view body, const Error
     }
     body.remove_prefix(end + 1);
   }
+  if (!detailed) writer.field('D', rewrite.detail);
   if (!hinted) writer.field('H', rewrite.hint);
 }
 

@@ -18,6 +18,7 @@ struct ErrorRewrite {
   std::string_view to;
   std::uint32_t before = 0;
   std::string_view hint;  // behind the server's own
+  std::string detail;     // the same
 };
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite);
 

@@ -88,6 +88,29 @@ class Names(Sandboxes):
         two.rows("insert into things values (3, 'two')")
         self.assertEqual(two.value("select count(*) from things"), "2")
 
+    def test_who_waits_for_another_sandbox_in_vain_hears_for_which(self):
+        self.daemon()
+        one, two = self.connect("app#w1"), self.connect("app#w2")
+        native = self.enterContext(based_client.connect(self.address)).session(database="app#w2")
+        one.rows("insert into things values (2, 'one')")
+        two.rows("set lock_timeout = '2500ms'")
+        error = two.error(query("insert into things values (2, 'two')"))
+        self.assertEqual(error["C"], "55P03")
+        self.assertRegex(error["D"], 'It waited for sandbox "app#w1"')
+        self.running.wait_log('sandbox app#w2: session .* waits for sandbox "app#w1"')
+        with self.assertRaises(based_client.Error) as failed:
+            native.exec("insert into things values (2, 'native')")  # it has the default of 5 s
+        self.assertEqual(failed.exception.code, "55P03")
+        self.assertIn('It waited for sandbox "app#w1"', failed.exception.detail)
+        outside = PgClient(f"127.0.0.1:{cluster.port}")
+        self.addCleanup(outside.close)
+        outside.rows("begin; insert into things values (3, 'outside')")
+        error = two.error(query("insert into things values (3, 'two')"))
+        self.assertRegex(error["D"], "It waited for server process [0-9]+, which is no sandbox's")
+        outside.rows("rollback")
+        two.rows("set lock_timeout = '50ms'")
+        self.assertNotIn("D", two.error(query("insert into things values (2, 'two')")))  # nobody could look
+
     def test_every_way_to_name_one_is_the_same_sandbox(self):
         self.daemon()
         self.connect("app#w1").rows("insert into things values (2, 'w1')")

@@ -1,0 +1,45 @@
+// A sandbox's statement that runs for long may wait for a lock of another sandbox, whose root does
+// not end by itself: it is asked for whom, so that the lock_timeout's error can say it.
+#include <algorithm>
+
+#include "backends/postgres/sandbox_root.h"
+
+namespace based::postgres {
+namespace {
+
+constexpr Duration looked_at_after = std::chrono::seconds(1);
+constexpr Duration looked_at_every = std::chrono::milliseconds(1500);
+
+}  // namespace
+
+void SandboxRoot::watch_statement() {
+  statement_at_ = reactor_.now();
+  blocker_.clear();
+  if (!settings_.ask_blocker || watching_) return;
+  watching_ = true;
+  watch_->arm(statement_at_ + looked_at_after);
+}
+
+void SandboxRoot::on_watch() {
+  const bool runs =
+      holder_ != nullptr && link_ && link_->state() == LinkState::leased && !link_->quiet();
+  if (!runs) {
+    watching_ = false;
+    return settings_.ask_blocker(0);
+  }
+  const TimePoint due = statement_at_ + looked_at_after;
+  if (reactor_.now() < due) return watch_->arm(due);
+  settings_.ask_blocker(link_->process_id());
+  watch_->arm(reactor_.now() + looked_at_every);
+}
+
+void SandboxRoot::note_blocker(std::string blocker) {
+  const bool runs = holder_ != nullptr && link_ && !link_->quiet();
+  if (!runs || blocker == blocker_) return;
+  blocker_ = std::move(blocker);
+  if (blocker_.empty()) return;
+  log_.write(LogLevel::warning,
+             "sandbox " + settings_.name + ": " + holder_->describe() + " waits for " + blocker_);
+}
+
+}  // namespace based::postgres
