@@ -1,10 +1,14 @@
 """Sessions that share their transactions by a token: who may join, whose work is whose, and in which order it ends."""
 
 import pathlib
+import random
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import psycopg
+import psycopg2
 
 import based_client
 from pg_client import PgClient, Refused, bind, execute, parse, query, sync
@@ -307,6 +311,39 @@ class Outside(Joining):
         for client in (owner, member, native):
             self.assertEqual(self.ids(client), [])
 
+    def test_a_random_crowd(self):
+        rnd = random.Random(11)
+        owner, token = self.shared()
+        clients = [owner, self.wire(join=token), self.native(join=token), self.native(join=token), self.wire(join=token)]
+        # What is there at each depth: committed, of the outermost transaction, of the one in it, ...
+        inside, there, number = [], [set()], 0
+        for _ in range(400):
+            free = [client for client in clients if client not in inside]
+            client = inside[-1] if inside and (not free or rnd.random() < 0.5) else rnd.choice(free)
+            choice = rnd.random()
+            if client in inside and choice < 0.4:
+                how = "commit" if choice < 0.2 else "rollback"
+                self.tx(client, how)
+                inside.pop()
+                done = there.pop()
+                there[-1] |= done if how == "commit" else set()
+            elif client not in inside and choice < 0.3:
+                self.tx(client, "begin")
+                self.run_in(client, "select 1")  # a native transaction begins with its first statement
+                inside.append(client)
+                there.append(set())
+            elif client not in inside and choice < 0.4:
+                self.assertEqual(self.failure(client, "select 1/0")[0], "22012")
+            else:
+                number += 1
+                self.run_in(client, f"insert into things values ({number})")
+                there[-1].add(number)
+            self.assertEqual(set(self.ids(inside[-1] if inside else client)), set().union(*there))
+            if not number % 5:
+                self.assertEqual(cluster.query("select count(*) from things"), [[str(len(there[0]))]])
+        for client in reversed(inside):
+            self.tx(client, "rollback")
+
     def test_each_group_has_a_connection_up_to_a_limit(self):
         self.daemon('timeout = "400ms"\nmax_pinned = 2')
         before = self.links()
@@ -366,6 +403,42 @@ class Tokens(Sharing):
         self.assertEqual(owner.value("show based.join_token"), token)
         self.assertNotIn(token, member.query("show based.join_token"))
         self.assertNotIn("token", self.native(join=token).opened.end["session"])
+
+
+class Drivers(Sharing):
+    """A test that holds a transaction open while the server under test works, each with a driver as it is."""
+
+    def connect(self, driver, option):
+        port = self.address.rpartition(":")[2]
+        connection = driver.connect(host="127.0.0.1", port=port, user="postgres", dbname="app",
+                                    options=f"-c based.{option}")
+        self.addCleanup(connection.close)
+        return connection, connection.cursor()
+
+    def test_with_psycopg(self):
+        for table in ('force_rollback = true\ntimeout = "5s"', 'timeout = "5s"'):
+            for driver in (psycopg, psycopg2):
+                with self.subTest(table=table, driver=driver.__name__):
+                    self.daemon(table)
+                    test, asks = self.connect(driver, "share=on")
+                    asks.execute("show based.join_token")
+                    server, works = self.connect(driver, f"join={asks.fetchone()[0]}")
+                    asks.execute("insert into things values (%s)", (1,))
+                    for number in range(2, 12):  # so often that it is prepared
+                        works.execute("insert into things values (%s)", (number,))
+                        server.commit()
+                    with self.assertRaises((psycopg.errors.UniqueViolation, psycopg2.errors.UniqueViolation)):
+                        works.execute("insert into things values (%s)", (1,))
+                    server.rollback()
+                    works.execute("select count(*) from things")
+                    self.assertEqual(works.fetchone()[0], 11)
+                    server.commit()
+                    asks.execute("select count(*) from things")
+                    self.assertEqual(asks.fetchone()[0], 11)
+                    test.rollback()
+                    works.execute("select count(*) from things")
+                    self.assertEqual(works.fetchone()[0], 0)
+                    server.rollback()
 
 
 class Refusing(Sharing):
