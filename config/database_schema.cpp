@@ -155,7 +155,9 @@ constexpr std::array rows{
          .applies = postgresql,
          .help = "Sessions that may keep their connection between transactions because of state "
                  "that cannot be moved: temporary tables, session locks, LISTEN. One more fails "
-                 "with 53300. 0: no limit but max_size."}),
+                 "with 53300. 0: no limit but max_size. And as many connections beside the "
+                 "pool's, one for each group of sessions that share their transactions by a "
+                 "token; 0: 1024."}),
     bind<&D::idle_while_pinned>(
         {.key = "idle_while_pinned",
          .min = 0,

@@ -35,6 +35,12 @@ bool Relay::pin(const Script& script) {
     refuse_here(no_sandbox_error(options_.database));
     return false;
   }
+  const auto is_listen = [](const auto& s) { return s->kind == StatementKind::listen; };
+  if (context_.shared && std::ranges::any_of(script.statements, is_listen)) {
+    refuse_here(Error::make(sqlstate::feature_not_supported,
+                            "LISTEN and UNLISTEN in a session that is shared by a token"));
+    return false;
+  }
   const auto pinning =
       std::ranges::find_if(script.statements, [this](const StatementRef& statement) {
         return statement->kind == StatementKind::pinning || listens_here(*statement);
@@ -43,9 +49,7 @@ bool Relay::pin(const Script& script) {
   const bool keeps = session_mode_ || rules_.rooted || options_.group != 0;
   if (pinning == script.statements.end() || keeps) return true;
   pin_lasts_ = pin_lasts_ || lasts(**pinning);
-  pin_listens_ = pin_listens_ || std::ranges::any_of(script.statements, [](const auto& statement) {
-                   return statement->kind == StatementKind::listen;
-                 });
+  pin_listens_ = pin_listens_ || std::ranges::any_of(script.statements, is_listen);
   if (pinned_) return true;
   if (context_.pins.full()) {
     refuse_here(too_many_pinned(context_.pool, (*pinning)->text));

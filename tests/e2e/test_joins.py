@@ -282,6 +282,16 @@ class Outside(Joining):
         self.assertEqual(member.value("show transaction_isolation"), "repeatable read")
         member.query("rollback")
 
+    def test_listen_is_refused(self):
+        owner, token = self.shared()
+        for client in (owner, self.wire(join=token)):
+            self.assertEqual(client.query("listen a"), "E:0A000 Z:I")
+            self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
+            self.assertEqual(client.query("listen a"), "E:0A000 Z:E")
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        owner.query("begin")
+        self.assertEqual(self.wire(join=token).query("listen a"), "E:0A000 Z:I")
+
     def test_settings_are_each_ones_own(self):
         owner, token = self.shared()
         member = self.wire(join=token)
