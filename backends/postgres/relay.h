@@ -219,6 +219,9 @@ class Relay : public WireSession,
   }
   void erase_portal(std::string_view name);
   void inject_unnamed();
+  PreparedRef executed_by(const Script& script) const;
+  void parse_unnamed();
+  bool is_in_failed() const;
   void own_name(std::string_view name);
   bool refuse_in_failed(std::string_view name, const PreparedRef* prepared);
   bool own_names(const Script& script);

@@ -88,7 +88,8 @@ struct PreparedText {
   bool spent = false;  // of a portal: it was executed
   // It came without a name, and is on the server under one of ours (relay_unasked.cpp).
   bool unasked = false;
-  sql::SessionCalls calls;  // in a sandbox
+  sql::SessionCalls calls;                       // in a sandbox
+  std::shared_ptr<const PreparedText> executes;  // by an EXECUTE, when it was parsed
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;
 

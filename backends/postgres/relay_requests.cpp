@@ -21,6 +21,7 @@ constexpr std::size_t units_ahead_max = 64;
 // A message that the server refuses in any state: an error is then where the protocol wants it, and
 // its text is ours, unless the transaction has failed before.
 constexpr std::string_view refused_text = "SELECT refused_by_the_pooler";
+constexpr std::string_view refused_name = "_based_refused";  // the unnamed statement stays
 
 void append_head(std::string& out, char type, std::size_t body_bytes) {
   const std::size_t length = body_bytes + 4;
@@ -193,8 +194,7 @@ std::uint32_t Relay::add_item(Item added) {
 void Relay::refuse_here(const Error& error, bool in_failed) {
   std::string bytes;
   BackendWriter(bytes).error("ERROR", error);
-  FrontendWriter(link_->out()).parse("", refused_text, {});
-  link_->own_statements().unnamed.reset();
+  FrontendWriter(link_->out()).parse(refused_name, refused_text, {});
   expect(Expect::parse, Fate::forward,
          add_item({.kind = ItemKind::refusal, .bytes = std::move(bytes), .in_failed = in_failed}));
 }

@@ -31,13 +31,13 @@ Error too_many_prepared() {
 }  // namespace
 
 void Relay::take_parse(const WireMessage& message) {
-  const bool first = !std::exchange(extended_, true);
+  const bool begins = !std::exchange(extended_, true);
   ParseRequest parse;
   if (!decode_parse(message.body, parse)) {
     expect(Expect::parse);
     return forward(message);
   }
-  if (parse.statement.empty() && first && prepare_unasked(parse)) return;
+  if (parse.statement.empty() && begins && prepare_unasked(parse)) return;
   if (parse.statement.empty() && is_unnamed(parse)) {
     link_->own_statements().unnamed = unnamed_;
     expect(Expect::parse);
@@ -50,7 +50,10 @@ void Relay::take_parse(const WireMessage& message) {
   if (stacked()) note_control_text(*text);
   if (text->script) use_sandbox_forms(*text->script, text->text);
   if (rules_.rooted || options_.group != 0) text->calls = sql::find_session_calls(text->text);
-  if (text->script) own_names(*text->script);
+  if (text->script) {
+    own_names(*text->script);
+    text->executes = executed_by(*text->script);
+  }
   if (text->control && refuse_failed_control(*text)) return;
   if (!parse.statement.empty()) return take_named_parse(parse, text);
   if (text->control) {
@@ -220,7 +223,7 @@ std::string Relay::settings_key() {
     if (item.done || script == nullptr || item.kind == ItemKind::parse) continue;
     sure = sure && std::ranges::none_of(script->statements, decides);
   }
-  sure = sure || link_->status() == 'E';  // in a failed transaction nothing is parsed
+  sure = sure || is_in_failed();  // in a failed transaction nothing is parsed
   const std::optional<std::string> local = link_->settings().literals_key();
   if (!sure || !local) return "?" + std::to_string(++context_.unsure_keys);
   return journal_.fingerprint() + *local;
@@ -248,16 +251,38 @@ void Relay::inject_unnamed() {
   std::shared_ptr<const void>& there = link_->own_statements().unnamed;
   if (unnamed_ && (there == unnamed_ || unnamed_->unasked)) return;
   // Nothing can be parsed in a failed transaction.
-  if (unnamed_ && link_->status() == 'E' && link_->own_statements().doubted == unnamed_) return;
+  if (unnamed_ && is_in_failed() && link_->own_statements().doubted == unnamed_) return;
   FrontendWriter writer(link_->out());
   if (unnamed_) {
-    writer.parse("", unnamed_->text, unnamed_->types);
-    expect_swallowed(Expect::parse);
+    parse_unnamed();
   } else {
     writer.close_statement("");
     expect_swallowed(Expect::close);
   }
   there = unnamed_;
+}
+
+// What it executes, if that is all that it does.
+PreparedRef Relay::executed_by(const Script& script) const {
+  if (script.statements.size() != 1 || !executes(*script.statements.front())) return nullptr;
+  const PreparedRef* executed = find_prepared(script.statements.front()->name);
+  return executed == nullptr ? nullptr : *executed;
+}
+
+// An EXECUTE has the columns of the statement that there was when it was parsed.
+void Relay::parse_unnamed() {
+  const PreparedRef& executes = unnamed_->executes;
+  const std::string name = executes ? unnamed_->script->statements.front()->name : std::string();
+  const bool closed = executes && find_prepared(name) == nullptr;
+  if (closed) {
+    prepared_[name] = executes;
+    own_name(name);
+  }
+  FrontendWriter(link_->out()).parse("", unnamed_->text, unnamed_->types);
+  expect_swallowed(Expect::parse);
+  if (!closed) return;
+  prepared_.erase(name);
+  own_name(name);
 }
 
 // Before a text or message that uses a name as it is: the link has this session's statement of that
@@ -266,7 +291,7 @@ void Relay::own_name(std::string_view name) {
   auto& there = link_->own_statements().named;
   const auto found = there.find(name);
   const PreparedRef* prepared = find_prepared(name);
-  if (prepared != nullptr && link_->status() == 'E') return;  // whatever uses it is refused
+  if (prepared != nullptr && is_in_failed()) return;  // whatever uses it is refused
   if (found != there.end()) {
     if (prepared != nullptr && found->second.text == *prepared) return;
     FrontendWriter(link_->out()).close_statement(name);
@@ -283,10 +308,22 @@ void Relay::own_name(std::string_view name) {
   there[std::string(name)] = {.text = *prepared};
 }
 
+// Is what comes next in a failed transaction, as far as can be known? What was sent before it may
+// end that.
+bool Relay::is_in_failed() const {
+  if (link_->status() != 'E') return false;
+  if (stacked()) return stack_.status() == 'E';
+  return std::ranges::none_of(items_, [](const Item& made) {
+    if (made.done || made.kind != ItemKind::execute || !made.prepared->script) return false;
+    return std::ranges::any_of(made.prepared->script->statements,
+                               [](const StatementRef& s) { return runs_in_failed(*s); });
+  });
+}
+
 // In a failed transaction nothing can be prepared, so what the link lacks is refused: the server
 // would do so, but where a statement without rows is described.
 bool Relay::refuse_in_failed(std::string_view name, const PreparedRef* prepared) {
-  if (prepared == nullptr || !(*prepared)->from_sql || link_->status() != 'E') return false;
+  if (prepared == nullptr || !(*prepared)->from_sql || !is_in_failed()) return false;
   const auto& there = link_->own_statements().named;
   const auto found = there.find(name);
   if (found != there.end() && found->second.text == *prepared) return false;

@@ -254,6 +254,29 @@ class NamedStatements:
         self.assertEqual(client.ask(bind("", "n"), sync()), "E:26000 Z:I")
         self.assertEqual(client.ask(bind("", "s"), execute(), sync()), "2 D:9 C:SELECT 1 Z:I")
 
+    def test_behind_the_end_of_a_failed_transaction_in_one_pipeline_all_are_there(self):
+        client, other = self.connect(), self.connect()
+        client.query("prepare b as select 5, 'prepared'")
+        other.query("prepare b as select 'not yours'")
+        for end in ("commit", "rollback"):
+            client.query("begin; select 1/0")
+            self.assertEqual(client.ask(parse("", end), bind(), execute(), bind("", "b"), execute(), sync()),
+                             "1 2 C:ROLLBACK 2 D:5|prepared C:SELECT 1 Z:I")
+
+    def test_what_is_refused_in_a_transaction_leaves_the_unnamed_statement(self):
+        client = self.connect()
+        client.ask(parse("a", "select 1"), parse("", "begin"), bind(), execute(), sync())
+        self.assertEqual(client.ask(parse("a", "select 2"), sync()), "E:42P05 Z:E")
+        self.assertEqual(client.ask(describe("S"), sync()), "t: n Z:E")
+
+    def test_an_execute_is_described_as_what_it_executed_when_it_was_parsed(self):
+        client, other = self.connect(), self.connect()
+        client.ask(parse("b", "select 1 as n"), parse("", "execute b"), sync())
+        other.ask(parse("", "select 2"), sync())
+        self.assertEqual(client.ask(close("S", "b"), sync()), "3 Z:I")
+        self.assertEqual(client.ask(describe("S"), sync()), "t: E:26000 Z:I")
+        self.assertEqual(client.ask(parse("b", "select 3 as n"), describe("S"), sync()), "1 t: T:n Z:I")
+
     def test_names_and_texts_longer_than_any_buffer(self):
         client, other = self.connect(), self.connect()
         long, shorter, sql = "n" * 60_000, "m" * 9_900, "select 1 as a" + " " * 300_000
