@@ -127,7 +127,7 @@ void Relay::cancel(std::string_view reason) {
       if (!held_.empty()) cancel_reason_ = reason;  // else nothing of the client's is there
       return;
     case State::flowing:
-      if (!link_->queue().awaits_reply() || !cancel_reason_.empty()) return;
+      if (!link_->queue().awaits_reply() || !cancel_reason_.empty() || recovering_) return;
       cancel_reason_ = reason;
       link_->set_paused(false);
       fail_copy();

@@ -185,17 +185,23 @@ class Relay : public WireSession,
   void take_query(const WireMessage& message);
   void take_function_call(const WireMessage& message);
   bool awaits_batch(const WireMessage& message);
+  bool awaits_settings(const WireMessage& message);
+  bool awaits_replies();
   void take_parse(const WireMessage& message);
   bool is_unnamed(const ParseRequest& parse) const;
   bool prepare_unasked(const ParseRequest& parse);
   PreparedRef text_to_prepare(const ParseRequest& parse);
   std::uint32_t replace_unnamed(ItemKind by, PreparedRef text);
   void restore_unnamed(std::size_t from, const PreparedRef& text);
-  void take_named_parse(const ParseRequest& parse, const PreparedRef& text);
+  void take_named_parse(const ParseRequest& parse, const std::shared_ptr<PreparedText>& text);
   void take_bind(const WireMessage& message);
   bool is_taken(const BindNames& names, bool controls) const;
   void bind_control(const BindNames& names, const PreparedRef& text);
   void refuse_taken(std::string_view portal, bool in_failed = false);
+  void try_bind(const WireMessage& message, const BindNames& names, std::string_view statement);
+  static Error taken_error(std::string_view portal);
+  void bind_renamed(const WireMessage& message, const BindNames& names, std::string_view portal,
+                    std::string_view statement, Fate fate, std::uint32_t number = 0);
   void take_named(const WireMessage& message);
   void take_close_statement(const WireMessage& message, std::string_view name);
   void take_execute(const WireMessage& message);
@@ -218,11 +224,15 @@ class Relay : public WireSession,
     return name_on_link(prepared, settings_key());
   }
   void erase_portal(std::string_view name);
+  std::string_view name_to_describe(const PreparedRef& text);
+  bool has_unnamed() const;
+  void doubt_statements();
   void inject_unnamed();
   PreparedRef executed_by(const Script& script) const;
   void parse_unnamed();
   bool is_in_failed() const;
   void own_name(std::string_view name);
+  void take_name(std::string_view name);
   bool refuse_in_failed(std::string_view name, const PreparedRef* prepared);
   bool own_names(const Script& script);
   void close_left_names();
@@ -410,8 +420,9 @@ class Relay : public WireSession,
   std::optional<Error> refusal_;    // skipping: to be told
   std::optional<Error> unsettled_;  // why a unit that is to change settings lacks some of its own
   std::string cancel_reason_;
-  TimePoint since_;    // when the statement that runs began
-  TimePoint sent_at_;  // of the oldest unit in flight
+  bool recovering_ = false;  // from an error: nothing of the client's runs
+  TimePoint since_;          // when the statement that runs began
+  TimePoint sent_at_;        // of the oldest unit in flight
   bool retried_ = false;
   bool link_is_new_ = false;  // nothing was sent since it was leased
 
@@ -424,13 +435,17 @@ class Relay : public WireSession,
   std::string held_tag_;  // a CommandComplete that may be a Query's last one
   std::string last_tag_;  // it was: told when it is committed
   Check check_ = Check::none;
-  std::string split_text_;      // of parts_, where there are several
-  std::string one_body_;        // and what is parsed for it
-  bool querying_ = false;       // a simple Query in parts
-  bool unit_failed_ = false;    // stack: an error was told in it
-  bool unit_wrote_ = false;     // stack: perhaps
-  bool ending_failed_ = false;  // stack: by the statement that ends the transaction
+  std::string split_text_;        // of parts_, where there are several
+  std::string one_body_;          // and what is parsed for it
+  bool querying_ = false;         // a simple Query in parts
+  bool unnamed_dropped_ = false;  // an attempt of ours to parse it has failed
+  bool unnamed_stays_ = false;    // what was to replace the link's was skipped
+  bool unit_failed_ = false;      // stack: an error was told in it
+  bool unit_wrote_ = false;       // stack: perhaps
+  bool ending_failed_ = false;    // stack: by the statement that ends the transaction
   std::uint64_t losses_seen_ = 0;
+  bool local_set_ = false;   // in a sandbox: by the transaction, for itself
+  bool local_over_ = false;  // and that has ended, in the middle of a unit
   // In a sandbox: what was set in this transaction, and which settings, is not all known.
   bool settings_tainted_ = false;
   ClientObjects objects_;

@@ -89,6 +89,7 @@ struct PreparedText {
   // It came without a name, and is on the server under one of ours (relay_unasked.cpp).
   bool unasked = false;
   sql::SessionCalls calls;                       // in a sandbox
+  std::string parsed_under;                      // the settings, where it has a name
   std::shared_ptr<const PreparedText> executes;  // by an EXECUTE, when it was parsed
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;

@@ -171,6 +171,7 @@ void Relay::end_failed(std::string_view text) {
   since_ = context_.reactor.now();
   log_done(text, "ROLLBACK");
   lost_ = false;
+  open_portals_.clear();
   status_ = 'I';
   transaction_due_ = TimePoint();
   stack_ = reached_ = WireStack(rules_);

@@ -56,7 +56,8 @@ struct Item {
   std::size_t at = 0;           // query: statements that are done
   bool unnamed = false;         // it replaces the unnamed statement, unless it is skipped:
   PreparedRef before;           // then there is this one again
-  std::string bytes;            // reply: what was never asked of the server
+  bool was_there = false;       // the link had that
+  std::string bytes;            // reply: what was never asked of the server; bind: its error
   bool in_failed = false;       // refusal: told in a failed transaction, too
   std::uint32_t before_it = 0;  // query: characters of its text that were not sent with it
   std::unique_ptr<Control> control;

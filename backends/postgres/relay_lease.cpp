@@ -274,6 +274,10 @@ void Relay::leave_failed() {
 void Relay::on_cancel_over() {
   if (state_ != State::settling) return;
   transition(State::flowing);
+  if (!sent_.empty()) {  // its unit is not over yet
+    sent_.clear();
+    return on_stack_ready();
+  }
   rest();
   go_on();
 }

@@ -166,6 +166,7 @@ void Relay::answer_lost(const Error& error) {
   items_.clear();
   kept_back_.clear();
   portals_.clear();
+  open_portals_.clear();
   parts_.clear();
   held_tag_.clear();
   last_tag_.clear();
@@ -173,7 +174,8 @@ void Relay::answer_lost(const Error& error) {
   stack_ = reached_;
   if (!in_transaction) stack_ = reached_ = WireStack(rules_);
   copy_awaited_ = 0;
-  copying_in_ = run_again_ = false;
+  copying_in_ = run_again_ = recovering_ = false;
+  local_set_ = local_over_ = false;
   cancel_reason_.clear();
   transition(State::idle);
   std::string bytes;

@@ -183,7 +183,9 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
   const bool refused = made != nullptr && made->kind == ItemKind::refusal;
   const std::uint32_t before = made != nullptr ? made->before_it : 0;
-  if (refused && (made->in_failed || fields.sqlstate != "25P02")) {
+  const bool taken = made != nullptr && made->kind == ItemKind::bind && !made->bytes.empty();
+  if ((refused && (made->in_failed || fields.sqlstate != "25P02")) ||
+      (taken && fails_with_portal(fields))) {
     bytes = made->bytes;
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
@@ -207,17 +209,6 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
     return;
   }
   to_client(bytes);
-}
-
-// A Parse without a name, or a Query, drops the unnamed statement and fails thereafter.
-void Relay::note_unnamed_lost(const Reply& reply) {
-  if (reply.expectation == nullptr) return;
-  const Expectation& failed = *reply.expectation;
-  if (failed.index != 0) {
-    item(failed.index).before.reset();
-  } else if (failed.what == Expect::parse && failed.fate == Fate::forward) {
-    restore_unnamed(0, nullptr);
-  }
 }
 
 // --- what is done
@@ -336,7 +327,10 @@ void Relay::drop_items_before(std::uint32_t number) {
   const std::size_t count = std::min<std::size_t>(number - first_item_, items_.size());
   for (std::size_t i = count; i-- > 0;) {
     Item& made = items_[i];
-    if (!made.done && made.unnamed) restore_unnamed(count, made.before);
+    if (!made.done && made.unnamed) {
+      restore_unnamed(count, made.before);
+      unnamed_stays_ = made.was_there;
+    }
     if (made.done || made.name.empty()) continue;
     if (made.kind == ItemKind::bind) open_portals_.erase(made.name);
     if (made.kind == ItemKind::parse) {
@@ -358,7 +352,7 @@ void Relay::on_ready(char status) {
   drop_items();
   if (failed) {
     link_->settings().rolled_back();
-    link_->own_statements().doubt();
+    doubt_statements();
   } else if (sent_.empty()) {
     link_->own_statements().settle();
   }
@@ -386,7 +380,10 @@ void Relay::on_ready(char status) {
 void Relay::end_unit(char status) {
   if (status == 'I' && !settle_listening()) return;
   if (stacked()) journal_.ready(status, false);
-  if (status == 'I') portals_.clear();
+  if (status == 'I') {
+    portals_.clear();
+    local_set_ = local_over_ = false;
+  }
   answered_ = retried_ = repeatable_ = false;
   cancel_reason_.clear();
   unsettled_.reset();

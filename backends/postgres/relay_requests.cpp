@@ -80,7 +80,7 @@ bool Relay::must_wait(const WireMessage& message) {
   // The Sync behind a COPY is read by the server either way; nothing else may be.
   if (copy_awaited_ != 0 && !copying_in_)
     return stacked() || !(message.type == request::sync && extended_);
-  if (awaits_name(message) || awaits_batch(message)) return true;
+  if (awaits_name(message) || awaits_batch(message) || awaits_settings(message)) return true;
   if (extended_ || !is_unit_message(message.type)) return false;
   // What is prepared in a failed transaction depends on whether it still is one.
   if (!sent_.empty() && link_->status() == 'E' && !link_->queue().is_open()) return true;
@@ -105,6 +105,8 @@ void Relay::take(const WireMessage& message) {
   if (refuse_unhealed(message)) return;
   if (begins_extended(message.type)) {
     begin_request();
+    const bool local_over = message.type != request::flush && std::exchange(local_over_, false);
+    if (local_over && !is_skipped()) undo_local_settings();
     guard_unit();
   }
   switch (message.type) {
@@ -260,6 +262,7 @@ void Relay::take_query(const WireMessage& message) {
   if (unnamed_ || awaits_unnamed(items_.size())) {
     if (number == 0) number = add_item({.kind = ItemKind::query});
     item(number).unnamed = true;
+    item(number).was_there = has_unnamed();
     item(number).before = std::move(unnamed_);
     unnamed_.reset();
   }
@@ -291,6 +294,7 @@ void Relay::take_bind(const WireMessage& message) {
   const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
+    if (message.whole()) try_bind(message, names, name);
     return refuse_taken(names.portal);
   }
   if (controls) return bind_control(names, *prepared);
@@ -307,12 +311,21 @@ void Relay::take_bind(const WireMessage& message) {
     number = add_item({.kind = ItemKind::bind, .name = std::string(names.portal)});
   }
   if (names.portal.empty()) own_portal_ = false;
+  if (renamed) return bind_renamed(message, names, names.portal, name, Fate::forward, number);
   expect(Expect::bind, Fate::forward, number);
-  if (!renamed) return forward(message);
+  forward(message);
+}
+
+void Relay::bind_renamed(const WireMessage& message, const BindNames& names,
+                         std::string_view portal, std::string_view statement, Fate fate,
+                         std::uint32_t number) {
+  expect(Expect::bind, fate, number);
   std::string& out = link_->out();
-  append_head(out, request::bind, message.body_bytes - names.statement.size() + name.size());
-  out.append(names.portal).push_back('\0');
-  out.append(name).push_back('\0');
+  append_head(out, request::bind,
+              message.body_bytes - names.portal.size() - names.statement.size() + portal.size() +
+                  statement.size());
+  out.append(portal).push_back('\0');
+  out.append(statement).push_back('\0');
   out.append(names.rest);
   part_open_ = !message.last;
 }
@@ -335,7 +348,7 @@ void Relay::take_named(const WireMessage& message) {
       if (refuse_in_failed(named.name, prepared)) return;
       if (prepared != nullptr && !(*prepared)->from_sql) {
         if ((*prepared)->script) own_names(*(*prepared)->script);
-        const std::string_view name = name_on_link(*prepared);
+        const std::string_view name = name_to_describe(*prepared);
         expect(Expect::describe_statement);
         return FrontendWriter(link_->out()).describe_statement(name);
       }
@@ -372,6 +385,7 @@ void Relay::take_execute(const WireMessage& message) {
         if (calls != portal_calls_.end() && !text->calls.empty())
           item(number).calls = calls->second;
         note_taint(text->calls, item(number).calls);
+        local_set_ = local_set_ || !text->calls.empty();
         if (text->script) {
           note_taint(*text->script);
           note_sent(*text->script);

@@ -64,6 +64,17 @@ void Relay::begin_query(std::string_view text) {
 bool Relay::awaits_batch(const WireMessage& message) {
   const bool simple = message.type == request::query || message.type == request::function_call;
   if (!simple || !message.first || !stacked() || !extended_ || failed_) return false;
+  return awaits_replies();
+}
+
+// What a transaction has set for itself is undone behind its end, when it is known.
+bool Relay::awaits_settings(const WireMessage& message) {
+  if (!local_over_ || !message.first || failed_) return false;
+  if (message.type == request::sync || message.type == request::flush) return false;
+  return awaits_replies();
+}
+
+bool Relay::awaits_replies() {
   if (!link_->queue().is_open() || !link_->queue().awaits_reply()) return false;
   if (!std::exchange(flushed_, true)) FrontendWriter(link_->out()).flush();
   link_->flush();  // which tells of what nothing has to be awaited for
@@ -149,12 +160,13 @@ void Relay::advance_query() {
 void Relay::send_part(QueryPart part) {
   begin_request();
   sent_.back().extended = false;
-  if (!split_text_.empty() && !stack_.in_transaction()) undo_local_settings();
+  const bool behind = std::exchange(local_over_, false) || !split_text_.empty();
+  if (behind && !stack_.in_transaction()) undo_local_settings();
   guard_unit();
   if (check_ == Check::in_front) check_in_front();
   if (part.control) {
     if (part.executed && refuse_in_failed_transaction()) return end_request();
-    take_control(part.control, true, part.in_script);
+    take_control(part.control, true, part.in_script || part.executed);
     return end_request();
   }
   const ScriptRef seen = seen_through(part.script);

@@ -187,9 +187,20 @@ bool Relay::is_taken(const BindNames& names, bool controls) const {
 }
 
 void Relay::refuse_taken(std::string_view portal, bool in_failed) {
-  refuse_here(
-      Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists"),
-      in_failed);
+  refuse_here(taken_error(portal), in_failed);
+}
+
+Error Relay::taken_error(std::string_view portal) {
+  return Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists");
+}
+
+// What the server says first of a Bind whose portal is taken by what it does not know of.
+void Relay::try_bind(const WireMessage& message, const BindNames& names,
+                     std::string_view statement) {
+  std::string bytes;
+  BackendWriter(bytes).error("ERROR", taken_error(names.portal));
+  bind_renamed(message, names, "_based_taken", statement, Fate::swallow,
+               add_item({.kind = ItemKind::bind, .bytes = std::move(bytes)}));
 }
 
 // Transaction control that the server does not know has the parameters that its Parse has declared.
@@ -251,7 +262,7 @@ void Relay::execute_control(std::string_view portal, const PreparedRef& text) {
     spent->spent = spent->control = true;
     portals_[std::string(portal)] = std::move(spent);
   }
-  take_control(statement);
+  take_control(statement, false, !text->control);
 }
 
 void Relay::take_control(const StatementRef& statement, bool with_columns, bool in_script) {
@@ -262,6 +273,7 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
       statement->kind == StatementKind::begin) {
     stack_.know_isolation(sql::isolation_named(shown_isolation(BeginOptions::Isolation::unset)));
   }
+  local_set_ = local_set_ || statement->kind == StatementKind::set_transaction;
   WireStack::Plan plan = stack_.plan(statement, in_script, ended_by(*statement));
   if (plan.warning) {
     std::string bytes;
@@ -272,6 +284,9 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
   if (plan.ends_transaction && (!rules_.nested || !stack_.in_transaction())) {
     portals_.clear();
     open_portals_.clear();
+  }
+  if (plan.ends_transaction && !stack_.in_transaction()) {
+    local_over_ = std::exchange(local_set_, false) && extended_;
   }
   const bool discards = statement->kind == StatementKind::discard && statement->name == "all";
   const std::uint32_t number = inject_steps(std::move(plan), discards, with_columns);
@@ -375,6 +390,11 @@ void Relay::end_request() {
 
 // A request is answered. The client hears of the last one of its unit.
 void Relay::on_stack_ready() {
+  // A cancel under way must not strike what is sent next: without that the root might be lost.
+  if (sent_.empty() && link_->cancel_state() != CancelState::none) {
+    sent_.push_back({.first_item = first_item_ + static_cast<std::uint32_t>(items_.size())});
+    return transition(State::settling);
+  }
   if (unit_failed_) {
     parts_.clear();
     last_tag_.clear();
@@ -393,10 +413,12 @@ void Relay::on_stack_ready() {
     if (!stack_.in_transaction()) open_portals_.clear();
     if (!steps.empty()) {
       begin_request();
+      recovering_ = true;
       inject_steps({.steps = std::move(steps)});
       return end_request();
     }
   }
+  recovering_ = false;
   const char status = stack_.status();
   const bool fails = status == 'E' && !stack_.is_freed();
   const char expected = fails ? 'E' : rules_.rooted ? 'T' : status;

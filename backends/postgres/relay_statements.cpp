@@ -60,46 +60,10 @@ void Relay::take_parse(const WireMessage& message) {
     return expect(Expect::parse, Fate::synthesise,
                   replace_unnamed(ItemKind::parse, std::move(text)));
   }
+  expect(Expect::parse, Fate::forward, replace_unnamed(ItemKind::parse, text));
   link_->own_statements().unnamed = text;
-  if (text->text != parse.text) {
-    FrontendWriter(link_->out()).parse("", text->text, text->types);
-    return expect(Expect::parse, Fate::forward, replace_unnamed(ItemKind::parse, std::move(text)));
-  }
-  expect(Expect::parse, Fate::forward, replace_unnamed(ItemKind::parse, std::move(text)));
-  forward(message);
-}
-
-// The text that is the unnamed statement already, as drivers send it again and again; not one whose
-// own Parse may be skipped.
-bool Relay::is_unnamed(const ParseRequest& parse) const {
-  return unnamed_ && !unnamed_->script && !unnamed_->control && !unnamed_->unasked &&
-         unnamed_->text == parse.text && unnamed_->types == parse.types &&
-         !awaits_unnamed(items_.size());
-}
-
-std::uint32_t Relay::replace_unnamed(ItemKind by, PreparedRef text) {
-  Item made{.kind = by, .prepared = text, .unnamed = true, .before = std::move(unnamed_)};
-  unnamed_ = std::move(text);
-  return add_item(std::move(made));
-}
-
-// The unnamed statement as it is before what has not been done from items_[from] on.
-void Relay::restore_unnamed(std::size_t from, const PreparedRef& text) {
-  for (std::size_t i = from; i < items_.size(); ++i) {
-    if (!items_[i].unnamed || items_[i].done) continue;
-    items_[i].before = text;
-    return;
-  }
-  unnamed_ = text;
-}
-
-// The unnamed statement is what a request before items_[earlier] makes of it, if that is not
-// skipped.
-bool Relay::awaits_unnamed(std::size_t earlier) const {
-  for (std::size_t i = items_.size(); i-- > 0;) {
-    if (items_[i].unnamed) return i < earlier && !items_[i].done;
-  }
-  return false;
+  if (text->text == parse.text) return forward(message);
+  FrontendWriter(link_->out()).parse("", text->text, text->types);
 }
 
 // What the name of a statement stands for depends on requests that are not answered: they parse or
@@ -165,7 +129,7 @@ bool Relay::changes_name(const Item& item, std::string_view name) {
          });
 }
 
-void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text) {
+void Relay::take_named_parse(const ParseRequest& parse, const std::shared_ptr<PreparedText>& text) {
   const std::string name(parse.statement);
   if (prepared_.contains(name)) {
     return refuse_here(
@@ -179,7 +143,7 @@ void Relay::take_named_parse(const ParseRequest& parse, const PreparedRef& text)
   StatementCache& cache = link_->statements();
   if (text->control) return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   // In a failed transaction the server is to say so.
-  const std::string settings = settings_key();
+  const std::string settings = text->parsed_under = settings_key();
   if (cache.find(text->text, text->types, settings) != nullptr && link_->status() != 'E') {
     return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   }
@@ -246,43 +210,15 @@ std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view s
   return name;
 }
 
-// Before a message that uses the unnamed statement: the link has this session's, or none.
-void Relay::inject_unnamed() {
-  std::shared_ptr<const void>& there = link_->own_statements().unnamed;
-  if (unnamed_ && (there == unnamed_ || unnamed_->unasked)) return;
-  // Nothing can be parsed in a failed transaction.
-  if (unnamed_ && is_in_failed() && link_->own_statements().doubted == unnamed_) return;
-  FrontendWriter writer(link_->out());
-  if (unnamed_) {
-    parse_unnamed();
-  } else {
-    writer.close_statement("");
-    expect_swallowed(Expect::close);
+// The server describes a statement without rows as it was parsed, whatever its text means by now.
+std::string_view Relay::name_to_describe(const PreparedRef& text) {
+  StatementCache& cache = link_->statements();
+  const std::string settings = settings_key();
+  if (cache.find(text->text, text->types, settings) == nullptr) {
+    const auto* entry = cache.find(text->text, text->types, text->parsed_under);
+    if (entry != nullptr) return entry->name;
   }
-  there = unnamed_;
-}
-
-// What it executes, if that is all that it does.
-PreparedRef Relay::executed_by(const Script& script) const {
-  if (script.statements.size() != 1 || !executes(*script.statements.front())) return nullptr;
-  const PreparedRef* executed = find_prepared(script.statements.front()->name);
-  return executed == nullptr ? nullptr : *executed;
-}
-
-// An EXECUTE has the columns of the statement that there was when it was parsed.
-void Relay::parse_unnamed() {
-  const PreparedRef& executes = unnamed_->executes;
-  const std::string name = executes ? unnamed_->script->statements.front()->name : std::string();
-  const bool closed = executes && find_prepared(name) == nullptr;
-  if (closed) {
-    prepared_[name] = executes;
-    own_name(name);
-  }
-  FrontendWriter(link_->out()).parse("", unnamed_->text, unnamed_->types);
-  expect_swallowed(Expect::parse);
-  if (!closed) return;
-  prepared_.erase(name);
-  own_name(name);
+  return name_on_link(text, settings);
 }
 
 // Before a text or message that uses a name as it is: the link has this session's statement of that
@@ -320,6 +256,22 @@ bool Relay::is_in_failed() const {
   });
 }
 
+// Before a PREPARE, which the server is to refuse where the session has a statement of that name.
+void Relay::take_name(std::string_view name) {
+  const PreparedRef* prepared = find_prepared(name);
+  if (prepared == nullptr || is_in_failed()) return own_name(name);
+  auto& there = link_->own_statements().named;
+  const auto found = there.find(name);
+  if (found != there.end()) {
+    if (found->second.text == *prepared) return;
+    FrontendWriter(link_->out()).close_statement(name);
+    expect_swallowed(Expect::close);
+  }
+  FrontendWriter(link_->out()).parse(name, "", {});
+  expect_swallowed(Expect::parse);
+  there[std::string(name)] = {};
+}
+
 // In a failed transaction nothing can be prepared, so what the link lacks is refused: the server
 // would do so, but where a statement without rows is described.
 bool Relay::refuse_in_failed(std::string_view name, const PreparedRef* prepared) {
@@ -352,7 +304,7 @@ bool Relay::own_names(const Script& script) {
   for (const StatementRef& statement : script.statements) {
     if (statement->kind != StatementKind::prepare) continue;
     if (!statement->name.empty()) {
-      own_name(statement->name);
+      statement->setting == "prepare" ? take_name(statement->name) : own_name(statement->name);
     } else if (statement->setting.empty()) {  // EXPLAIN EXECUTE: which one is not known
       for (const auto& [name, text] : prepared_) own_name(name);
     }
@@ -422,8 +374,8 @@ void Relay::erase_portal(std::string_view name) {
 
 void Relay::take_close_statement(const WireMessage& message, std::string_view name) {
   if (name.empty()) {
-    link_->own_statements().unnamed.reset();
     expect(Expect::close, Fate::forward, replace_unnamed(ItemKind::close, nullptr));
+    link_->own_statements().unnamed.reset();
     return forward(message);
   }
   const auto found = prepared_.find(name);

@@ -240,6 +240,48 @@ class Sandbox:
         self.assertEqual(client.query("discard all; select 1"), "E:25001 Z:I")
         self.assertEqual(client.query("begin; vacuum t"), "C:BEGIN E:25001 Z:E")
 
+    def test_what_is_local_ends_in_the_middle_of_a_batch(self):
+        client = self.connect()
+        begin, local = extended("begin"), extended("set local work_mem = '8MB'")
+        show, shown = extended("show work_mem"), "1 2 D:{} C:SHOW"
+        for end in ("commit", "rollback"):
+            self.assertEqual(
+                client.ask(begin + local + show + extended(end) + show + sync()),
+                f"1 2 C:BEGIN 1 2 C:SET {shown.format('8MB')} 1 2 C:{end.upper()} {shown.format('4MB')} Z:I")
+        client.ask(begin + local + sync())
+        self.assertEqual(client.ask(extended("commit") + query("show work_mem") + sync()),
+                         "1 2 C:COMMIT T:work_mem D:4MB C:SHOW Z:I Z:I")
+        self.assertEqual(client.ask(begin + extended("set work_mem = '9MB'") + local + extended("commit") + show + sync()),
+                         f"1 2 C:BEGIN 1 2 C:SET 1 2 C:SET 1 2 C:COMMIT {shown.format('9MB')} Z:I")
+        self.assertEqual(client.ask(begin + local + extended("commit") + extended("selec") + show + sync()),
+                         "1 2 C:BEGIN 1 2 C:SET 1 2 C:COMMIT E:42601 Z:I")
+        self.assertEqual(client.query("show work_mem"), "T:work_mem D:9MB C:SHOW Z:I")
+        client.query("reset work_mem")
+
+    def test_what_an_execute_executes_is_not_at_the_top(self):
+        client = self.connect()
+        client.ask(parse("l", "set local work_mem = '8MB'"), parse("m", "set transaction read only"), sync())
+        for name in "lm":
+            self.assertEqual(client.query(f"execute {name}"), "C:SET Z:I")
+            self.assertEqual(client.ask(extended(f"execute {name}"), sync()), "1 2 C:SET Z:I")
+        self.assertEqual(client.ask(bind("", "l"), execute(), sync()), "2 N:25P01 C:SET Z:I")
+
+    def test_a_bind_is_looked_at_before_its_portal_is(self):
+        client = self.connect()
+        client.query("begin")
+        self.assertEqual(client.ask(parse("v", "values (1)"), parse("", "savepoint a"), bind("p"), sync()), "1 1 2 Z:T")
+        self.assertEqual(client.ask(bind("p", "v", ["17"]), sync()), "E:08P01 Z:E")
+        client.query("rollback")
+        client.query("begin")
+        client.ask(parse("", "savepoint a"), bind("p"), sync())
+        self.assertEqual(client.ask(bind("p", "v"), sync()), "E:42P03 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        client.query("begin")
+        client.ask(bind("p", "v"), sync())
+        client.query("select 1/0")
+        client.query("rollback")
+        self.assertEqual(client.ask(parse("", "reset all"), bind("p"), execute("p"), sync()), "1 2 C:RESET Z:I")
+
     def test_nothing_is_prepared_outside_of_a_transaction(self):
         client = self.connect()
         self.assertEqual(client.query("prepare transaction 'x'"), "N:25P01 C:ROLLBACK Z:I")

@@ -269,6 +269,28 @@ class NamedStatements:
         self.assertEqual(client.ask(parse("a", "select 2"), sync()), "E:42P05 Z:E")
         self.assertEqual(client.ask(describe("S"), sync()), "t: n Z:E")
 
+    def test_one_without_rows_is_described_whatever_its_text_means_by_now(self):
+        client = self.connect()
+        client.query("create schema elsewhere; create table here(n int); create table elsewhere.here(m int)")
+        client.ask(parse("u", "update here set n = $1"), parse("s", "select n from here"), sync())
+        client.query("set search_path to elsewhere")
+        self.assertEqual(client.ask(describe("S", "u"), sync()), "t:23 n Z:I")
+        self.assertEqual(client.ask(describe("S", "s"), sync()), "t: E:42703 Z:I")
+        client.query("drop schema elsewhere cascade; drop table public.here; reset search_path")
+
+    def test_in_a_failed_transaction_what_was_skipped_leaves_the_unnamed_statement(self):
+        client = self.connect()
+        client.ask(parse("", "begin"), bind(), execute(), sync())
+        self.assertEqual(client.ask(parse("x", "select 1/0"), bind("", "x"), execute(), parse("", "select 2"), sync()), "1 E:22012 Z:E")
+        self.assertEqual(client.ask(describe("S"), sync()), "t: n Z:E")
+
+    def test_a_prepare_of_a_name_that_is_taken_is_refused_whatever_that_means_by_now(self):
+        client, other = self.connect(), self.connect()
+        client.query("create table gone(n int); prepare taken as select n from gone; drop table gone")
+        other.query("prepare taken as select 1")
+        self.assertEqual(client.query("prepare taken as select 2"), "E:42P05 Z:I")
+        self.assertEqual(client.query("execute taken"), "E:42P01 Z:I")
+
     def test_an_execute_is_described_as_what_it_executed_when_it_was_parsed(self):
         client, other = self.connect(), self.connect()
         client.ask(parse("b", "select 1 as n"), parse("", "execute b"), sync())
