@@ -156,8 +156,7 @@ TimePoint SandboxRoot::rest_due() const {
   if (idle && parked_.back().waiter != nullptr) {
     return parked_.back().since + settings_.idle_while_waited;
   }
-  const bool rests = holder_ != nullptr && link_ && link_->state() == LinkState::leased &&
-                     link_->quiet() && holder_->rests();
+  const bool rests = holder() != nullptr && link_->quiet() && holder()->rests();
   const TimePoint since = rests ? std::max(held_since_, link_->ready_at()) : reactor_.now();
   return since + settings_.idle_while_waited;
 }
@@ -211,14 +210,19 @@ Error SandboxRoot::timeout_error(const Waiter& waiter) const {
       .as_retryable();
 }
 
+// Once it has let its link go, it may be no more.
+LeaseWaiter* SandboxRoot::holder() const {
+  return link_ && link_->state() == LinkState::leased ? holder_ : nullptr;
+}
+
 std::string SandboxRoot::holder_text() const {
-  if (holder_ == nullptr && !parked_.empty() && parked_.back().waiter != nullptr) {
+  if (holder() == nullptr && !parked_.empty() && parked_.back().waiter != nullptr) {
     const Parked& parked = parked_.back();
     return "It is held by " + parked.waiter->describe() + ", for " +
            in_ms(reactor_.now() - parked.held_since) + ", idle for " +
            in_ms(reactor_.now() - parked.since);
   }
-  if (holder_ == nullptr) return "Nobody holds it; " + std::to_string(waiters_.size()) + " wait.";
+  if (holder() == nullptr) return "Nobody holds it; " + std::to_string(waiters_.size()) + " wait.";
   std::string text =
       "It is held by " + holder_->describe() + ", for " + in_ms(reactor_.now() - held_since_);
   text += link_->quiet() ? ", idle for " + in_ms(reactor_.now() - link_->ready_at())
@@ -294,7 +298,7 @@ SandboxStatus SandboxRoot::status() const {
   for (const Mark& mark : marks_) {
     if (!mark.moved) status.marks.push_back(mark.name);
   }
-  status.holder = holder_ == nullptr ? 0 : holder_->session_id();
+  status.holder = holder() == nullptr ? 0 : holder()->session_id();
   return status;
 }
 

@@ -174,6 +174,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::string name_in_log() const;
   Error timeout_error(const Waiter& waiter) const;
   Error away_error() const;
+  LeaseWaiter* holder() const;
   std::string holder_text() const;
   void on_waiters_due();
   void on_rest_due();

@@ -58,10 +58,10 @@ bool SandboxRoot::may_park() const {
 
 // From the loop: the holder may be at rest, and others wait.
 void SandboxRoot::on_lend() {
-  if (holder_ == nullptr || !link_ || link_->state() != LinkState::leased) return;
+  if (holder() == nullptr) return;
   if (waiters_.empty() || !operations_.empty() || !holder_->in_transaction()) return;
   if (settings_.refuses) refuse_strangers();
-  if (holder_ == nullptr || !may_park()) return;
+  if (holder() == nullptr || !may_park()) return;
   LeaseWaiter& holder = *holder_;
   parked_.push_back({.waiter = &holder,
                      .held_since = held_since_,
@@ -75,7 +75,7 @@ void SandboxRoot::on_lend() {
 
 // Is somebody in a transaction that it may not join?
 bool SandboxRoot::is_held_against(const LeaseWaiter& waiter) const {
-  const LeaseWaiter* other = holder_;
+  const LeaseWaiter* other = holder();
   if (other == nullptr || !other->in_transaction()) {
     other = parked_.empty() ? nullptr : parked_.back().waiter;
   }

@@ -70,7 +70,7 @@ void SandboxRoot::revoke(OperationKind kind) {
           .with_executed(Executed::no)
           .as_retryable();
   revoke_parked(reason);
-  if (holder_ != nullptr && link_->state() == LinkState::leased) holder_->on_lease_revoked(reason);
+  if (holder() != nullptr) holder()->on_lease_revoked(reason);
 }
 
 std::optional<std::size_t> SandboxRoot::find_mark(const std::string& name) const {

@@ -21,8 +21,7 @@ void SandboxRoot::watch_statement() {
 }
 
 void SandboxRoot::on_watch() {
-  const bool runs =
-      holder_ != nullptr && link_ && link_->state() == LinkState::leased && !link_->quiet();
+  const bool runs = holder() != nullptr && !link_->quiet();
   if (!runs) {
     watching_ = false;
     return settings_.ask_blocker(0);
@@ -34,7 +33,7 @@ void SandboxRoot::on_watch() {
 }
 
 void SandboxRoot::note_blocker(std::string blocker) {
-  const bool runs = holder_ != nullptr && link_ && !link_->quiet();
+  const bool runs = holder() != nullptr && !link_->quiet();
   if (!runs || blocker == blocker_) return;
   blocker_ = std::move(blocker);
   if (blocker_.empty()) return;

@@ -435,6 +435,22 @@ class Status(Roots):
     def status(self, client):
         return dict(zip(self.COLUMNS, client.rows("sandbox status")[0]))
 
+    def test_who_has_gone_holds_nothing_while_its_statement_still_ends(self):
+        """The statement ends at the second cancel only, which comes a moment behind the first."""
+        stubborn = ("do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(60); end $$",
+                    "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
+        for connect in self.both():
+            one = connect()
+            one.rows("create table waited (id int)")
+            gone = self.wire()
+            gone.send(query(stubborn[0]))
+            wait_until(lambda: cluster.query(stubborn[1]) == [["1"]], "the statement")
+            self.assertIsNotNone(self.status(one)["holder"])
+            gone.close()
+            wait_until(lambda: self.status(one)["holder"] is None, "the holder to be gone")
+            self.assertEqual(cluster.query(stubborn[1]), [["1"]])
+            self.assertEqual(one.value("select count(*) from waited"), "0")
+
     def test_it_says_what_the_server_says(self):
         for connect in self.both(table='sequences = "restore"'):
             one = connect()
