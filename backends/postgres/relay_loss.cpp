@@ -168,6 +168,7 @@ void Relay::answer_lost(const Error& error) {
   portals_.clear();
   open_portals_.clear();
   parts_.clear();
+  check_ = Check::none;
   held_tag_.clear();
   last_tag_.clear();
   querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;

@@ -1,7 +1,9 @@
 """A PostgreSQL sandbox's root: when it is begun and begun anew, what it says of the time, and what a reset undoes."""
 
 import contextlib
+import os
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -255,6 +257,30 @@ class Time(Roots):
                 self.assertEqual(one.code("select 1"), "25P02" if left == "Z:E" else None)
                 one.rows("rollback")
                 self.assertEqual(one.value("select 2"), "2")
+        self.assertNotIn("LOST", self.running.log())
+
+
+    def test_a_reset_while_the_server_is_asked_whether_it_can_parse_a_text(self):
+        self.daemon()
+        one, other = self.wire(), self.wire()
+        one.rows("create table parsed (id int)")
+        process = int(cluster.query("select pid from pg_stat_activity where application_name = 'based'")[0][0])
+        for sql in ("insert into parsed values (1); commit", "insert into parsed values (1); selec; commit"):
+            with self.subTest(sql):
+                for text in ("begin", "savepoint a", "selec"):
+                    one.query(text)
+                os.kill(process, signal.SIGSTOP)
+                try:
+                    one.send(query(sql))
+                    other.send(query("sandbox reset"))
+                    self.assertEqual(one.answers(), "E:40001 Z:E")
+                finally:
+                    os.kill(process, signal.SIGCONT)
+                self.assertEqual(other.answers(), "C:SANDBOX RESET Z:I")
+                self.assertEqual(one.query("rollback"), "C:ROLLBACK Z:I")
+                self.assertEqual(one.ask(extended("select 1"), sync()), "1 2 D:1 C:SELECT 1 Z:I")
+                one.rows("create table parsed (id int)")
+                self.assertEqual(one.value("select count(*) from parsed"), "0")
         self.assertNotIn("LOST", self.running.log())
 
 
