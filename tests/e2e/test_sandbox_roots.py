@@ -462,9 +462,9 @@ class Status(Roots):
         return dict(zip(self.COLUMNS, client.rows("sandbox status")[0]))
 
     def test_who_has_gone_holds_nothing_while_its_statement_still_ends(self):
-        """The statement ends at the second cancel only, which comes a moment behind the first."""
-        stubborn = ("do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(60); end $$",
-                    "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
+        """The statement ends at the fifth cancel only; each comes later than the one before."""
+        stubborn = ("do $$ begin for i in 1..5 loop begin perform pg_sleep(60); exception when query_canceled then end;"
+                    " end loop; end $$", "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
         for connect in self.both():
             one = connect()
             one.rows("create table waited (id int)")
