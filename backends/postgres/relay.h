@@ -21,7 +21,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "backends/log.h"
@@ -37,7 +36,6 @@
 #include "backends/postgres/session_journal.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sandbox.h"
-#include "backends/sql/session_calls.h"
 #include "backends/sql/statement_table.h"
 #include "backends/wire.h"
 #include "protocol/postgres/requests.h"
@@ -199,7 +197,6 @@ class Relay : public WireSession,
   void bind_control(const BindNames& names, const PreparedRef& text);
   void refuse_taken(std::string_view portal, bool in_failed = false);
   void try_bind(const WireMessage& message, const BindNames& names, std::string_view statement);
-  static Error taken_error(std::string_view portal);
   void bind_renamed(const WireMessage& message, const BindNames& names, std::string_view portal,
                     std::string_view statement, Fate fate, std::uint32_t number = 0);
   void take_named(const WireMessage& message);
@@ -435,17 +432,15 @@ class Relay : public WireSession,
   std::string held_tag_;  // a CommandComplete that may be a Query's last one
   std::string last_tag_;  // it was: told when it is committed
   Check check_ = Check::none;
-  std::string split_text_;        // of parts_, where there are several
-  std::string one_body_;          // and what is parsed for it
-  bool querying_ = false;         // a simple Query in parts
-  bool unnamed_dropped_ = false;  // an attempt of ours to parse it has failed
-  bool unnamed_stays_ = false;    // what was to replace the link's was skipped
-  bool unit_failed_ = false;      // stack: an error was told in it
-  bool unit_wrote_ = false;       // stack: perhaps
-  bool ending_failed_ = false;    // stack: by the statement that ends the transaction
+  std::string split_text_;                                // of parts_, where there are several
+  std::string one_body_;                                  // and what is parsed for it
+  bool querying_ = false;                                 // a simple Query in parts
+  bool unnamed_dropped_ = false, unnamed_stays_ = false;  // on the link, where something has failed
+  bool unit_failed_ = false;                              // stack: an error was told in it
+  bool unit_wrote_ = false;                               // stack: perhaps
+  bool ending_failed_ = false;  // stack: by the statement that ends the transaction
   std::uint64_t losses_seen_ = 0;
-  bool local_set_ = false;   // in a sandbox: by the transaction, for itself
-  bool local_over_ = false;  // and that has ended, in the middle of a unit
+  bool local_set_ = false, local_over_ = false;  // by a transaction, which has ended in its unit
   // In a sandbox: what was set in this transaction, and which settings, is not all known.
   bool settings_tainted_ = false;
   ClientObjects objects_;

@@ -69,6 +69,10 @@ std::string columns_of(const PreparedText& control) {
   return bytes;
 }
 
+Error taken_error(std::string_view portal) {
+  return Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists");
+}
+
 }  // namespace
 
 // In a failed transaction the server looks at these alone.
@@ -188,10 +192,6 @@ bool Relay::is_taken(const BindNames& names, bool controls) const {
 
 void Relay::refuse_taken(std::string_view portal, bool in_failed) {
   refuse_here(taken_error(portal), in_failed);
-}
-
-Error Relay::taken_error(std::string_view portal) {
-  return Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists");
 }
 
 // What the server says first of a Bind whose portal is taken by what it does not know of.
