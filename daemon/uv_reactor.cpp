@@ -1,6 +1,7 @@
 #include "daemon/uv_reactor.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace based {
@@ -16,25 +17,42 @@ class UvTimer final : public Reactor::Timer {
       : cell_(make_uv<uv_timer_t>(this, [loop](uv_timer_t* t) { return uv_timer_init(loop, t); })),
         on_due_(std::move(on_due)) {}
 
+  // A timeout is armed and disarmed again for every statement: libuv's own timer is left as it is
+  // where it comes no later, and asks when it comes.
   void arm(TimePoint due) override {
-    const auto now = std::chrono::milliseconds(uv_now(cell_->handle.loop));
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due.time_since_epoch()) - now;
-    const auto timeout = static_cast<std::uint64_t>(std::max<std::int64_t>(left.count(), 0));
+    due_ = std::max<std::int64_t>(
+        std::chrono::ceil<std::chrono::milliseconds>(due.time_since_epoch()).count(), now());
+    if (wakes_at_ == never || due_ < wakes_at_) wake_at(due_);
+  }
+
+  void disarm() override { due_ = never; }
+
+ private:
+  static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+  std::int64_t now() const { return static_cast<std::int64_t>(uv_now(cell_->handle.loop)); }
+
+  void wake_at(std::int64_t time) {
+    wakes_at_ = time;
+    const auto timeout = static_cast<std::uint64_t>(time - now());
     INVARIANT(uv_timer_start(&cell_->handle, &UvTimer::fire, timeout, 0) == 0);
   }
 
-  void disarm() override { uv_timer_stop(&cell_->handle); }
-
- private:
   static void fire(uv_timer_t* timer) noexcept {
     auto* self = uv_owner<UvTimer, uv_timer_t>(timer);
     if (self == nullptr) return;
+    self->wakes_at_ = never;
+    if (self->due_ == never) return;
+    if (self->due_ > self->now()) return self->wake_at(self->due_);
+    self->due_ = never;
     const std::function<void()> on_due = self->on_due_;  // the callback may destroy the timer
     on_due();
   }
 
   UvOwned<uv_timer_t> cell_;
   std::function<void()> on_due_;
+  std::int64_t due_ = never;       // of the loop's milliseconds
+  std::int64_t wakes_at_ = never;  // libuv's timer
 };
 
 class UvWatch final : public Reactor::Watch {

@@ -97,7 +97,9 @@ void Relay::end_rest() {
 Duration Relay::silence_most() const {
   const Duration own = options_.idle_in_transaction;
   const Duration most = own > Duration::zero() ? own : context_.idle_in_transaction;
-  const auto asked = read_timeout(journal_.withheld("idle_in_transaction_session_timeout"));
+  const std::string_view set = journal_.withheld("idle_in_transaction_session_timeout");
+  if (set.empty()) return most;
+  const auto asked = read_timeout(set);
   if (!asked) return most;
   return most > Duration::zero() ? std::min<Duration>(most, *asked) : *asked;
 }

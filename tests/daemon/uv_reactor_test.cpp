@@ -32,6 +32,30 @@ TEST_CASE_FIXTURE(LoopFixture,
   CHECK(fired == 3);
 }
 
+TEST_CASE_FIXTURE(LoopFixture, "a timer's newest time counts, whether it is later or earlier") {
+  std::vector<TimePoint> fired;
+  const auto timer = reactor.make_timer([&] { fired.push_back(reactor.now()); });
+  const TimePoint start = reactor.now();
+  timer->arm(start + 2ms);
+  timer->arm(start + 20ms);
+  run_until([&] { return !fired.empty(); });
+  CHECK(fired.front() >= start + 20ms);
+
+  timer->arm(reactor.now() + 1h);
+  timer->disarm();
+  timer->arm(reactor.now() + 1h);
+  timer->arm(reactor.now() + 2ms);
+  run_until([&] { return fired.size() == 2; });
+
+  timer->arm(reactor.now() + 2ms);
+  timer->disarm();
+  bool later = false;
+  const auto other = reactor.make_timer([&] { later = true; });
+  other->arm(reactor.now() + 10ms);
+  run_until([&] { return later; });
+  CHECK(fired.size() == 2);
+}
+
 TEST_CASE_FIXTURE(LoopFixture, "a timer may be destroyed in its own callback") {
   std::unique_ptr<Reactor::Timer> timer;
   bool fired = false;
