@@ -203,8 +203,8 @@ Envelope EnvelopeMaker::boundaries(const TransactionStack& stack, const GroupPar
       enter(stack.levels()[depth], depth + 1, envelope.prologue);
     }
     if (part.kind != GroupKind::guarded) {
-      // What has failed here can only be rolled back, all of it; others wait for the root.
-      if (rules_.rooted && stack.depth() == 1) roll_back(1, envelope.recovery);
+      // What has failed here can only be rolled back, all of it; others wait for their turn.
+      if (rules_.frees_failed && stack.depth() == 1) roll_back(1, envelope.recovery);
       return envelope;
     }
     if (part.first) open_guard(StatementKind::savepoint, envelope.prologue);

@@ -38,7 +38,7 @@ class EnvelopeMaker {
  public:
   explicit EnvelopeMaker(const StackRules& rules) : rules_(rules) {}
 
-  // Around steps: enters what is pending, then the group's own boundaries. In a rooted database the
+  // Around steps: enters what is pending, then the group's own boundaries. In a sandbox the
   // recovery of an only level rolls it back: TransactionStack::left(). REQUIRES that the stack
   // is usable; and for `standalone` that it is empty and the database not rooted.
   Envelope around(const TransactionStack& stack, const GroupPart& part);

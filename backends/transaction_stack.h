@@ -54,6 +54,9 @@ struct StackRules {
   Dialect dialect = Dialect::postgres;
   bool rooted = false;     // Database::rooted()
   bool read_only = false;  // the session is
+  // An only level that has failed is rolled back at once, so that nobody waits for it: in a
+  // sandbox.
+  bool frees_failed = false;
   std::uint32_t depth_max = 64;
 };
 

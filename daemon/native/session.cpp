@@ -72,6 +72,7 @@ Session::Session(SessionHost& host, const DatabaseDirectory::Entry& entry, const
       stack_({.dialect = entry.database->dialect(),
               .rooted = entry.database->rooted(),
               .read_only = options.read_only,
+              .frees_failed = entry.database->force_rollback(),
               .depth_max = host.limits().depth}),
       envelopes_(stack_.rules()) {
   if (options.transaction) implicit_ = to_begin_options(*options.transaction);

@@ -90,9 +90,9 @@ void Session::note_failure(const UnitOutcome& outcome, const Error& error) {
   if (stack_.state() == StackState::aborted) return;
   if (outcome.transaction == TransactionStatus::lost) return abort_transaction(error);
   const UnitPhase phase = outcome.error ? outcome.phase : UnitPhase::step;
-  // A root's only level: its recovery has rolled it back, so that others have their turn.
+  // A sandbox's only level: its recovery has rolled it back, so that others have their turn.
   const bool left = outcome.transaction == TransactionStatus::idle && outcome.error &&
-                    database_.rooted() && stack_.depth() == 1 &&
+                    stack_.rules().frees_failed && stack_.depth() == 1 &&
                     (phase == UnitPhase::step || phase == UnitPhase::epilogue);
   if (left) {
     stack_.entered();

@@ -42,6 +42,7 @@ SqliteWire::SqliteWire(Database& database, WireOptions options, WireClient& clie
       stack_({.dialect = Dialect::sqlite,
               .rooted = database.rooted(),
               .read_only = false,
+              .frees_failed = database.force_rollback(),
               .depth_max = rules.depth_max}),
       envelopes_(stack_.rules()),
       anchor_(std::make_shared<SqliteWire*>(this)) {

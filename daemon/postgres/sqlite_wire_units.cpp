@@ -279,6 +279,14 @@ void SqliteWire::note_failure(const UnitOutcome& outcome, const Error& error) {
   if (stack_.state() == StackState::aborted) return;
   if (outcome.transaction == TransactionStatus::lost) return stack_.abort(error);
   const UnitPhase phase = outcome.error ? outcome.phase : UnitPhase::step;
+  // A sandbox's only level: its recovery has rolled it back, so that others have their turn.
+  if (stack_.rules().frees_failed && outcome.transaction == TransactionStatus::idle &&
+      outcome.error && stack_.depth() == 1 &&
+      (phase == UnitPhase::step || phase == UnitPhase::epilogue)) {
+    stack_.entered();
+    stack_.fail();
+    return stack_.left();
+  }
   if (!open) {
     // Where nothing had been entered, and BEGIN itself was refused, all is still to come.
     const bool untouched = phase == UnitPhase::queue || phase == UnitPhase::prologue;

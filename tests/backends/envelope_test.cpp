@@ -24,7 +24,7 @@ std::vector<StatementKind> kinds_of(const std::vector<StatementRef>& statements)
 }
 
 constexpr StackRules postgres{.dialect = Dialect::postgres};
-constexpr StackRules rooted{.dialect = Dialect::postgres, .rooted = true};
+constexpr StackRules rooted{.dialect = Dialect::postgres, .rooted = true, .frees_failed = true};
 constexpr StackRules sqlite{.dialect = Dialect::sqlite};
 
 struct Session {

@@ -183,6 +183,88 @@ class Commands(Sandboxes):
         self.assertEqual(client.value("select note from things where id = 7"), "base 7")
 
 
+class Failed(Sandboxes):
+    """A transaction that has failed, and has nothing to go back to, holds nobody up."""
+
+    def setUp(self):
+        super().setUp()
+        self.daemon('timeout = "300ms"')
+
+    def native(self):
+        connection = based_client.connect(self.address)
+        self.addCleanup(connection.__exit__)
+        session = connection.session(database="base")
+        session.opened.wait()
+        return session
+
+    def test_by_postgresqls_protocol(self):
+        one, other = self.connect(), self.connect()
+        for end, bad in (("commit", "selec"), ("rollback", "select * from nowhere"), ("commit", "insert into things (id) values (1)")):
+            with self.subTest(bad):
+                self.assertEqual(one.query("begin; insert into things values (9001, 'lost')"), "C:BEGIN C:INSERT 0 1 Z:T")
+                self.assertRegex(one.query(bad), "^E:[0-9A-Z]{5} Z:E$")
+                self.assertEqual(other.query("insert into things values (9002, 'kept')"), "C:INSERT 0 1 Z:I")
+                self.assertEqual(one.query("select 1"), "E:25P02 Z:E")
+                self.assertEqual(one.query("savepoint s"), "E:25P02 Z:E")
+                self.assertEqual(one.query(end), "C:ROLLBACK Z:I")
+                self.assertEqual(one.rows("select id from things where id > 9000"), [["9002"]])
+                self.assertEqual(other.query("delete from things where id = 9002"), "C:DELETE 1 Z:I")
+
+    def test_natively(self):
+        one, other = self.native(), self.native()
+        for end in ("commit", "rollback"):
+            with self.subTest(end):
+                one.exec("begin; insert into things values (9001, 'lost')")
+                for _ in range(2):
+                    with self.assertRaises(based_client.Error) as raised:
+                        one.exec("select * from nowhere")
+                    other.exec("insert into things values (9002, 'kept')")
+                    other.exec("delete from things where id = 9002")
+                self.assertEqual(raised.exception.code, "25P02")
+                if end == "commit":
+                    with self.assertRaises(based_client.Error):
+                        one.exec(end)
+                else:
+                    one.exec(end)
+                self.assertEqual([list(row) for row in one.exec("select id from things where id > 9000").rows], [])
+
+    def test_with_a_savepoint_it_keeps_its_turn(self):
+        one, other, native = self.connect(), self.connect(), self.native()
+        one.query("begin; insert into things values (9001, 'kept'); savepoint s")
+        self.assertEqual(one.query("select * from nowhere"), "E:42P01 Z:E")
+        self.assertEqual(self.refusal(other, "insert into things values (9002, 'late')"), "55P03")
+        self.assertEqual(one.query("rollback to s; commit"), "C:ROLLBACK C:COMMIT Z:I")
+        self.assertEqual(other.rows("select id from things where id > 9000"), [["9001"]])
+        native.exec("begin; insert into things values (9003, 'kept too')")
+        native.tx("begin")
+        with self.assertRaises(based_client.Error):
+            native.exec("select * from nowhere")
+        self.assertEqual(self.refusal(other, "insert into things values (9002, 'late')"), "55P03")
+        native.tx("rollback")
+        native.exec("commit")
+        self.assertEqual(other.rows("select count(*) from things where id > 9000"), [["2"]])
+
+
+class Prepared(Sandboxes):
+    """What is prepared outlives a change of its table, and a reset."""
+
+    def test_it_has_the_columns_that_the_table_has_now(self):
+        self.daemon()
+        control, one = self.connect(), self.connect()
+        with based_client.connect(self.address) as connection, connection.session(database="base") as native:
+            native_rows = lambda: [list(row) for row in native.exec("select * from changing").rows]  # noqa: E731
+            control.rows("create table changing (a int)")
+            control.rows("sandbox mark narrow")
+            one.ask(pg_client.parse("mine", "select * from changing"), pg_client.sync())
+            run = (pg_client.bind(statement="mine"), pg_client.describe("P", ""), pg_client.execute(), pg_client.sync())
+            for widened in range(2):
+                self.assertEqual([one.ask(*run), native_rows()], ["2 T:a C:SELECT 0 Z:I", []])
+                control.rows("alter table changing add column b int")
+                control.rows("insert into changing values (1, 2)")
+                self.assertEqual([one.ask(*run), native_rows()], ["2 T:a,b D:1|2 C:SELECT 1 Z:I", [[1, 2]]])
+                control.rows("sandbox reset to narrow")
+
+
 class InWriteAheadMode(Commands):
     journal = "wal"
 
