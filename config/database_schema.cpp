@@ -70,9 +70,12 @@ constexpr std::array rows{
                  "prepared by Based, outside of transactions, from its second time on. Its plan is "
                  "then kept as that of any prepared statement. Not in session mode, in sandboxes "
                  "and with nested_transactions."}),
-    bind<&D::user>({.key = "user",
-                    .applies = postgresql,
-                    .help = "Who connects to the server, if the URL does not say."}),
+    bind<&D::user>(
+        {.key = "user",
+         .applies = postgresql,
+         .help = "Who connects to the server, if the URL does not say. Where neither does, "
+                 "each client by its own name; in a sandbox, on its one connection, which "
+                 "has to be a superuser's (of the account that Based runs under) for that."}),
     bind<&D::password>({.key = "password",
                         .applies = postgresql,
                         .secret = true,

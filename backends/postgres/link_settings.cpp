@@ -38,8 +38,23 @@ std::string set_text(std::string_view name, std::string_view value) {
 
 }  // namespace
 
+// Another user takes the role with it.
+bool LinkSettings::changes_user(const Settings& wanted) const {
+  constexpr std::string_view name = "session_authorization";
+  const auto now = believed_.find(name);
+  const auto then = wanted.find(name);
+  if (now == believed_.end() || then == wanted.end()) {
+    return (now == believed_.end()) != (then == wanted.end()) || doubtful_.contains(name);
+  }
+  return now->second != then->second || doubtful_.contains(name);
+}
+
 std::vector<std::string> LinkSettings::difference(const Settings& wanted) const {
   std::vector<std::string> texts;
+  const bool user = changes_user(wanted);
+  if (const auto it = wanted.find("session_authorization"); user && it != wanted.end()) {
+    texts.push_back(set_text(it->first, it->second));
+  }
   for (const std::string& name : doubtful_) {
     if (!wanted.contains(name)) texts.push_back(reset_text(name));
   }
@@ -49,7 +64,8 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
   for (const auto& [name, value] : wanted) {
     const auto found = believed_.find(name);
     const bool same = found != believed_.end() && found->second == value;
-    if (same && !doubtful_.contains(name)) continue;
+    const bool taken = user && name == "role";
+    if ((same && !doubtful_.contains(name) && !taken) || name == "session_authorization") continue;
     // SET changes only what it names of it, and the rest would be somebody else's.
     if (name == "datestyle") texts.push_back(reset_text(name));
     texts.push_back(set_text(name, value));

@@ -65,6 +65,8 @@ class LinkSettings {
   std::optional<std::string> literals_key() const;
 
  private:
+  bool changes_user(const Settings& wanted) const;
+
   Settings believed_;
   std::set<std::string, std::less<>> in_transaction_;      // set since the transaction began
   std::map<std::string, std::string, std::less<>> local_;  // SET LOCAL since then, and the values

@@ -6,6 +6,7 @@
 #include "backends/postgres/nested_envelope.h"
 #include "backends/postgres/parameters.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/startup_settings.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -93,6 +94,9 @@ void PostgresSession::adopt_settings() {
   Settings own;
   if (profile_) own.insert(profile_->settings.begin(), profile_->settings.end());
   if (context_.rooted) sandbox_.adopt(own);
+  if (context_.acts_as_user && !options_.user.empty()) {
+    settings_["session_authorization"] = quote_literal(options_.user);
+  }
   for (auto& [name, value] : own) settings_[name] = std::move(value);
   if (options_.read_only && !context_.rooted) settings_["default_transaction_read_only"] = "on";
   fingerprint_ = fingerprint(settings_);
@@ -209,6 +213,7 @@ void PostgresSession::on_synchronised(const std::optional<Error>& error) {
       error ? *error : Error::make(sqlstate::query_canceled, "the request was cancelled");
   reason.executed = Executed::no;
   if (error) {
+    if (context_.acts_as_user) reason = user_error(std::move(reason), options_.user);
     reason.position.reset();
     link_->settings().rolled_back();
     if (rooted()) {

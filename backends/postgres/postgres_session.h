@@ -33,6 +33,7 @@ struct SessionContext {
   bool rooted = false;
   bool shared = false;             // of sessions that share their transactions, in no sandbox
   bool joins = false;              // rooted: who rests holds nobody up
+  bool acts_as_user = false;       // rooted: the link is each client's user in turn
   SandboxLog* ran = nullptr;       // rooted: hears of every statement
   Duration lease_timeout{};        // the longest wait for a lease
   Duration settings_timeout{};     // for the settings to be accepted

@@ -16,6 +16,9 @@ constexpr std::size_t held_bytes_high = 64 * 1024;
 Settings settings_at_start(const RelayContext& context, const WireOptions& options) {
   Settings settings = context.base_settings;
   for (auto& [name, value] : startup_settings(options.settings)) settings[name] = value;
+  if (context.acts_as_user && !options.user.empty()) {
+    settings["session_authorization"] = quote_literal(options.user);
+  }
   return settings;
 }
 

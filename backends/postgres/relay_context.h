@@ -46,6 +46,7 @@ struct RelayContext {
   bool session_mode = false;            // each keeps its link from its first statement to its end,
                                         // unless its own pool_mode says otherwise
   Settings base_settings;               // what every link is given when it is opened
+  bool acts_as_user = false;            // one link is each client's user in turn
   WireStackRules stack;                 // are transactions the server's own?
   bool shared = false;                  // of sessions that share their transactions
   Sandbox* sandbox = nullptr;           // what SANDBOX acts on; null: it is refused

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_rules.h"
 #include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
@@ -83,7 +84,7 @@ void Relay::on_settings_tried(const Settings& wanted, const std::optional<Error>
     link_->settings().became(wanted, link_->status() != 'I');
     return on_prepared();
   }
-  Error reason = *error;
+  Error reason = context_.acts_as_user ? user_error(*error, options_.user) : *error;
   reason.position.reset();
   link_->settings().rolled_back();
   if (rules_.rooted) {

@@ -104,6 +104,11 @@ class SandboxDatabase final : public Database {
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
     if (options_.rewrite) statements_.rewrite_for_sandbox();
+    const auto names_user = [](const auto& keyword) {
+      return keyword.first == "user" && !keyword.second.empty();
+    };
+    context_.acts_as_user = relays_.acts_as_user =
+        std::find_if(keywords.begin(), keywords.end(), names_user) == keywords.end();
     relays_.sandbox = &sandbox_;
     relays_.channels = &channels_;
     context_.ran = &sandbox_.log();

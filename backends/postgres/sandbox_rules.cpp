@@ -102,6 +102,19 @@ Error two_phase_error() {
       .with_hint("Use COMMIT; or connect to the database itself.");
 }
 
+Error user_error(Error reason, const std::string& user) {
+  const bool missing = reason.sqlstate == sqlstate::invalid_parameter_value &&
+                       reason.message == "role \"" + user + "\" does not exist";
+  const bool denied = reason.message.find("session authorization") != std::string::npos &&
+                      reason.sqlstate == sqlstate::insufficient_privilege;
+  if (!missing && !denied) return reason;
+  reason.sqlstate = sqlstate::invalid_authorization;
+  reason.hint =
+      "The database's url names no user, so each client is in the sandbox by its own name, "
+      "on one connection: that has to be a superuser's, or name the user in the url.";
+  return reason;
+}
+
 Error alone_in_sandbox_error(const Statement& statement) {
   return sql::alone_error(statement).with_hint(
       "The database runs with force_rollback: it is one transaction that is never "

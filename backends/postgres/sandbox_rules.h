@@ -4,6 +4,7 @@
 // them (sandbox_root.h) hold whatever a text turns out to be.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,8 @@ Result<void> check_sandbox_unit(const Unit& unit);
 
 // 0A000 of PREPARE TRANSACTION and its like.
 Error two_phase_error();
+// Where the root's connection may not act as a client's user: 28000. Other errors are as they were.
+Error user_error(Error reason, const std::string& user);
 // 25001 of what runs outside of a transaction only, and has no form for a sandbox.
 Error alone_in_sandbox_error(const Statement& statement);
 

@@ -14,7 +14,7 @@ SIGKILL                      test_sandbox_kills
 drivers                      test_sandbox_drivers; test_recipes
 COPY                         test_sandbox_acceptance   Copy
 a cancel                     test_sandbox_acceptance   Cancel
-the same key                 test_sandboxes            the_same_key_...
+the same key                 test_sandboxes            the_same_key_..., who_waits_for_another_sandbox_...
 a SQLite file's bytes        test_sandboxes_sqlite, test_force_rollback SqliteFile, test_sandbox_kills
 """
 
