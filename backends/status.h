@@ -16,6 +16,7 @@ struct PoolStatus {
   std::uint64_t pool_size = 0;       // idle + leased + being opened
   std::uint64_t pool_available = 0;  // idle
   std::uint64_t leased = 0, opening = 0, cleaning = 0, pinned = 0;
+  std::vector<std::string> pin_reasons;  // who keeps a link, and for which statement
   std::uint64_t requests_waiting = 0;
   std::uint64_t requests_num = 0, requests_queued = 0, requests_wait_ms = 0, requests_errors = 0;
   std::uint64_t usage_ms = 0, returns_bad = 0;

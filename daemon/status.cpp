@@ -38,6 +38,7 @@ StatusTree describe(const PoolStatus& pool) {
       {"subscriptions", n(pool.subscriptions)},
       {"notifications_delivered", n(pool.notifications_delivered)},
       {"notifications_dropped", n(pool.notifications_dropped)},
+      {"pin_reasons", List(pool.pin_reasons.begin(), pool.pin_reasons.end())},
   };
 }
 

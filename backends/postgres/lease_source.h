@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/postgres/link.h"
 #include "backends/reactor.h"
@@ -55,9 +56,12 @@ class LeaseSource {
   // The waiter gives up waiting. No effect where it does not wait.
   virtual void withdraw(LeaseWaiter& waiter) = 0;
   // The link keeps state of its session that cannot be moved: it is reset after its release.
-  virtual void pin(Link& link) = 0;
+  // `reason` is whose it is and what it is; empty: it is about to be released.
+  virtual void pin(Link& link, std::string reason) = 0;
   // It was found that nothing is left: no reset is needed.
   virtual void unpin(Link&) {}
+  // The reasons of the links that their sessions keep.
+  virtual std::vector<std::string> pin_reasons() const { return {}; }
   // What the holder runs, for those who wait behind it; a text of the client's.
   virtual void note_statement(Link& link, const StatementRef& statement) = 0;
   // The same of a text that was not read. Only a sandbox's root shows it.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,15 +20,11 @@ struct Pins {
   bool full() const { return most > 0 && count >= most; }
 };
 
+// "Kept are those of ...": some of the reasons why sessions keep their links.
+std::string kept_for(std::span<const std::string> reasons);
+
 // 53300: what a session is told whose statement would pin one too many.
-inline Error too_many_pinned(std::string_view pool, std::string_view statement) {
-  return Error::make(sqlstate::too_many_connections,
-                     "too many sessions keep a connection of " + std::string(pool))
-      .with_detail("This statement would leave state on its connection: " +
-                   std::string(statement.substr(0, 200)))
-      .with_hint(
-          "Raise max_pinned, or do without temporary objects, session locks and holdable "
-          "cursors.");
-}
+Error too_many_pinned(std::string_view pool, std::string_view statement,
+                      std::span<const std::string> reasons);
 
 }  // namespace based::postgres

@@ -114,9 +114,6 @@ void Pool::withdraw(LeaseWaiter& waiter) {
   waiters_.erase(found);
 }
 
-void Pool::pin(Link& link) { slot_of(link).pinned = true; }
-void Pool::unpin(Link& link) { slot_of(link).pinned = false; }
-
 void Pool::on_link_idle(Link& link) {
   Slot& slot = slot_of(link);
   const bool opened = slot.expires == TimePoint();
@@ -266,28 +263,6 @@ Error Pool::away_error() const {
   }
   error.message = "no connection to the server of " + settings_.name + ": " + error.message;
   error.retryable = true;
-  return error;
-}
-
-Error Pool::timeout_error(const Waiter& waiter) const {
-  const std::string waited = std::to_string(in_ms(reactor_.now() - waiter.since)) + " ms";
-  if (last_failure_ && !is_up()) {
-    return away_error().with_detail("The request waited for " + waited + ".");
-  }
-  if (!is_up() && (attempt_ || !slots_.empty())) {
-    return Error::make(sqlstate::cannot_connect, "no connection to the server of " +
-                                                     settings_.name + ": it has not answered yet")
-        .with_detail("The request waited for " + waited + ".")
-        .as_retryable();
-  }
-  Error error = Error::make(sqlstate::too_many_connections,
-                            "no connection of " + settings_.name + " became free in " + waited)
-                    .with_detail(std::to_string(slots_.size()) + " of " +
-                                 std::to_string(settings_.max_size) + " connections are open, " +
-                                 std::to_string(waiters_.size()) + " requests wait.")
-                    .with_hint("Raise max_size, or keep transactions shorter.")
-                    .as_retryable();
-  if (last_failure_) error.detail += " Opening another one failed: " + last_failure_->message;
   return error;
 }
 

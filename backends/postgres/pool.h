@@ -54,8 +54,9 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
 
   std::optional<Error> acquire(LeaseWaiter& waiter, TimePoint deadline) override;
   void withdraw(LeaseWaiter& waiter) override;
-  void pin(Link& link) override;
+  void pin(Link& link, std::string reason) override;
   void unpin(Link& link) override;
+  std::vector<std::string> pin_reasons() const override;
   void note_statement(Link&, const StatementRef&) override {}
   std::uint64_t losses() const override { return 0; }
   Error loss() const override { return {}; }
@@ -67,7 +68,8 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
     std::unique_ptr<Link> link;
     TimePoint expires;
     TimePoint leased_at;
-    bool pinned = false;   // reset before its next use
+    bool pinned = false;  // reset before its next use
+    std::string pin_reason;
     bool retired = false;  // closed on purpose
   };
   struct Waiter {

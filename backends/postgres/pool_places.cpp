@@ -2,6 +2,7 @@
 // has.
 #include <algorithm>
 
+#include "backends/postgres/pins.h"
 #include "backends/postgres/pool.h"
 
 namespace based::postgres {
@@ -21,6 +22,55 @@ void Pool::close_idle() {
   if (longest != idle_.end()) retire(slot_of(**longest), "another user waits");
 }
 
+void Pool::pin(Link& link, std::string reason) {
+  Slot& slot = slot_of(link);
+  slot.pinned = true;
+  slot.pin_reason = std::move(reason);
+}
+
+void Pool::unpin(Link& link) {
+  Slot& slot = slot_of(link);
+  slot.pinned = false;
+  slot.pin_reason.clear();
+}
+
+std::vector<std::string> Pool::pin_reasons() const {
+  std::vector<std::string> reasons;
+  for (const Slot& slot : slots_) {
+    const bool kept = slot.pinned && slot.link->state() == LinkState::leased;
+    if (kept && !slot.pin_reason.empty()) reasons.push_back(slot.pin_reason);
+  }
+  return reasons;
+}
+
+Error Pool::timeout_error(const Waiter& waiter) const {
+  const auto since =
+      std::chrono::duration_cast<std::chrono::milliseconds>(reactor_.now() - waiter.since);
+  const std::string waited = std::to_string(since.count()) + " ms";
+  if (last_failure_ && !is_up()) {
+    return away_error().with_detail("The request waited for " + waited + ".");
+  }
+  if (!is_up() && (attempt_ || !slots_.empty())) {
+    return Error::make(sqlstate::cannot_connect, "no connection to the server of " +
+                                                     settings_.name + ": it has not answered yet")
+        .with_detail("The request waited for " + waited + ".")
+        .as_retryable();
+  }
+  Error error = Error::make(sqlstate::too_many_connections,
+                            "no connection of " + settings_.name + " became free in " + waited)
+                    .with_detail(std::to_string(slots_.size()) + " of " +
+                                 std::to_string(settings_.max_size) + " connections are open, " +
+                                 std::to_string(waiters_.size()) + " requests wait.")
+                    .with_hint("Raise max_size, or keep transactions shorter.")
+                    .as_retryable();
+  if (const auto reasons = pin_reasons(); !reasons.empty()) {
+    error.detail += ' ' + kept_for(reasons);
+    error.hint = "Raise max_size, or set max_pinned below it.";
+  }
+  if (last_failure_) error.detail += " Opening another one failed: " + last_failure_->message;
+  return error;
+}
+
 PoolStatus Pool::status() const {
   PoolStatus status = counters_;
   status.pool_min = settings_.min_size;
@@ -29,6 +79,7 @@ PoolStatus Pool::status() const {
   status.pool_available = idle_.size();
   status.requests_waiting = waiters_.size();
   status.opening = attempt_ ? 1 : 0;
+  status.pin_reasons = pin_reasons();
   for (const Slot& slot : slots_) {
     status.pinned += slot.pinned ? 1 : 0;
     status.statements_prepared += slot.link->statements().prepared();

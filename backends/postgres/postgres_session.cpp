@@ -36,6 +36,13 @@ constexpr bool is_edge(PostgresSession::State from, PostgresSession::State to) {
 }
 static_assert(!is_edge(PostgresSession::State::waiting, PostgresSession::State::resting));
 
+// The statement that makes this unit's session keep its link.
+std::string pinning_text(const Unit& unit) {
+  const auto pinning = std::ranges::find_if(
+      unit.steps, [](const auto& step) { return step.statement->kind == StatementKind::pinning; });
+  return pinning == unit.steps.end() ? "" : pinning->statement->text;
+}
+
 }  // namespace
 
 PostgresSession::PostgresSession(SessionContext& context, SessionOptions options,
@@ -131,9 +138,7 @@ Result<void> PostgresSession::check(const Unit& unit) const {
 
 Result<void> PostgresSession::check_pin(const Unit& unit) const {
   if (!unit.pin || pinned_ || context_.shared || !context_.pins.full()) return {};
-  const auto pinning = std::ranges::find_if(
-      unit.steps, [](const auto& step) { return step.statement->kind == StatementKind::pinning; });
-  return too_many_pinned(context_.pool, pinning == unit.steps.end() ? "" : pinning->statement->text)
+  return too_many_pinned(context_.pool, pinning_text(unit), context_.leases.pin_reasons())
       .as_retryable();
 }
 
@@ -141,7 +146,7 @@ void PostgresSession::pin() {
   if (pinned_ || context_.shared) return;  // shared sessions have their state in common
   pinned_ = true;
   if (!context_.rooted) ++context_.pins.count;
-  context_.leases.pin(*link_);
+  context_.leases.pin(*link_, describe() + ": " + pinning_text(run_->unit()).substr(0, 100));
 }
 
 void PostgresSession::unpin() {

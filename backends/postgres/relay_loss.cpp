@@ -52,7 +52,7 @@ void Relay::let_go() {
   pinned_ = false;
   const bool clean = link.quiet() && status_ == 'I';
   const bool unseen = context_.verify_release && !rules_.rooted && !clean;
-  if (session_mode_ || unseen) context_.leases.pin(link);
+  if (session_mode_ || unseen) context_.leases.pin(link, {});
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
 

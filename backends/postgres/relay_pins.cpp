@@ -52,7 +52,7 @@ bool Relay::pin(const Script& script) {
   pin_listens_ = pin_listens_ || std::ranges::any_of(script.statements, is_listen);
   if (pinned_) return true;
   if (context_.pins.full()) {
-    refuse_here(too_many_pinned(context_.pool, (*pinning)->text));
+    refuse_here(too_many_pinned(context_.pool, (*pinning)->text, context_.leases.pin_reasons()));
     return false;
   }
   forget_sequences(script);
@@ -64,7 +64,7 @@ void Relay::keep_link(std::string_view reason, bool lasting) {
   pinned_ = true;
   pin_lasts_ = pin_lasts_ || lasting;
   ++context_.pins.count;
-  context_.leases.pin(*link_);
+  context_.leases.pin(*link_, describe() + ": " + std::string(reason));
   context_.log.write(LogLevel::info,
                      "pool " + context_.pool + ": " + describe() +
                          " keeps its connection because of: " + std::string(reason));

@@ -85,7 +85,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
 
   std::optional<Error> acquire(LeaseWaiter& waiter, TimePoint deadline) override;
   void withdraw(LeaseWaiter& waiter) override;
-  void pin(Link&) override {}  // its state is the sandbox's, as everything in the root
+  void pin(Link&, std::string) override {}  // its state is the sandbox's, as everything in the root
   void note_statement(Link& link, const StatementRef& statement) override;
   void note_text(std::string_view text) override;
   void note_rest() override;

@@ -1,6 +1,7 @@
 """max_pinned and idle_while_pinned: how many sessions may keep their link, and for how long they may be silent."""
 
 import pathlib
+import re
 import sys
 import unittest
 
@@ -26,6 +27,12 @@ class Pins(Conversation):
         with connect(f"unix:{self.servers.daemon.socket_path}") as native:
             database = next(d for d in native.status()["databases"] if d["name"] == self.pool)
             return sum(pool["pinned"] for pool in database["pools"])
+
+    def reasons(self):
+        """What STATUS says of those who keep their links."""
+        with connect(f"unix:{self.servers.daemon.socket_path}") as native:
+            database = next(d for d in native.status()["databases"] if d["name"] == self.pool)
+            return [reason for pool in database["pools"] for reason in pool["pin_reasons"]]
 
     def setUp(self):
         wait_until(lambda: self.pinned() == 0, "the pins of the test before to end")
@@ -61,6 +68,11 @@ class Refused(Pins):
         self.assertIn("max_pinned", error["H"])
         self.assertEqual(second.query("select 1"), ONE)
         self.assertEqual(self.pinned(), 1)
+        kept = log.split("few/postgres: ")[1].replace(" keeps its connection because of", "")
+        self.assertIn(f"Connections are kept by 1 session: {kept}.", error["D"])
+        self.assertEqual(self.reasons(), [kept])
+        self.assertEqual(first.query("discard all"), "C:DISCARD ALL Z:I")
+        self.assertEqual(self.reasons(), [])
 
     def test_whatever_the_reason_and_the_way_to_say_it(self):
         first, second = self.connect(), self.connect()
@@ -173,6 +185,9 @@ class NativePins(Native):
         self.assertEqual((error.executed, error.retry), ("no", True))
         self.assertIn(TEMPORARY, error.detail)
         self.assertIn("max_pinned", error.hint)
+        [kept] = self.reasons()
+        self.assertRegex(kept, rf"^session \d+ .*: {re.escape(TEMPORARY)}$")
+        self.assertIn(f"Connections are kept by 1 session: {kept}.", error.detail)
         self.assertEqual(list(second.exec("select 1")), [[1]])
         self.assertEqual(list(first.exec("select * from mine")), [])
         first.connection.__exit__()

@@ -79,6 +79,17 @@ class Waits(Timeouts):
         self.all_is_well()
 
 
+    def test_it_is_told_who_keeps_a_link_for_itself(self):
+        self.client.query("create temp table mine(a int)")
+        error = self.other.error(query("select 1"))
+        self.assertEqual(error["C"], "53300")
+        self.assertRegex(error["D"], r"1 of 1 connections are open, 1 requests wait\. Connections are kept by 1 session: "
+                                     r"session \d+ of postgres at .*: create temp table mine\(a int\)\.")
+        self.assertIn("max_pinned", error["H"])
+        self.client.query("discard all")
+        self.all_is_well()
+
+
 class Idle(Timeouts):
     pool = "idle"
 
