@@ -1,5 +1,8 @@
 #include "protocol/postgres/startup.h"
 
+#include <algorithm>
+#include <array>
+
 #include "protocol/postgres/body_reader.h"
 
 namespace based::postgres {
@@ -59,19 +62,98 @@ bool add_assignment(std::string_view text, Startup& startup) {
   return true;
 }
 
+// The server's switches of one letter, as far as a client may give them. One without a setting of
+// its own has it in its argument.
+struct Switch {
+  char letter;
+  bool has_argument;
+  std::string_view setting;
+  std::string_view value;  // empty: the argument
+};
+constexpr std::array switches{
+    Switch{'B', true, "shared_buffers", ""},
+    Switch{'e', false, "datestyle", "euro"},
+    Switch{'F', false, "fsync", "false"},
+    Switch{'h', true, "listen_addresses", ""},
+    Switch{'i', false, "listen_addresses", "*"},
+    Switch{'k', true, "unix_socket_directories", ""},
+    Switch{'l', false, "ssl", "true"},
+    Switch{'N', true, "max_connections", ""},
+    Switch{'O', false, "allow_system_table_mods", "true"},
+    Switch{'P', false, "ignore_system_indexes", "true"},
+    Switch{'p', true, "port", ""},
+    Switch{'S', true, "work_mem", ""},
+    Switch{'s', false, "log_statement_stats", "true"},
+    Switch{'W', true, "post_auth_delay", ""},
+    Switch{'d', true, "", ""},
+    Switch{'f', true, "", ""},
+    Switch{'t', true, "", ""},
+    Switch{'n', false, "", ""},  // of no effect
+    Switch{'T', false, "", ""},
+    Switch{'c', true, "", ""},
+    Switch{'-', true, "", ""},
+};
+
+// What an argument stands for.
+struct Named {
+  char letter;
+  std::string_view argument;
+  std::string_view setting;
+  std::string_view value;
+};
+constexpr std::array named{
+    Named{'f', "s", "enable_seqscan", "false"},       Named{'f', "i", "enable_indexscan", "false"},
+    Named{'f', "o", "enable_indexonlyscan", "false"}, Named{'f', "b", "enable_bitmapscan", "false"},
+    Named{'f', "t", "enable_tidscan", "false"},       Named{'f', "n", "enable_nestloop", "false"},
+    Named{'f', "m", "enable_mergejoin", "false"},     Named{'f', "h", "enable_hashjoin", "false"},
+    Named{'t', "pa", "log_parser_stats", "true"},     Named{'t', "pl", "log_planner_stats", "true"},
+    Named{'t', "e", "log_executor_stats", "true"},    Named{'d', "0", "log_min_messages", "notice"},
+    Named{'d', "1", "log_min_messages", "debug1"},    Named{'d', "2", "log_min_messages", "debug2"},
+    Named{'d', "3", "log_min_messages", "debug3"},    Named{'d', "4", "log_min_messages", "debug4"},
+    Named{'d', "5", "log_min_messages", "debug5"},
+};
+constexpr std::array<std::string_view, 4> debugged{"log_statement", "debug_print_parse",
+                                                   "debug_print_plan", "debug_print_rewritten"};
+
+bool take_switch(const Switch& row, std::string_view argument, Startup& startup) {
+  if (row.letter == 'c' || row.letter == '-') return add_assignment(argument, startup);
+  if (!row.setting.empty()) {
+    startup.settings.emplace_back(row.setting, row.value.empty() ? argument : row.value);
+  }
+  if (!row.setting.empty() || !row.has_argument) return true;
+  const std::string_view said = row.letter == 't' && argument.starts_with('e') ? "e" : argument;
+  for (const Named& meant : named) {
+    if (meant.letter != row.letter || meant.argument != said) continue;
+    startup.settings.emplace_back(meant.setting, meant.value);
+    // From 2 on, one more for each step.
+    const int steps = row.letter == 'd' ? said[0] - '1' : 0;
+    for (int i = 0; i < steps; ++i) {
+      startup.settings.emplace_back(debugged[static_cast<std::size_t>(i)], i == 0 ? "all" : "true");
+    }
+    return true;
+  }
+  return false;
+}
+
+// As getopt() takes the words: letters without an argument may follow each other in one.
 Result<void> read_options(std::string_view text, Startup& startup) {
   const std::vector<std::string> words = split_options(text);
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
-    bool understood = false;
-    if (word == "-c") {
-      if (i + 1 < words.size()) understood = add_assignment(words[++i], startup);
-    } else if (word.starts_with("--")) {
-      understood = add_assignment(std::string_view(word).substr(2), startup);
-    } else if (word.starts_with("-c")) {
-      understood = add_assignment(std::string_view(word).substr(2), startup);
+    if (word.size() < 2 || word[0] != '-') return bad_option(word);
+    for (std::size_t at = 1; at < word.size(); ++at) {
+      const auto row = std::ranges::find(switches, word[at], &Switch::letter);
+      if (row == switches.end()) return bad_option(word);
+      std::string_view argument;
+      if (row->has_argument) {
+        argument = std::string_view(word).substr(at + 1);
+        at = word.size();
+        const bool apart = argument.empty() && row->letter != '-';
+        if (apart && i + 1 == words.size()) return bad_option(word);
+        if (apart) argument = words[++i];
+      }
+      if (!take_switch(*row, argument, startup)) return bad_option(word);
     }
-    if (!understood) return bad_option(word);
   }
   return {};
 }

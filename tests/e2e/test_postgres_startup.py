@@ -208,6 +208,17 @@ class Startup(unittest.TestCase):
             "-c application_name=two\\ words": ("application_name", "two words"),
             "-c application_name=back\\\\slash": ("application_name", "back\\slash"),
             "  -c   work_mem=9MB\t-c application_name=x=y ": ("application_name", "x=y"),
+            "-S 5000": ("work_mem", "5000kB"),
+            "-S6000": ("work_mem", "6000kB"),
+            "-e": ("datestyle", "ISO, DMY"),
+            "-se -fs": ("enable_seqscan", "off"),
+            "-fh -f n": ("enable_nestloop", "off"),
+            "-tpl": ("log_planner_stats", "on"),
+            "-t executor": ("log_executor_stats", "on"),
+            "-d 3": ("debug_print_parse", "on"),
+            "-d2": ("log_min_messages", "debug2"),
+            "-d1": ("log_statement", "none"),
+            "-nT -O": ("allow_system_table_mods", "on"),
             "": ("work_mem", "4MB"),
         }
         for options, (name, value) in cases.items():
@@ -215,12 +226,15 @@ class Startup(unittest.TestCase):
                 self.assertEqual(client.value(f"show {name}"), value)
 
     def test_options_that_cannot_be_read_are_refused_and_none_loops(self):
-        for options in ("-c=", "-c =", "--=", "-c", "--", "-cx", "--x", "work_mem=1MB", "-z", "\\"):
+        for options in ("-c=", "-c =", "--=", "-c", "--", "-cx", "--x", "work_mem=1MB", "-z", "\\", "-S", "-fx", "-t",
+                        "-tx", "-d9", "-dd", "-sz", "-"):
             with self.subTest(options):
                 self.assertEqual(self.refused(startup({**PARAMETERS, "options": options}))["C"], "42601")
 
     def test_settings_that_postgresql_refuses_are_refused_with_its_own_code(self):
-        for parameters, code in (({"work_mem": "much"}, "22023"), ({"no_such_setting": "1"}, "42704")):
+        for parameters, code in (({"work_mem": "much"}, "22023"), ({"no_such_setting": "1"}, "42704"),
+                                 ({"options": "-S much"}, "22023"), ({"options": "-F"}, "55P02"),
+                                 ({"options": "-N 3"}, "55P02"), ({"options": "-p 1"}, "55P02")):
             with self.assertRaises(Refused) as refused:
                 PgClient(self.address, database="app", **parameters)
             self.assertEqual((refused.exception.fields["S"], refused.exception.code), ("FATAL", code))

@@ -77,13 +77,19 @@ TEST_CASE("options are words, and a backslash takes the next character as it is"
   CHECK(options("-c a=one\\ two") == "a=one two;");
   CHECK(options("-c a=\\\\") == "a=\\;");
   CHECK(options("-c A=b -c a=c") == "a=b;a=c;");
+  CHECK(options("-nTfh -tpl") == "enable_hashjoin=false;log_planner_stats=true;");
+  CHECK(options("-S 5 -S6 -es") ==
+        "work_mem=5;work_mem=6;datestyle=euro;log_statement_stats=true;");
+  CHECK(
+      options("-d0 -d 3") ==
+      "log_min_messages=notice;log_min_messages=debug3;log_statement=all;debug_print_parse=true;");
   CHECK(options("") == "");
   CHECK(options("   ") == "");
 }
 
 TEST_CASE("options that cannot be read are refused, whatever they begin like") {
   for (const char* text : {"-c", "-c=", "-c =", "-c a", "-ca", "--", "--=", "--a", "a=b", "-", "\\",
-                           "-d 5", "-c a=b x"}) {
+                           "-d 9", "-S", "-fx", "-tx", "-sz", "-D /", "-E", "-c a=b x"}) {
     CAPTURE(text);
     CHECK(options(text) == "42601");
   }
