@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
+#include "daemon/postgres/sqlite_impossible.h"
 #include "daemon/postgres/sqlite_tokens.h"
 
 namespace based {
@@ -11,30 +13,6 @@ namespace {
 using sql::TokenKind;
 using Kind = SessionCommand::Kind;
 
-struct Impossible {
-  std::string_view word;
-  std::string_view hint;
-};
-
-constexpr std::array impossible{
-    Impossible{"copy", "Use INSERT: many rows in one transaction are as fast."},
-    Impossible{"listen", "SQLite has no notifications."},
-    Impossible{"notify", "SQLite has no notifications."},
-    Impossible{"declare",
-               "Use a row limit in the extended protocol: a fetch size in most drivers."},
-    Impossible{"fetch", "Use a row limit in the extended protocol: a fetch size in most drivers."},
-    Impossible{"move", "Use a row limit in the extended protocol: a fetch size in most drivers."},
-    Impossible{"prepare", "Prepare through the driver: the extended protocol is there."},
-    Impossible{"execute", "Prepare through the driver: the extended protocol is there."},
-    Impossible{"lock", "A transaction of SQLite has the whole database."},
-    Impossible{"grant", "SQLite has no roles."},
-    Impossible{"revoke", "SQLite has no roles."},
-    Impossible{"truncate", "Use DELETE FROM."},
-    Impossible{"comment", "SQLite keeps no comments."},
-    Impossible{"do", "SQLite has no procedures."},
-    Impossible{"call", "SQLite has no procedures."},
-    Impossible{"merge", "Use INSERT ... ON CONFLICT."},
-};
 constexpr std::array<std::string_view, 7> answered{"show",       "set",      "reset", "discard",
                                                    "deallocate", "unlisten", "close"};
 
@@ -43,6 +21,7 @@ class Words {
   explicit Words(std::string_view text) : tokens_(tokens_of(text)) {
     while (!tokens_.empty() && tokens_.back().kind == TokenKind::semicolon) tokens_.pop_back();
   }
+  std::span<const ClientToken> all() const { return tokens_; }
   bool done() const { return next_ >= tokens_.size(); }
   const ClientToken& token() const { return done() ? none_ : tokens_[next_]; }
   bool accept(std::string_view word) {
@@ -176,20 +155,13 @@ Result<SessionCommand> read_named(Words& words, SessionCommand command, std::str
 
 bool is_session_command(std::string_view first_word) {
   const std::string word = lower_case(first_word);
-  return std::ranges::find(answered, word) != answered.end() ||
-         std::ranges::any_of(impossible, [&](const Impossible& row) { return row.word == word; });
+  return std::ranges::find(answered, word) != answered.end() || is_impossible(word);
 }
 
 Result<SessionCommand> read_session_command(std::string_view text) {
   Words words(text);
   const std::string first = lower_case(words.token().text);
-  for (const Impossible& row : impossible) {
-    if (row.word != first) continue;
-    std::string name = first;
-    for (char& c : name) c = static_cast<char>(c - 'a' + 'A');
-    return Error::make(sqlstate::feature_not_supported, name + " is not supported on SQLite")
-        .with_hint(std::string(row.hint));
-  }
+  if (auto error = impossible_error(words.all())) return std::move(*error);
   if (!is_session_command(first)) return SessionCommand{};
   words.take();
   if (words.done()) return words.unexpected();

@@ -129,6 +129,25 @@ std::optional<Duration> parse_setting_duration(std::string_view text) {
   return std::nullopt;
 }
 
+namespace {
+
+// In the largest unit of which it is a whole number, as PostgreSQL shows it.
+std::string shown(Duration duration) {
+  struct Unit {
+    std::int64_t count;
+    std::string_view name;
+  };
+  static constexpr std::array units{Unit{86'400'000, "d"}, Unit{3'600'000, "h"},
+                                    Unit{60'000, "min"}, Unit{1'000, "s"}, Unit{1, "ms"}};
+  const auto count = std::chrono::round<std::chrono::milliseconds>(duration).count();
+  if (count == 0) return "0";
+  const auto whole =
+      std::ranges::find_if(units, [count](const Unit& unit) { return count % unit.count == 0; });
+  return std::to_string(count / whole->count) + std::string(whole->name);
+}
+
+}  // namespace
+
 Result<std::string> SqliteSettings::check(std::string_view name, std::string_view value) const {
   if (value.size() > value_bytes_max) return bad_value(name, value);
   const SettingRow* row = find(name);
@@ -153,7 +172,7 @@ Result<std::string> SqliteSettings::check(std::string_view name, std::string_vie
       if (const auto truth = parse_bool(value)) return std::string(*truth ? "on" : "off");
       return bad_value(name, value);
     case Kind::duration:
-      if (parse_setting_duration(value)) return std::string(value);
+      if (const auto duration = parse_setting_duration(value)) return shown(*duration);
       return bad_value(name, value);
   }
   return Error::make(Sqlstate("55P02"),
@@ -201,7 +220,8 @@ std::optional<std::string> SqliteSettings::value(std::string_view name) const {
   }
   const auto found = defaults_.settings.find(name);
   if (found != defaults_.settings.end()) return found->second;
-  if (name == "session_authorization" || name == "role") return user_;
+  if (name == "session_authorization") return user_;
+  if (name == "role") return "none";
   if (name == "transaction_read_only") return value("default_transaction_read_only");
   const SettingRow* row = find(name);
   if (row == nullptr) return std::nullopt;

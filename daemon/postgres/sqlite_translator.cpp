@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "daemon/postgres/sqlite_commands.h"
+#include "daemon/postgres/sqlite_impossible.h"
 #include "daemon/postgres/sqlite_types.h"
 #include "protocol/postgres/type_names.h"
 
@@ -98,6 +99,7 @@ Result<TranslatedText> SqliteTranslator::run() {
 
 void SqliteTranslator::begin_statement() {
   begun_ = true;
+  error_ = impossible_error(std::span(tokens_).subspan(next_));
   raw_ = is_session_command(at().text);
   result_.text.append(text_.substr(copied_, at().begin - copied_));
   copied_ = at().begin;

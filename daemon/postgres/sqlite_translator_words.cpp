@@ -3,6 +3,7 @@
 #include <array>
 #include <deque>
 
+#include "daemon/postgres/sqlite_impossible.h"
 #include "daemon/postgres/sqlite_parameters.h"
 #include "daemon/postgres/sqlite_translator.h"
 #include "daemon/postgres/sqlite_types.h"
@@ -152,9 +153,11 @@ bool SqliteTranslator::take_function(const std::string& word) {
     if (!at(2).is_name() || at(3).kind != TokenKind::open_paren) return false;
     begin += 2;
     name = value_of(at(2));
+    notes_.catalogue = true;  // what it has no answer to
   }
   const std::size_t ahead = begin - next_;
   const bool call = at(ahead + 1).kind == TokenKind::open_paren;
+  notes_.catalogue = notes_.catalogue || (call && asks_catalogue(name));
   const bool empty_call = call && at(ahead + 2).kind == TokenKind::close_paren;
   const std::size_t end = begin + (empty_call ? 3 : 1);
   const auto text = [&](const std::string& value) {
@@ -242,6 +245,10 @@ void SqliteTranslator::take_cast() {
   const bool array = i < tokens_.size() && (tokens_[i].kind == TokenKind::open_bracket ||
                                             tokens_[i].text.starts_with('['));
   const std::uint32_t target = array ? 0 : oid_of_cast(type);
+  if (type.starts_with("reg")) {
+    error_ = catalogue_error();
+    return;
+  }
   if (target == 0 || i > tokens_.size()) {
     error_ = Error::make(sqlstate::feature_not_supported,
                          "SQLite has no type " + type + (array ? "[]" : "") + " to cast to")

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "daemon/postgres/sqlite_impossible.h"
 #include "protocol/check.h"
 #include "protocol/postgres/type_names.h"
 
@@ -311,11 +312,7 @@ void SqliteWire::fail(Error error, const WireStatement* of) {
     position = character_position(of->text, *error.position);
   }
   if (of != nullptr && of->notes.catalogue && error.sqlstate.klass() == "42") {
-    error = Error::make(sqlstate::feature_not_supported,
-                        "PostgreSQL's catalogue does not exist on SQLite")
-                .with_hint(
-                    "SELECT name, type, sql FROM sqlite_schema; and PRAGMA table_info(...) "
-                    "tell what there is.");
+    error = catalogue_error();
     position.reset();
   }
   writer_.error("ERROR", error, position);

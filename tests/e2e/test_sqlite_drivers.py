@@ -66,11 +66,15 @@ class Psql(unittest.TestCase):
         self.assertIn("LINE 1: select 1 frm t", self.psql("select 1 frm t")[1])
 
     def test_the_catalogue_is_not_there(self):
-        for command in (r"\d", r"\dt", r"\d p", r"\l", r"\df", r"\du"):
+        for command in (r"\d", r"\dt", r"\d p", r"\l", r"\df", r"\du", r"\dx",
+                        "select 'p'::regclass", "select pg_catalog.pg_get_userbyid(10)",
+                        "select has_table_privilege('p', 'select')", "select format_type(25, -1)"):
             with self.subTest(command):
                 err = self.psql(command)[1]
                 self.assertIn("PostgreSQL's catalogue does not exist on SQLite", err)
                 self.assertIn("sqlite_schema", err)
+        for command in (r"\sf x", r"\sv x"):  # of which psql shows the first line
+            self.assertIn("PostgreSQL's catalogue does not exist on SQLite", self.psql(command)[1])
 
 
 class Psycopg2(unittest.TestCase):

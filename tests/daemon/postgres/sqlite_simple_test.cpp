@@ -84,6 +84,12 @@ TEST_CASE_FIXTURE(SqliteWireFixture,
                   "settings are shown as set, and undone with their transaction") {
   SqliteClient& c = client();
   CHECK(c.query("SET application_name TO 'x'") == "C:SET S:application_name=x Z:I");
+  CHECK(c.query("SET statement_timeout = 90000; SHOW statement_timeout") ==
+        "C:SET T D:90s C:SHOW Z:I");
+  CHECK(c.query("SET statement_timeout = '120 s'; SHOW statement_timeout") ==
+        "C:SET T D:2min C:SHOW Z:I");
+  CHECK(c.query("SET statement_timeout = 0; SHOW statement_timeout") == "C:SET T D:0 C:SHOW Z:I");
+  CHECK(c.query("SHOW role") == "T D:none C:SHOW Z:I");
   CHECK(c.query("SHOW application_name") == "T D:x C:SHOW Z:I");
   CHECK(c.query("BEGIN; SET application_name = 'y'") == "C:BEGIN C:SET S:application_name=y Z:T");
   CHECK(c.query("ROLLBACK") == "C:ROLLBACK S:application_name=x Z:I");
@@ -115,6 +121,23 @@ TEST_CASE_FIXTURE(SqliteWireFixture, "what SQLite cannot do says so") {
       c.query("SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.~) "
               "'^(t)$' COLLATE pg_catalog.default") == "E:0A000 Z:I");
   CHECK(c.query("SELECT 1::regclass") == "E:0A000 Z:I");
+  for (const char* text :
+       {"DO $$ BEGIN END $$", "DO LANGUAGE plpgsql 'x'", "CREATE SCHEMA s", "CREATE DATABASE d",
+        "CREATE SEQUENCE s", "CREATE FUNCTION f() RETURNS int AS $x$ SELECT 1 $x$ LANGUAGE sql",
+        "CREATE TYPE t AS ENUM ('a')", "CREATE EXTENSION x",
+        "CREATE MATERIALIZED VIEW v AS SELECT 1", "CREATE OR REPLACE VIEW v AS SELECT 1",
+        "ALTER SYSTEM SET x = 1", "DROP ROLE r", "REFRESH MATERIALIZED VIEW v", "CHECKPOINT",
+        "TABLE t", "PREPARE TRANSACTION 'x'"}) {
+    CAPTURE(text);
+    CHECK(c.query(text) == "E:0A000 Z:I");
+  }
+  CHECK(c.query("CREATE TABEL t(a)") == "E:42601 Z:I");
+  CHECK(
+      c.query("CREATE TABLE role(type int); CREATE INDEX schema ON role(type); DROP TABLE role") ==
+      "C:CREATE TABLE C:CREATE INDEX C:DROP TABLE Z:I");
+  CHECK(c.query("SELECT pg_catalog.pg_get_userbyid(1)") == "E:0A000 Z:I");
+  CHECK(c.query("SELECT current_schemas(true)") == "E:0A000 Z:I");
+  CHECK(c.query("SELECT nothing_like_it(1)") == "E:42883 Z:I");
   CHECK(c.query("SELECT $1") == "E:42P02 Z:I");
   CHECK(c.query("BEGIN; VACUUM") == "C:BEGIN E:25001 Z:E");
 }
