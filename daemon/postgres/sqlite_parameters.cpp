@@ -215,8 +215,27 @@ Result<ValueView> read_uuid(const Parameter& parameter, bool binary) {
   return parameter.keep(cell.substr(4));
 }
 
+// A date, time or timestamp has no zone, and a date no time: PostgreSQL takes them in the text, as
+// JDBC and node-postgres send them, and drops them. What cannot be read stays as it is.
+std::string_view moment_of_text(std::string_view text, std::uint32_t type) {
+  if (type == oid::timestamptz) return text;
+  std::string_view rest = trimmed(text);
+  const std::size_t at = rest.find_last_of("+-Z");
+  if (at != std::string_view::npos) {
+    const bool is_zone =
+        postgres::parse_datetime("2000-01-01 00:00" + std::string(rest.substr(at))).has_value();
+    const std::string_view before = trimmed(rest.substr(0, at));
+    const bool is_time = type == oid::time && postgres::parse_time(before);
+    if (is_zone && (is_time || postgres::parse_datetime(before))) rest = before;
+  }
+  if (type == oid::time) return postgres::parse_time(rest) ? rest : text;
+  const auto parsed = postgres::parse_datetime(rest);
+  if (!parsed || parsed->offset_seconds) return text;
+  return type == oid::date ? rest.substr(0, 10) : rest;
+}
+
 Result<ValueView> read_moment(const Parameter& parameter, bool binary) {
-  if (!binary) return ValueView::text(parameter.bytes);
+  if (!binary) return ValueView::text(moment_of_text(parameter.bytes, parameter.type));
   const bool is_date = parameter.type == oid::date;
   if (parameter.bytes.size() != (is_date ? 4u : 8u)) return parameter.bad_binary();
   const std::uint64_t raw = big_endian(parameter.bytes);

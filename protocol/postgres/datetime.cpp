@@ -67,18 +67,19 @@ class Pieces {
     left_.remove_prefix(count);
     return value;
   }
-  // Behind the point: in microseconds.
+  // Behind the point: in microseconds, rounded as PostgreSQL rounds what has nanoseconds.
   std::optional<std::int64_t> fraction() {
     std::int64_t value = 0;
     int count = 0;
+    bool up = false;
     for (; !left_.empty() && left_.front() >= '0' && left_.front() <= '9'; ++count) {
-      if (count >= 6 && left_.front() != '0') return std::nullopt;
       if (count < 6) value = value * 10 + (left_.front() - '0');
+      if (count == 6) up = left_.front() >= '5';
       left_.remove_prefix(1);
     }
     if (count == 0) return std::nullopt;
     for (; count < 6; ++count) value *= 10;
-    return value;
+    return value + (up ? 1 : 0);
   }
 
  private:

@@ -34,7 +34,9 @@ class Programs(unittest.TestCase):
 
     def test_java(self):
         url = f"jdbc:postgresql://127.0.0.1:{self.daemon.port}/app?user=ann&prepareThreshold=3"
-        self.run_program(["java", "-cp", DRIVER, HERE / "java/OnSqlite.java", url])
+        for zone in ("UTC", "Asia/Kathmandu"):
+            with self.subTest(zone):
+                self.run_program(["java", f"-Duser.timezone={zone}", "-cp", DRIVER, HERE / "java/OnSqlite.java", url])
 
 
 if __name__ == "__main__":

@@ -60,6 +60,32 @@ TEST_CASE("what is sent as text comes back, in text and through the binary forma
   }
 }
 
+TEST_CASE("a text's zone, and a date's time, are dropped as PostgreSQL drops them") {
+  struct Given {
+    std::uint32_t type;
+    std::string_view text;
+    std::string_view stored;
+  };
+  for (const Given& given :
+       {Given{oid::date, "2024-07-06 +02", "2024-07-06"},
+        Given{oid::date, "2024-07-06", "2024-07-06"},
+        Given{oid::date, "2024-07-06T00:00:00.000-05:00", "2024-07-06"},
+        Given{oid::time, "10:11:12+01", "10:11:12"},
+        Given{oid::time, "10:11:12.5 -0330", "10:11:12.5"},
+        Given{oid::timestamp, "2024-07-06 10:11:12.5+02", "2024-07-06 10:11:12.5"},
+        Given{oid::timestamp, "2024-07-06T10:11:12Z", "2024-07-06T10:11:12"},
+        Given{oid::timestamp, "2024-07-06 10:11", "2024-07-06 10:11"},
+        Given{oid::timestamptz, "2024-07-06 10:11:12+02", "2024-07-06 10:11:12+02"},
+        Given{oid::timestamp, "2024-07%", "2024-07%"}, Given{oid::date, "2024-07", "2024-07"},
+        Given{oid::date, "tomorrow +02", "tomorrow +02"}, Given{oid::time, "-", "-"}}) {
+    CAPTURE(std::string(given.text));
+    std::deque<std::string> storage;
+    const auto value = read_parameter(1, given.type, 0, given.text, storage);
+    REQUIRE(value);
+    CHECK(value->data == given.stored);
+  }
+}
+
 TEST_CASE("parameters of the wrong shape are refused") {
   CHECK(state_of(oid::int4, 0, "x") == "22P02");
   CHECK(state_of(oid::int4, 0, "2147483648") == "22003");
@@ -93,6 +119,8 @@ TEST_CASE("a value that its type cannot say is refused, never bent") {
   CHECK(cell(oid::timestamp, 0, ValueView::text("2024-01-01 00:00+02")) == "refused");
   CHECK(cell(oid::timestamptz, 0, ValueView::text("2024-01-01 00:00+02")) ==
         "2023-12-31 22:00:00+00");
+  CHECK(cell(oid::timestamptz, 0, ValueView::text("2023-12-31 23:59:59.999999999Z")) ==
+        "2024-01-01 00:00:00+00");
   CHECK(cell(oid::uuid, 0, ValueView::bytes("0123456789abcde")) == "refused");
   CHECK(cell(oid::numeric, 0, ValueView::text("many")) == "refused");
 }

@@ -3,12 +3,14 @@
 
 import java.math.BigDecimal;
 import java.sql.Connection;
+import java.sql.Date;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
+import java.sql.Time;
 import java.sql.Timestamp;
 import java.sql.Types;
 
@@ -59,6 +61,30 @@ public final class OnSqlite {
           check(n == 3 ? null : 2, n == 3 ? rows.getBytes(6) : rows.getBytes(6).length, "bytes");
           check(1, rows.getLong(7), "count");
         }
+      }
+    }
+  }
+
+  // The driver sends the zone of its program along.
+  private static void momentsInAnyZone(Connection connection) throws SQLException {
+    run(connection, "drop table if exists jdbc_m", "create table jdbc_m (d date, t time, at timestamp, z timestamptz)");
+    Timestamp at = Timestamp.valueOf("2024-07-06 07:08:09.5");
+    try (PreparedStatement insert = connection.prepareStatement("insert into jdbc_m values (?, ?, ?, ?)")) {
+      insert.setDate(1, Date.valueOf("2024-07-06"));
+      insert.setTime(2, Time.valueOf("07:08:09"));
+      insert.setTimestamp(3, at);
+      insert.setTimestamp(4, at);
+      insert.executeUpdate();
+    }
+    try (PreparedStatement select = connection.prepareStatement("select * from jdbc_m where d = ? and at = ?")) {
+      select.setDate(1, Date.valueOf("2024-07-06"));
+      select.setTimestamp(2, at);
+      try (ResultSet rows = select.executeQuery()) {
+        check(true, rows.next(), "found again");
+        check(Date.valueOf("2024-07-06"), rows.getDate(1), "date");
+        check(Time.valueOf("07:08:09"), rows.getTime(2), "time");
+        check(at, rows.getTimestamp(3), "timestamp");
+        check(at, rows.getTimestamp(4), "timestamp with time zone");
       }
     }
   }
@@ -125,6 +151,7 @@ public final class OnSqlite {
   public static void main(String[] arguments) throws SQLException {
     try (Connection connection = DriverManager.getConnection(arguments[0])) {
       preparedAgainAndAgain(connection);
+      momentsInAnyZone(connection);
       transactionsAndBatches(connection);
       readOnlyAndTimeouts(connection);
     }

@@ -29,13 +29,24 @@ TEST_CASE("days and times that do not exist are refused") {
   for (const char* text :
        {"", "2023-02-29", "1900-02-29", "2024-13-01", "2024-00-01", "2024-01-32", "2024-01-00",
         "0000-01-01", "2024-1-1", "2024-01-01x", "2024-01-01 24:00", "2024-01-01 10:60",
-        "2024-01-01 10:00:60", "2024-01-01 10:00:00.", "2024-01-01 10:00:00.1234567",
+        "2024-01-01 10:00:60", "2024-01-01 10:00:00.", "2024-01-01 10:00:00.123x",
         "2024-01-01 10:00+", "2024-01-01 10:00+16", "2024-01-01 10", "2024-01-01 "}) {
     CAPTURE(std::string(text));
     CHECK(!parse_datetime(text));
   }
   CHECK(parse_datetime("2000-02-29"));
   CHECK(!parse_time("10:00:00+01"));
+}
+
+TEST_CASE("what is finer than a microsecond is rounded, into the next day if need be") {
+  const auto of = [](std::string_view text) { return parse_datetime(text)->microseconds; };
+  CHECK(of("2024-01-01 00:00:01.656273031Z") == 1'656'273);
+  CHECK(of("2024-01-01 00:00:01.6562735") == 1'656'274);
+  CHECK(of("2024-01-01 00:00:01.65627349999999999999999") == 1'656'273);
+  CHECK(of("2024-01-01 00:00:01.9999999") == 2'000'000);
+  CHECK(of("2024-01-01 23:59:59.9999999") == day_microseconds);
+  CHECK(timestamp_text(day_microseconds) == "2000-01-02 00:00:00");
+  CHECK(parse_time("23:59:59.9999999") == day_microseconds);
 }
 
 TEST_CASE("a moment's parts are read") {
