@@ -37,6 +37,11 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 
 constexpr std::size_t read_ahead_max = 64 * 1024;
 
+// Is it what a ReadyForQuery answers?
+bool is_request(char type) {
+  return type == request::query || type == request::sync || type == request::function_call;
+}
+
 }  // namespace
 
 PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport,
@@ -297,6 +302,7 @@ void PostgresClient::deliver() {
       transport_.close("it said goodbye");
       break;
     }
+    if (piece.last && is_request(piece.type)) ++front_end_.counters().requests;
     session_->on_message({.type = piece.type,
                           .body = piece.bytes,
                           .body_bytes = piece.body_bytes,

@@ -96,6 +96,7 @@ FrontEndStatus PostgresFrontEnd::status() const {
   FrontEndStatus status;
   status.connections = clients_.size();
   status.connections_total = clients_total_;
+  status.requests_total = counters_.requests;
   status.errors_total = counters_.refused;
   status.cancels_total = counters_.cancels;
   for (const auto& [process_id, client] : clients_) client->add_status(status.sessions);

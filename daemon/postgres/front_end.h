@@ -40,6 +40,7 @@ class PostgresFrontEnd final : public FrontEnd {
 
   // For clients.
   struct Counters {
+    std::uint64_t requests = 0;  // what gets a ReadyForQuery: Query, Sync and FunctionCall
     std::uint64_t cancels = 0;
     std::uint64_t refused = 0;
   };

@@ -5,6 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from based_client import connect
 from pg_client import (bind, close, describe, execute, extended, flush, function_call, message, parse, query, sync)
 from wire_servers import Conversation, Servers, both
 
@@ -273,6 +274,19 @@ class Notices:
         self.assertEqual(client.query("commit"), "C:COMMIT Z:I")
         self.assertEqual(client.query("commit"), "N:25P01 C:COMMIT Z:I")
         self.assertEqual(client.query("rollback"), "N:25P01 C:ROLLBACK Z:I")
+
+
+class Counted(Conversation):
+    def requests(self):
+        with connect(f"unix:{self.servers.daemon.socket_path}") as native:
+            return native.status()["postgres"]["requests_total"]
+
+    def test_status_counts_what_gets_a_ready(self):
+        client = self.connect()
+        before = self.requests()
+        client.ask(query("select 1"), extended("select 1"), extended("select 2"), sync(), sync(),
+                   function_call(FunctionCalls.INT4ABS, [b"-7"]), query("s" * 200_000))
+        self.assertEqual(self.requests() - before, 5)
 
 
 class Rejected(Conversation):
