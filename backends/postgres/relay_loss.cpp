@@ -62,7 +62,8 @@ Error Relay::lost_error(const Error& reason) const {
   Error error = reason;
   const Sqlstate code = error.sqlstate;  // it says so itself
   if (code.klass() == "08" || code == sqlstate::serialization_failure) return error;
-  if (error.sqlstate.klass() != "57") error.sqlstate = sqlstate::connection_failure;
+  const bool timeout = code == Sqlstate("25P03") || code == Sqlstate("25P04");
+  if (code.klass() != "57" && !timeout) error.sqlstate = sqlstate::connection_failure;
   error.message = "the connection to PostgreSQL was lost: " + reason.message;
   return error;
 }

@@ -66,6 +66,17 @@ class Statements(Timeouts):
         self.assertTrue(self.client.quiet(0.6))
         self.all_is_well()
 
+    def test_the_servers_own_for_who_rests_in_a_transaction_is_told_as_it_is(self):
+        self.client.query("set idle_in_transaction_session_timeout = '100ms'")
+        process = int(self.client.value("select pg_backend_pid()"))
+        self.client.query("begin")
+        self.wait_processes(f"pid = {process}", 0)
+        error = self.client.error(query("select 1"))
+        self.assertEqual((error["C"], error["S"]), ("25P03", "ERROR"))
+        self.assertEqual(self.client.query("select 1"), "E:25P02 Z:E")
+        self.assertEqual(self.client.query("commit"), "C:ROLLBACK Z:I")
+        self.all_is_well()
+
 
 class Waits(Timeouts):
     pool = "waits"
