@@ -7,6 +7,13 @@ namespace based::postgres {
 Request Link::ChoreRun::write(std::string& out) {
   Request request{.requester = this};
   FrontendWriter writer(out);
+  if (chore_.as_query) {
+    std::string text;
+    for (const std::string& one : chore_.texts) text += one + ';';
+    writer.query(text);
+    request.expected.push_back({.what = Expect::query, .fate = Fate::swallow});
+    return request;
+  }
   for (std::uint32_t i = 0; i < chore_.texts.size(); ++i) {
     writer.parse("", chore_.texts[i], {});
     writer.begin_bind("", "", {});

@@ -78,6 +78,8 @@ class LeaseSource {
   virtual void abandon(LeaseWaiter&) {}
   // A savepoint was made, released or gone back to on the holder's link.
   virtual void note_savepoint(const Statement& /*step*/) {}
+  // Is the holder's turn inside of another session's transaction?
+  virtual bool is_inside() const { return false; }
   // Is the link, now that it is leased, in another session's transaction, which is no sandbox's?
   virtual bool lends() const { return false; }
   // A sandbox's root: for whose locks the holder's statement has been seen to wait; may be empty.

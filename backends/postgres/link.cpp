@@ -199,6 +199,7 @@ void Link::continue_pending() {
 }
 
 void Link::run_chore(Chore chore) {
+  send_owed();
   chores_.push_back(std::make_unique<ChoreRun>(*this, std::move(chore)));
   submit(chores_.back()->write(out_));
 }
@@ -209,6 +210,17 @@ void Link::begin_ahead(Chore chore, char status) {
   };
   run_chore(std::move(chore));
   status_ = status;
+}
+
+void Link::send_owed() {
+  if (!owed_) return;
+  Chore chore = *std::exchange(owed_, std::nullopt);
+  chore.then = [this](const std::optional<Error>& error) {
+    if (error) close(*error);
+  };
+  chores_.push_back(std::make_unique<ChoreRun>(*this, std::move(chore)));
+  own_statements_.unnamed.reset();
+  queue_.push(chores_.back()->write(out_));
 }
 
 void Link::finish_chore(ChoreRun* run, const std::optional<Error>& error) {
@@ -300,6 +312,7 @@ void Link::forget_statements() {
 
 // Requests of this kind use the unnamed statement as they like.
 void Link::submit(Request request) {
+  INVARIANT(!owed_);
   own_statements_.unnamed.reset();
   queue_.push(std::move(request));
   if (!close_reason_) write_out();

@@ -26,6 +26,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/log.h"
@@ -70,6 +71,7 @@ struct Chore {
   std::function<void(const std::optional<Error>& error)> then;  // may be empty
   bool of_holder = false;  // the callbacks end when the holder releases the link
   bool may_fail = false;   // its error is no reason to close a link that was let go meanwhile
+  bool as_query = false;   // all of it is one simple Query: no rows
 };
 
 // On for a sandbox's link, for what might run behind a lost root, and off in the root.
@@ -141,6 +143,12 @@ class Link final {
   // The same for the host, ahead of what the new holder will send: the status that the chore leads
   // to counts from now on. Refused, the link closes.
   void begin_ahead(Chore chore, char status);
+  // Goes in front of whatever is sent next, in the same write. Refused, the link closes. Who sends
+  // by out() and queue() calls send_owed() before.
+  void owe(Chore chore) { owed_ = std::move(chore); }
+  void send_owed();
+  // Nothing was sent since owe(): it is owed no more, and returned.
+  std::optional<Chore> take_owed() { return std::exchange(owed_, std::nullopt); }
   // Asks for the running request to be cancelled, and for none that was sent behind it.
   void cancel();
   void set_paused(bool paused);
@@ -259,6 +267,7 @@ class Link final {
   std::size_t out_sent_ = 0;
   std::deque<Chore> pending_;  // of starting, cleaning, checking: one after another
   std::vector<std::unique_ptr<ChoreRun>> chores_;  // submitted
+  std::optional<Chore> owed_;
 
   StatementCache statements_;
   OwnStatements own_statements_;

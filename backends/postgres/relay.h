@@ -250,10 +250,9 @@ class Relay : public WireSession,
   bool stacked() const { return rules_.active(); }
   void run_inside(bool inside);
   PreparedRef own_text(const std::string& text);
-  void inject(const StatementRef& step, std::uint32_t number);
+  void inject(const StatementRef& step, std::uint32_t number, Fate fate);
   std::uint32_t inject_steps(WireStack::Plan plan, bool discards = false,
                              bool with_columns = false);
-  void guard_unit();
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;
   bool answer_for_control(const NamedRequest& named, bool closes);
@@ -269,10 +268,17 @@ class Relay : public WireSession,
   bool refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script = false);
   static bool runs_in_failed(const Statement& statement);
   void note_control(Item& made);
-  bool let_guard_go();
-  void close_portals();
   void end_request();
   void on_stack_ready();
+
+  // relay_guard.cpp: around a unit
+  void guard_unit();
+  static void ask_first(WireStack::Plan& plan);
+  bool begins_at_once(const QueryPart& part);
+  void let_guard_go();
+  bool guard_goes_freely();
+  void close_portals();
+  bool note_own(const Reply& reply, Item& item);
 
   // relay_script.cpp: simple queries among them, in parts
   static void use_sandbox_forms(const Script& script, std::string& text);
@@ -386,48 +392,41 @@ class Relay : public WireSession,
   std::vector<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()
   std::vector<Sent> sent_;
-  std::size_t skipped_ = 0;     // requests that the next ReadyForQuery answers too
-  char status_ = 'I';           // as the client knows it
-  bool welcomed_ = false;       // on_started was told
-  bool extended_ = false;       // the client is in an extended unit: its Sync has not come
-  bool failed_ = false;         // an error came in the request that is being answered
-  bool answered_ = false;       // the client was told something of it
-  bool repeatable_ = false;     // unit_ is all of it
-  std::string kept_back_;       // goes in front of what it is told next, unless that is run_again_
-  bool run_again_ = false;      // its error is kept back
-  bool run_elsewhere_ = false;  // so are its link's last words
-  bool flushed_ = false;        // its newest message is a Flush
-  bool in_part_ = false;        // the client was given a part of a large message
-  bool part_open_ = false;      // the client's large message goes to the link in parts
+  std::size_t skipped_ = 0;  // requests that the next ReadyForQuery answers too
+  char status_ = 'I';        // as the client knows it
+  bool welcomed_ = false;    // on_started was told
+  bool extended_ = false;    // the client is in an extended unit: its Sync has not come
+  bool failed_ = false;      // an error came in the request that is being answered
+  bool answered_ = false;    // the client was told something of it
+  bool repeatable_ = false;  // unit_ is all of it
+  std::string kept_back_;    // goes in front of what it is told next, unless that is run_again_
+  bool run_again_ = false,
+       run_elsewhere_ = false;                // its error, its link's last words are kept back
+  bool flushed_ = false;                      // its newest message is a Flush
+  bool in_part_ = false, part_open_ = false;  // a large message: the client's, the link's
   // The item of a statement behind which nothing goes before its answer, or 0.
   std::uint32_t copy_awaited_ = 0;
   bool copying_in_ = false;
   bool settings_under_way_ = false;  // what the link reports is not yet this session's
   TimePoint transaction_due_;
-  bool pinned_ = false;
-  bool pin_lasts_ = false;    // until DISCARD ALL
-  bool pin_listens_ = false;  // it is silent because it listens
-  TimePoint rests_since_;     // outside of a transaction
-  bool tell_rest_ = false;
-  bool taking_ = true;
+  bool pinned_ = false, pin_lasts_ = false;  // until DISCARD ALL
+  bool pin_listens_ = false;                 // it is silent because it listens
+  TimePoint rests_since_;                    // outside of a transaction
+  bool tell_rest_ = false, taking_ = true;
   // Its transaction was lost with its link: it is to find itself in a failed one.
   bool lost_ = false;
-  bool parked_ = false;             // its transaction is there, and its link lent to others
-  std::optional<Error> loss_;       // not told yet
-  std::optional<Error> refusal_;    // skipping: to be told
+  bool parked_ = false;                  // its transaction is there, and its link lent to others
+  std::optional<Error> loss_, refusal_;  // not told yet; skipping: to be told
   std::optional<Error> unsettled_;  // why a unit that is to change settings lacks some of its own
   std::string cancel_reason_;
-  bool recovering_ = false;  // from an error: nothing of the client's runs
-  TimePoint since_;          // when the statement that runs began
-  TimePoint sent_at_;        // of the oldest unit in flight
+  bool recovering_ = false;    // from an error: nothing of the client's runs
+  TimePoint since_, sent_at_;  // the statement that runs began; the oldest unit in flight was sent
   bool retried_ = false;
-  bool link_is_new_ = false;  // nothing was sent since it was leased
-
+  bool link_is_new_ = false;              // nothing was sent since it was leased
   std::unique_ptr<SandboxUnit> command_;  // of the unit, while commanding
-
-  WireStackRules rules_;  // those of the context, and while it has joined: rooted
-  WireStack stack_;       // as it will be when everything sent is done
-  WireStack reached_;     // as it is
+  WireStackRules rules_;                  // those of the context, and while it has joined: rooted
+  WireStack stack_;                       // as it will be when everything sent is done
+  WireStack reached_;                     // as it is
   std::vector<QueryPart> parts_;
   std::string held_tag_;  // a CommandComplete that may be a Query's last one
   std::string last_tag_;  // it was: told when it is committed
@@ -436,9 +435,10 @@ class Relay : public WireSession,
   std::string one_body_;                                  // and what is parsed for it
   bool querying_ = false;                                 // a simple Query in parts
   bool unnamed_dropped_ = false, unnamed_stays_ = false;  // on the link, where something has failed
-  bool unit_failed_ = false;                              // stack: an error was told in it
-  bool unit_wrote_ = false;                               // stack: perhaps
+  bool unit_failed_ = false, unit_wrote_ = false;         // stack: an error was told in it; perhaps
   bool ending_failed_ = false;  // stack: by the statement that ends the transaction
+  bool at_turn_begin_ = false;  // sandbox: nothing was done since the turn's savepoint
+  std::optional<Restoring> restoring_;
   std::uint64_t losses_seen_ = 0;
   bool local_set_ = false, local_over_ = false;  // by a transaction, which has ended in its unit
   // In a sandbox: what was set in this transaction, and which settings, is not all known.

@@ -19,6 +19,7 @@ namespace based::postgres {
 // Something that a reply will decide; the expectation's index is its number.
 enum class ItemKind : std::uint8_t {
   parse,
+  placed,  // a Parse of ours in front of what needs it: the client does not hear of it
   close,
   execute,
   query,
@@ -42,6 +43,12 @@ struct Control {
   WireStack after;
   bool discards = false;
   bool with_columns = false;  // a row goes with its columns: in a simple Query
+  bool due = false;           // what the plan's question was asked for
+};
+// What a question has found to be due.
+struct Restoring {
+  WireStack::Plan plan;
+  std::string text;
 };
 // `bind`: of the portal that is executed; null: it has no parameters.
 std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);

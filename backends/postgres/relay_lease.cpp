@@ -153,7 +153,10 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
-  if (!std::exchange(parked_, false)) run_inside(context_.leases.lends());
+  if (!std::exchange(parked_, false)) {
+    run_inside(context_.leases.lends());
+    at_turn_begin_ = context_.stack.rooted && !context_.leases.is_inside();
+  }
   link_is_new_ = true;
   link.stream_rows();
   prepare();
@@ -185,6 +188,7 @@ void Relay::prepare() {
 void Relay::try_settings(Settings wanted) {
   std::vector<std::string> texts = link_->settings().difference(wanted);
   if (texts.empty()) return on_prepared();
+  at_turn_begin_ = false;
   if (!unsettled_ && are_accepted(texts)) return apply_unawaited(texts);
   arm(context_.settings_timeout);
   if (rules_.rooted) {  // an error must not take the root with it

@@ -14,6 +14,7 @@ void Relay::enter_failed_transaction() {
   arm(context_.settings_timeout);
   stack_.lose();
   reached_ = stack_;
+  at_turn_begin_ = false;  // what it begins next in this turn has a savepoint of its own
   link_->run_chore({.texts = {rules_.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
   link_->run_chore({.texts = {"the transaction was lost"},
                     .then =

@@ -63,6 +63,7 @@ Flow Relay::on_reply(const Reply& reply) {
   const Expectation* expectation = reply.expectation;
   if (expectation != nullptr && reply.first) {
     if (expectation->index != 0) {
+      if (note_own(reply, item(expectation->index))) return Flow::more;
       if (item(expectation->index).kind == ItemKind::refusal) {
         link_->close(Error::make(sqlstate::connection_failure,
                                  "the connection to PostgreSQL was lost: the server has taken "
@@ -197,6 +198,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
       if (entry != nullptr && entry->name == on_server) own = name;
     }
     if (own == "unknown" && unnamed_ && unnamed_->unasked) own.clear();
+    if (fields.sqlstate == "26000") link_->statements().forget_all(false);  // by a function
     append_rewritten_error(bytes, reply.body,
                            {.soften = fields.fatal(),
                             .from = on_server,

@@ -170,6 +170,7 @@ void Relay::begin_request() {
     failed_ = answered_ = false;
     sent_at_ = since_ = context_.reactor.now();
   }
+  link_->send_owed();
   link_->queue().push({.requester = this, .open = true});
   link_->statements().begin_group();
   for (const std::string& name : link_->statements().take_closable()) {
@@ -308,6 +309,7 @@ void Relay::take_bind(const WireMessage& message) {
   }
   std::uint32_t number = 0;
   if (rules_.rooted && !names.portal.empty() && open_portals_.emplace(names.portal).second) {
+    stack_.note_portal();
     number = add_item({.kind = ItemKind::bind, .name = std::string(names.portal)});
   }
   if (names.portal.empty()) own_portal_ = false;

@@ -152,12 +152,18 @@ void Relay::advance_query() {
   if (stack_.in_transaction() || !rules_.rooted || stack_.needs_guard()) {
     return on_stack_ready();
   }
+  if (guard_goes_freely()) {
+    stack_.let_guard_go(false);
+    reached_ = stack_;
+    return on_stack_ready();
+  }
   begin_request();
   let_guard_go();
   end_request();
 }
 
 void Relay::send_part(QueryPart part) {
+  if (begins_at_once(part)) return;
   begin_request();
   sent_.back().extended = false;
   const bool behind = std::exchange(local_over_, false) || !split_text_.empty();
@@ -198,9 +204,11 @@ void Relay::send_part(QueryPart part) {
   own_portal_ = true;  // there is none
   link_->own_statements().unnamed.reset();
   close_request(false);
-  // The guard's end travels with the last part, unless that may be a COPY, which would read it.
-  const bool last = parts_.empty() && !copies && !stack_.in_transaction();
-  if (last && rules_.rooted) {
+  // The guard's end travels with the last part, unless that may be a COPY, which would read it, or
+  // drop what it is prepared as.
+  const bool waits = seen && std::ranges::any_of(seen->statements, holds_back);
+  const bool last = parts_.empty() && !waits && !stack_.in_transaction();
+  if (last && rules_.rooted && !guard_goes_freely()) {
     querying_ = false;
     begin_request();
     let_guard_go();

@@ -30,24 +30,6 @@ Field column_of(const OwnRow& row) {
   return {.name = row.column, .type_oid = 2278, .type_size = 4, .type_modifier = -1};  // void
 }
 
-// The setting as it is without a SET LOCAL.
-StatementRef setting_again(const std::string& name, const Settings& settings) {
-  const auto found = settings.find(name);
-  LinkSettings bare;
-  Settings wanted;
-  if (found == settings.end()) {
-    bare.became({{name, ""}}, false);
-  } else {
-    wanted.insert(*found);
-  }
-  auto made = std::make_shared<Statement>();
-  made->kind = StatementKind::setting;
-  made->text = bare.difference(wanted).back();
-  made->name = name;
-  if (found != settings.end()) made->setting = found->second;
-  return made;
-}
-
 // How many values a Bind has, behind its names.
 std::size_t parameters_of(std::string_view rest) {
   const auto number_at = [rest](std::size_t at) -> std::size_t {
@@ -110,7 +92,7 @@ PreparedRef Relay::own_text(const std::string& text) {
   return made;
 }
 
-void Relay::inject(const StatementRef& step, std::uint32_t number) {
+void Relay::inject(const StatementRef& step, std::uint32_t number, Fate fate) {
   FrontendWriter writer(link_->out());
   const bool ours = step->name.starts_with("_based_") || step->kind == StatementKind::other;
   std::string_view name;
@@ -126,7 +108,7 @@ void Relay::inject(const StatementRef& step, std::uint32_t number) {
   writer.execute("", 0);
   own_portal_ = true;
   expect(Expect::bind, Fate::swallow, number);
-  expect(Expect::execute, Fate::swallow, number);
+  expect(Expect::execute, fate, number);
 }
 
 // The number of its item.
@@ -137,18 +119,13 @@ std::uint32_t Relay::inject_steps(WireStack::Plan plan, bool discards, bool with
                                                    .discards = discards,
                                                    .with_columns = with_columns});
   const std::vector<StatementRef> steps = made.control->plan.steps;
+  const bool asks = made.control->plan.restoring != nullptr;
   const std::uint32_t number = add_item(std::move(made));
-  for (const StatementRef& step : steps) inject(step, number);
+  for (const StatementRef& step : steps) {
+    inject(step, number, asks && step == steps.back() ? Fate::forward : Fate::swallow);
+  }
   expect(Expect::execute, Fate::synthesise, number);
   return number;
-}
-
-void Relay::guard_unit() {
-  if (!stack_.needs_guard()) return;
-  stack_.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
-  std::vector<StatementRef> steps = left_by_others();
-  std::ranges::move(stack_.guard(), std::back_inserter(steps));
-  inject_steps({.steps = std::move(steps)});
 }
 
 // In its turn the client is told this, of which the server was not asked.
@@ -289,6 +266,7 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
     local_over_ = std::exchange(local_set_, false) && extended_;
   }
   const bool discards = statement->kind == StatementKind::discard && statement->name == "all";
+  if (statement->kind == StatementKind::commit && querying_) ask_first(plan);
   const std::uint32_t number = inject_steps(std::move(plan), discards, with_columns);
   if (context_.sandbox != nullptr) item(number).text = statement->text;
 }
@@ -311,8 +289,19 @@ bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, b
 
 // The steps are done.
 void Relay::note_control(Item& made) {
+  if (unit_failed_) return;  // the unit's end, which was sent behind what has failed
   Control& control = *made.control;
+  if (control.due) {
+    restoring_ = Restoring{.plan = std::move(control.plan), .text = std::move(made.text)};
+    restoring_->plan.steps = {std::exchange(restoring_->plan.restoring, nullptr)};
+    return;
+  }
   reached_ = control.after;
+  for (const StatementRef& savepoint : control.plan.made) {
+    context_.leases.note_savepoint(*savepoint);
+    journal_.done(*savepoint, "SAVEPOINT");
+    if (listening_) listening_->journal.done(*savepoint, "SAVEPOINT");
+  }
   for (const StatementRef& step : control.plan.steps) {
     context_.leases.note_savepoint(*step);
     if (step->kind == StatementKind::rollback_to || control.plan.tag == "ROLLBACK") {
@@ -359,29 +348,6 @@ void Relay::note_control(Item& made) {
   to_client(bytes);
 }
 
-// Whether there was one to let go.
-bool Relay::let_guard_go() {
-  if (!stacked()) return false;
-  std::vector<StatementRef> last = ending();
-  std::vector<StatementRef> steps =
-      stack_.let_guard_go(std::exchange(unit_wrote_, false), std::move(last));
-  if (steps.empty()) return false;
-  for (const std::string& name : stack_.take_local_names()) {
-    steps.push_back(setting_again(name, journal_.settings()));
-  }
-  close_portals();
-  inject_steps({.steps = std::move(steps)});
-  return true;
-}
-
-// A transaction's end takes its portals with it, where it is the server's own.
-void Relay::close_portals() {
-  for (const std::string& name : std::exchange(open_portals_, {})) {
-    FrontendWriter(link_->out()).close_portal(name);
-    expect_swallowed(Expect::close);
-  }
-}
-
 void Relay::end_request() {
   FrontendWriter(link_->out()).sync();
   close_request(true);
@@ -400,8 +366,16 @@ void Relay::on_stack_ready() {
     last_tag_.clear();
     check_ = Check::none;
     querying_ = false;
+    restoring_.reset();
   }
   if (!sent_.empty() || settle_check()) return;
+  if (restoring_) {
+    begin_request();
+    Restoring due = *std::exchange(restoring_, std::nullopt);
+    const std::uint32_t number = inject_steps(std::move(due.plan));
+    item(number).text = std::move(due.text);
+    return end_request();
+  }
   if (querying_) return advance_query();
   if (unit_failed_) {
     unit_failed_ = false;
@@ -431,6 +405,7 @@ void Relay::on_stack_ready() {
   if (run_again_) return run_again();
   if (!last_tag_.empty()) to_client(std::exchange(last_tag_, {}));
   if (status == 'I') {
+    unit_wrote_ = false;
     link_->settings().committed(rules_.rooted);
     settings_tainted_ = false;
     objects_.committed();

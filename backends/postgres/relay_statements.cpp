@@ -205,8 +205,9 @@ std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view s
   const std::string_view name = name_for(text, settings);
   FrontendWriter(link_->out()).parse(name, text->text, text->types);
   if (name.empty()) link_->own_statements().unnamed.reset();
-  Item made{.kind = ItemKind::parse, .prepared = text, .on_server = std::string(name)};
-  expect(Expect::parse, Fate::swallow, add_item(std::move(made)));
+  Item made{
+      .kind = ItemKind::placed, .done = true, .prepared = text, .on_server = std::string(name)};
+  expect(Expect::parse, Fate::forward, add_item(std::move(made)));
   return name;
 }
 

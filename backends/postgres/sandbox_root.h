@@ -24,9 +24,10 @@
 // (shared_links.h). There is no root then: the outermost transaction is a real one, and between two
 // turns outside of it there is nothing.
 //
-// A turn is one autocommit unit or one client transaction, FIFO. Between two turns there is always
-// the savepoint _based_turn: what an abandoned session left is rolled back to it, and nobody
-// else's work. Loop thread only.
+// A turn is one autocommit unit or one client transaction, FIFO. It begins with the savepoint
+// _based_turn: what an abandoned session left is rolled back to it, and nobody else's work. That is
+// set in front of what the turn sends first (Link::owe); one that sends nothing has nothing to
+// undo. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -94,6 +95,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void note_effects(const Statement& statement) override;
   std::uint64_t losses() const override { return losses_; }
   std::string_view isolation() const override { return isolation_; }
+  bool is_inside() const override { return !parked_.empty(); }
   bool lends() const override { return settings_.shared && !parked_.empty(); }
   Error loss() const override;
 
@@ -194,7 +196,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void add_restoring(Chore& chore, const std::string& remembered, SequencePlace place);
   Chore beginning();
   Chore renewal(Link& link);
-  Chore next_turn() const;
+  static Chore next_turn();
   Chore question(Link& link);
 
   // sandbox_root_watch.cpp

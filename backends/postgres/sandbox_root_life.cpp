@@ -256,8 +256,12 @@ void SandboxRoot::on_renew() {
 std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   const bool was_held = std::exchange(holder_, nullptr) != nullptr;
   std::vector<Chore> chores;
+  const bool unused = link.take_owed().has_value();       // the turn has sent nothing
   if (root_open_ && link.status() == 'I') return chores;  // it is gone: the link is closed for it
-  if (!between_.empty()) return {Chore{.texts = std::exchange(between_, {})}};
+  if (!between_.empty()) {
+    if (unused) link.owe(next_turn());  // the turn of who is parked
+    return {Chore{.texts = std::exchange(between_, {})}};
+  }
   if (was_held) end_turn(link.abandoned());
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};
@@ -267,11 +271,15 @@ std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
     if (link.status() != 'I') chores.push_back({.texts = {back_to_base()}});
   } else if (link.abandoned()) {
     // What earlier turns have done stays; nobody has asked yet whether it is anything.
-    chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
+    if (unused) {
+      link.owe(next_turn());
+    } else {
+      chores.push_back({.texts = {"ROLLBACK TO SAVEPOINT _based_turn"}});
+    }
     if (!is_kept() && reactor_.now() >= renew_at_) chores.push_back(question(link));
   } else if (is_kept() || keeps_ || reactor_.now() < renew_at_) {
     kept_ = kept_ || keeps_;
-    chores.push_back(next_turn());
+    link.owe(next_turn());
   } else {
     chores.push_back(question(link));
   }
@@ -294,8 +302,9 @@ bool SandboxRoot::looks_closer() {
   return !figures_old_;
 }
 
-Chore SandboxRoot::next_turn() const {
-  return {.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"}};
+// In front of what the next turn sends.
+Chore SandboxRoot::next_turn() {
+  return {.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"}, .as_query = true};
 }
 
 // Nobody waits for the answer but who comes behind this turn.
@@ -308,7 +317,7 @@ Chore SandboxRoot::question(Link& link) {
               },
           .then =
               [this, &link](const std::optional<Error>&) {
-                link.clean_further(kept_ ? next_turn() : renewal(link));
+                kept_ ? link.owe(next_turn()) : link.clean_further(renewal(link));
               }};
 }
 

@@ -27,11 +27,30 @@ constexpr const char* restore_constraints_close_cursors =
     "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) LOOP "
     "EXECUTE pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
 
+constexpr const char* ask_constraints =
+    "SELECT FROM pg_catalog.pg_constraint WHERE condeferred LIMIT 1";
+constexpr const char* ask_constraints_cursors =
+    "SELECT FROM pg_catalog.pg_cursors WHERE NOT is_holdable AND name NOT IN ('', '_based_root') "
+    "UNION ALL SELECT FROM pg_catalog.pg_constraint WHERE condeferred LIMIT 1";
+
 StatementRef make(const char* text, StatementKind kind) {
   auto statement = std::make_shared<Statement>();
   statement->text = text;
   statement->kind = kind;
   return statement;
+}
+
+struct BeforeCommit {
+  StatementRef fire = make("SET CONSTRAINTS ALL IMMEDIATE", StatementKind::other);
+  StatementRef restore = make(restore_constraints, StatementKind::other);
+  StatementRef ask = make(ask_constraints, StatementKind::other);
+  StatementRef restore_close = make(restore_constraints_close_cursors, StatementKind::other);
+  StatementRef ask_close = make(ask_constraints_cursors, StatementKind::other);
+};
+
+const BeforeCommit& before_commit() {
+  static const BeforeCommit statements;
+  return statements;
 }
 
 std::string lower(std::string_view text) {
@@ -159,9 +178,14 @@ Result<void> check_sandbox_unit(const Unit& unit) {
 }
 
 std::vector<StatementRef> before_commit_statements(bool cursors) {
-  return {make("SET CONSTRAINTS ALL IMMEDIATE", StatementKind::other),
-          make(cursors ? restore_constraints_close_cursors : restore_constraints,
-               StatementKind::other)};
+  const BeforeCommit& all = before_commit();
+  return {all.fire, cursors ? all.restore_close : all.restore};
+}
+
+StatementRef question_of(const StatementRef& restoring) {
+  const BeforeCommit& all = before_commit();
+  if (restoring == all.restore) return all.ask;
+  return restoring == all.restore_close ? all.ask_close : nullptr;
 }
 
 StatementRef read_only_statement() {

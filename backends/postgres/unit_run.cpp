@@ -68,6 +68,7 @@ void UnitRun::send_recovery(Link& link, std::string_view settings) {
 
 void UnitRun::send(Link& link, std::string_view settings) {
   link_ = &link;
+  link.send_owed();
   answered_ = 0;
   group_failed_ = false;
   StatementCache& cache = link.statements();

@@ -9,17 +9,13 @@
 namespace based::postgres {
 namespace {
 
-std::string level_name(std::size_t level) { return "_based_t" + std::to_string(level); }
+constexpr const char* turn_name = "_based_turn";
 
-StatementRef enter(std::size_t level) {
-  return step(StatementKind::savepoint, "SAVEPOINT " + level_name(level), level_name(level));
+StatementRef enter_named(const std::string& name) {
+  return step(StatementKind::savepoint, "SAVEPOINT " + name, name);
 }
-StatementRef release(std::size_t level) {
-  return step(StatementKind::release, "RELEASE SAVEPOINT " + level_name(level), level_name(level));
-}
-StatementRef go_back(std::size_t level) {
-  return step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT " + level_name(level),
-              level_name(level));
+StatementRef release_named(const std::string& name) {
+  return step(StatementKind::release, "RELEASE SAVEPOINT " + name, name);
 }
 
 Error no_savepoint(std::string_view name) {
@@ -48,6 +44,42 @@ void append(std::vector<StatementRef>& steps, std::vector<StatementRef> more) {
 
 }  // namespace
 
+// --- the levels' savepoints
+
+std::string WireStack::name_of(std::size_t level) const {
+  return level == 1 && on_turn_ ? turn_name : "_based_t" + std::to_string(level);
+}
+
+StatementRef WireStack::enter(std::size_t level) {
+  if (level == 1) on_turn_ = false;
+  return enter_named(name_of(level));
+}
+
+StatementRef WireStack::go_back(std::size_t level) const {
+  return step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT " + name_of(level),
+              name_of(level));
+}
+
+// The turn's stays: what comes next in the turn has a savepoint of its own.
+std::vector<StatementRef> WireStack::release(std::size_t level) {
+  if (level > 1 || !on_turn_) return {release_named(name_of(level))};
+  on_turn_ = false;
+  if (!std::exchange(turn_read_only_, false)) return {};
+  return {release_named(turn_name), enter_named(turn_name)};
+}
+
+std::vector<StatementRef> WireStack::undo(std::size_t level) {
+  std::vector<StatementRef> steps{go_back(level)};
+  if (level == 1) turn_read_only_ = false;
+  append(steps, release(level));
+  return steps;
+}
+
+StatementRef WireStack::set_read_only_here() {
+  turn_read_only_ = on_turn_;
+  return read_only_statement();
+}
+
 bool WireStack::is_control(const Statement& statement) const {
   switch (statement.kind) {
     case StatementKind::begin:
@@ -75,6 +107,13 @@ bool WireStack::is_control(const Statement& statement) const {
 
 WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
                                 std::vector<StatementRef> ending) {
+  Plan plan = planned(statement, in_script, std::move(ending));
+  guard_used_ = true;
+  return plan;
+}
+
+WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script,
+                                   std::vector<StatementRef> ending) {
   Plan plan;
   ending_ = std::move(ending);
   switch (statement->kind) {
@@ -164,12 +203,13 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
   using Access = BeginOptions::Access;
   const bool only = statement.begin.access == Access::read_only ||
                     (statement.begin.access == Access::unset && read_only_ && !inner);
-  if (inner || !guarded_) plan.steps.push_back(enter(levels_.size()));
+  const bool apart = only && on_turn_ && !guard_used_;  // so that its end is that of read only
+  if (inner || !guarded_ || apart) plan.steps.push_back(enter(levels_.size()));
   // The guard is as the session's default wants it.
   if (guarded_ && read_only_ && !inner && !only) plan.steps.push_back(go_back(1));
   note_guard();
   levels_.back().read_only = only;
-  if (only) plan.steps.push_back(read_only_statement());
+  if (only) plan.steps.push_back(set_read_only_here());
 }
 
 // The server warns, and sets the modes all the same.
@@ -185,7 +225,7 @@ void WireStack::begin_again(const Statement& statement, Plan& plan) {
   }
   if (statement.begin.access != BeginOptions::Access::read_only) return;
   level.read_only = true;
-  plan.steps = {read_only_statement()};
+  plan.steps = {set_read_only_here()};
 }
 
 void WireStack::commit(const Statement& statement, const StatementRef& itself, Plan& plan) {
@@ -214,7 +254,7 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
     plan.steps = before_commit_statements(true);
     append(plan.steps, std::move(ending_));
   }
-  plan.steps.push_back(release(level));
+  append(plan.steps, release(level));
   const Level ended = std::move(levels_.back());
   levels_.pop_back();
   note_guard();
@@ -232,7 +272,7 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
     } else {
       plan.warning =
           Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
-      if (guarded_) plan.steps = {go_back(1), release(1)};
+      if (guarded_) plan.steps = undo(1);
       guarded_ = false;
     }
     return;
@@ -244,7 +284,7 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
     if (!statement.and_chain) levels_.pop_back();
     return;
   }
-  plan.steps = {go_back(level), release(level)};
+  plan.steps = undo(level);
   const Level ended = failed ? Level() : std::move(levels_.back());  // an error resets the modes
   levels_.pop_back();
   note_guard();
@@ -258,7 +298,7 @@ void WireStack::chain(const Statement& statement, const Level& ended, Plan& plan
   levels_.back().read_only = ended.read_only;
   note_guard();
   plan.steps.push_back(enter(levels_.size()));
-  if (ended.read_only) plan.steps.push_back(read_only_statement());
+  if (ended.read_only) plan.steps.push_back(set_read_only_here());
 }
 
 // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
@@ -314,12 +354,21 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
   plan.steps = {statement};
 }
 
-std::vector<StatementRef> WireStack::guard() {
+WireStack::Plan WireStack::guard(bool turn_begins) {
   guarded_ = true;
+  guard_used_ = false;
+  on_turn_ = turn_begins && !read_only_;
+  turn_read_only_ = false;
   guard_queried_ = false;
   local_names_.clear();
-  if (read_only_) return {enter(1), read_only_statement()};
-  return {enter(1)};
+  if (on_turn_) return {.made = {enter_named(turn_name)}};
+  if (read_only_) return {.steps = {enter(1), read_only_statement()}};
+  return {.steps = {enter(1)}};
+}
+
+bool WireStack::goes_freely(bool wrote) const {
+  return guarded_ && levels_.empty() && on_turn_ && !turn_read_only_ && !wrote && !cursors_ &&
+         local_names_.empty();
 }
 
 std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<StatementRef> ending) {
@@ -329,7 +378,7 @@ std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<Statem
   std::vector<StatementRef> steps;
   if (wrote || cursors) steps = before_commit_statements(cursors);
   append(steps, std::move(ending));
-  steps.push_back(release(1));
+  append(steps, release(1));
   return steps;
 }
 
@@ -339,7 +388,7 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
     levels_.pop_back();
     note_guard();
     failed_ = false;
-    return {go_back(level), release(level)};
+    return undo(level);
   }
   if (ending && level > 0) {
     levels_.pop_back();
@@ -349,11 +398,11 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
     failed_ = true;
     if (!is_hopeless()) return {};
     guarded_ = false;
-    return {go_back(1), release(1)};
+    return undo(1);
   }
   if (!guarded_) return {};
   guarded_ = false;
-  return {go_back(1), release(1)};
+  return undo(1);
 }
 
 StatementRef WireStack::enter_check() {
@@ -378,6 +427,7 @@ void WireStack::lose() {
     guarded_ = false;
     return;
   }
+  on_turn_ = false;
   levels_.assign(1, {});
   guarded_ = rules_.rooted;
   failed_ = true;

@@ -2,8 +2,9 @@
 // not the server's own: in a sandbox, whose root is never committed, and with nested transactions.
 // Pure.
 //
-// In a sandbox a client's transaction is the savepoint _based_t1 in the root, and so is each unit
-// outside of one: its guard, which a BEGIN in the same unit turns into the transaction. A nested
+// In a sandbox a client's transaction is a savepoint in the root, and so is each unit outside of
+// one: its guard, which a BEGIN in the same unit turns into the transaction. That is the turn's own
+// savepoint, _based_turn (sandbox_root.h), where nothing was done since; else _based_t1. A nested
 // transaction is _based_t2 and so on, in a sandbox and outside. The client's own savepoints go by
 // their own names; one of an outer level is not visible in an inner one.
 #pragma once
@@ -33,7 +34,9 @@ class WireStack {
  public:
   // What to do for one statement of transaction control.
   struct Plan {
+    std::vector<StatementRef> made;   // what is so already: nothing is sent for it
     std::vector<StatementRef> steps;  // for the server, one after the other
+    StatementRef restoring;           // due if the last of them, a question, has a row
     std::string tag;                  // then the client is told so
     std::optional<Error> warning;     // and this before
     std::optional<Error> error;       // or only this: the statement fails
@@ -59,14 +62,19 @@ class WireStack {
   // What runs here without being transaction control: it decides over what may come behind it.
   void note(const Statement& statement);
   void note_text(std::string_view text);  // an ordinary one: backends/sql/ordinary.h
+  void note_portal() { guard_used_ = true; }
   // The isolation level of a transaction that has asked for none.
   void know_isolation(BeginOptions::Isolation level) { default_isolation_ = level; }
 
   // A sandbox's unit outside of a transaction has to have a guard: before its first statement.
+  bool holds_guard() const { return guarded_ && levels_.empty(); }
   bool needs_guard() const { return rules_.rooted && levels_.empty() && !guarded_; }
-  std::vector<StatementRef> guard();
+  // `turn_begins`: nothing was done since the turn's own savepoint.
+  Plan guard(bool turn_begins);
   // At the unit's end: what lets the guard go; none where there is no guard to let go.
   std::vector<StatementRef> let_guard_go(bool wrote, std::vector<StatementRef> ending = {});
+  // Would that be nothing at all?
+  bool goes_freely(bool wrote) const;
   // What was SET LOCAL in the unit without a transaction: the guard's end does not undo it.
   std::vector<std::string> take_local_names() { return std::exchange(local_names_, {}); }
   // default_transaction_read_only, for what begins from now on.
@@ -102,6 +110,7 @@ class WireStack {
     bool read_only = false;
     bool queried = false;
   };
+  Plan planned(const StatementRef& statement, bool in_script, std::vector<StatementRef> ending);
   void begin(const Statement& statement, const StatementRef& itself, Plan& plan);
   void begin_again(const Statement& statement, Plan& plan);
   void commit(const Statement& statement, const StatementRef& itself, Plan& plan);
@@ -118,6 +127,12 @@ class WireStack {
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
   void prepare_transaction(const StatementRef& statement, Plan& plan);
   bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
+  std::string name_of(std::size_t level) const;
+  StatementRef enter(std::size_t level);
+  StatementRef go_back(std::size_t level) const;
+  std::vector<StatementRef> release(std::size_t level);
+  std::vector<StatementRef> undo(std::size_t level);
+  StatementRef set_read_only_here();
   // A transaction's first savepoint is its guard, which only a root needs.
   void note_guard() { guarded_ = rules_.rooted && !levels_.empty(); }
 
@@ -125,10 +140,13 @@ class WireStack {
   std::vector<Level> levels_;
   std::vector<StatementRef> ending_;  // while a statement is planned
   bool guarded_ = false;
+  bool on_turn_ = false;         // the first level's savepoint is the turn's own
+  bool turn_read_only_ = false;  // and what was set in it ends with it only
   bool read_only_ = false;
   bool failed_ = false;
   std::vector<std::string> local_names_;
   bool guard_queried_ = false;  // without a BEGIN
+  bool guard_used_ = false;     // by anything
   bool cursors_ = false;        // a DECLARE has run
   BeginOptions::Isolation default_isolation_ = BeginOptions::Isolation::unset;
 };

@@ -75,7 +75,7 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
     plan.steps = {statement};
     if (levels_.empty() && !constraints) local_names_.push_back(statement->name);
   } else if (levels_.empty()) {  // for the rest of the script
-    if (said.access == BeginOptions::Access::read_only) plan.steps = {read_only_statement()};
+    if (said.access == BeginOptions::Access::read_only) plan.steps = {set_read_only_here()};
   } else {
     plan.error = refuse_isolation(levels_.back(), said.isolation);
     if (plan.error) return;
@@ -84,7 +84,7 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
     }
     if (said.access == BeginOptions::Access::read_only) {
       levels_.back().read_only = true;
-      plan.steps = {read_only_statement()};
+      plan.steps = {set_read_only_here()};
     }
   }
 }

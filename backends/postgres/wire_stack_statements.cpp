@@ -87,6 +87,7 @@ std::optional<Error> WireStack::check(const Statement& statement, bool in_script
 }
 
 void WireStack::note(const Statement& statement) {
+  guard_used_ = true;
   if (is_query(statement)) (levels_.empty() ? guard_queried_ : levels_.back().queried) = true;
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
     cursors_ = true;
@@ -94,6 +95,7 @@ void WireStack::note(const Statement& statement) {
 }
 
 void WireStack::note_text(std::string_view text) {
+  guard_used_ = true;
   bool& queried = levels_.empty() ? guard_queried_ : levels_.back().queried;
   queried = queried || word_at(text, 0) != "show";
 }

@@ -61,6 +61,22 @@ class Joined(Turns):
     def daemon(self, table='timeout = "500ms"\nturns = "join"'):
         return super().daemon(table)
 
+    def test_one_that_has_only_begun_is_joined_too(self):
+        self.daemon()
+        test, server = self.wire(), self.wire()
+        self.assertEqual(server.query("insert into things values (0, 'stays')"), "C:INSERT 0 1 Z:I")
+        self.assertEqual(test.query("begin"), "C:BEGIN Z:T")
+        self.assertEqual(server.query("insert into things values (2, 'of the server')"), "C:INSERT 0 1 Z:I")
+        self.assertEqual(server.query("insert into things values (2, 'twice')"), "E:23505 Z:I")
+        self.assertEqual(test.query("insert into things values (1, 'of the test')"), "C:INSERT 0 1 Z:T")
+        self.assertEqual(test.query("insert into things values (1, 'twice')"), "E:23505 Z:E")
+        self.assertEqual(test.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(server.value(self.COUNT), "1")
+        self.assertEqual(test.query("begin"), "C:BEGIN Z:T")
+        self.assertEqual(server.query("insert into things values (3, 'of the server')"), "C:INSERT 0 1 Z:I")
+        self.assertEqual(test.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(server.value(self.COUNT), "2")
+
     def test_a_statement_joins_and_is_gone_with_the_transaction(self):
         self.daemon()
         test, server, native = self.wire(), self.wire(), self.native()

@@ -20,6 +20,7 @@ CURSOR = "22012"  # of the cursor that a COMMIT has to materialise
 PREPARED = "0A000"  # with such a cursor there is no PREPARE TRANSACTION
 READ_ONLY = "25006"  # behind a ROLLBACK the link is read only
 STATUS = "25P01"  # it is no longer in a transaction: what goes around a statement fails, and the link is closed
+READY = "08006"  # the same, as ReadyForQuery says
 SCRIPT = "42601"  # the extended protocol takes one statement
 
 # The text, and what stops it as a Query, in the extended protocol, and in a native session, which sends each statement alone.
@@ -29,7 +30,7 @@ CAUGHT = (
     ("end", CURSOR, CURSOR, CURSOR),
     ("COMMIT AND CHAIN", CURSOR, CURSOR, CURSOR),
     ("prepare transaction 'kept'", PREPARED, PREPARED, PREPARED),
-    ("rollback", STATUS, STATUS, STATUS),
+    ("rollback", READY, READY, STATUS),
     ("rollback; insert into t values (2)", READ_ONLY, SCRIPT, STATUS),
     ("abort; create table made (a int)", READ_ONLY, SCRIPT, STATUS),
     ("rollback; begin; insert into t values (2); commit", READ_ONLY, SCRIPT, STATUS),
