@@ -224,7 +224,8 @@ def test_files(part):
 
 
 def part_e2e():
-    build_daemon()
+    set_up("build", "g++")
+    build("build", "based", "tests/backends/postgres/postgres_live_tests", "tests/daemon/based_blind")
     return run_unittests("e2e", test_files("e2e"))
 
 
