@@ -23,6 +23,21 @@
 
 namespace based {
 
+// Does a statement of this kind act on a stack?
+constexpr bool is_transaction_control(StatementKind kind) {
+  switch (kind) {
+    case StatementKind::begin:
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::savepoint:
+    case StatementKind::release:
+    case StatementKind::rollback_to:
+      return true;
+    default:
+      return false;
+  }
+}
+
 enum class LevelKind : std::uint8_t {
   implicit,     // began by itself, with the first statement of a session that asked for it
   transaction,  // TX begin, BEGIN

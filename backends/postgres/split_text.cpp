@@ -4,6 +4,7 @@
 
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
+#include "backends/transaction_stack.h"
 
 namespace based::postgres {
 namespace {
@@ -11,18 +12,7 @@ namespace {
 constexpr std::string_view body_begins = "CREATE FUNCTION pg_temp._based() BEGIN ATOMIC ";
 
 bool is_read_here(const Statement& statement) {
-  switch (statement.kind) {
-    case StatementKind::begin:
-    case StatementKind::commit:
-    case StatementKind::rollback:
-    case StatementKind::savepoint:
-    case StatementKind::release:
-    case StatementKind::rollback_to:
-    case StatementKind::sandbox:
-      return true;
-    default:
-      return false;
-  }
+  return is_transaction_control(statement.kind) || statement.kind == StatementKind::sandbox;
 }
 
 std::string_view first_word(std::string_view text) {

@@ -5,6 +5,7 @@
 
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/wire_stack_text.h"
+#include "backends/transaction_stack.h"
 
 namespace based::postgres {
 namespace {
@@ -81,13 +82,8 @@ StatementRef WireStack::set_read_only_here() {
 }
 
 bool WireStack::is_control(const Statement& statement) const {
+  if (is_transaction_control(statement.kind)) return true;
   switch (statement.kind) {
-    case StatementKind::begin:
-    case StatementKind::commit:
-    case StatementKind::rollback:
-    case StatementKind::savepoint:
-    case StatementKind::release:
-    case StatementKind::rollback_to:
     case StatementKind::prepare_transaction:
       return true;
     case StatementKind::set_transaction:

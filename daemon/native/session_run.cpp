@@ -17,20 +17,6 @@ constexpr std::chrono::hours queue_wait_max{24};
 // Of one request, counting each set of an execute-many. They are held in memory together.
 constexpr std::size_t executions_max = 100'000;
 
-bool is_control(StatementKind kind) {
-  switch (kind) {
-    case StatementKind::begin:
-    case StatementKind::commit:
-    case StatementKind::rollback:
-    case StatementKind::savepoint:
-    case StatementKind::release:
-    case StatementKind::rollback_to:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // May share a unit with others: nothing that acts on the session's stack or connection.
 bool is_plain(const Statement& statement) {
   switch (statement.kind) {
@@ -201,7 +187,7 @@ void Session::advance() {
       const bool write_refused = refusal->sqlstate == sqlstate::read_only_sql_transaction;
       if (write_refused && !stack_.empty() && run_->stop && !run_->options.atomic) stack_.fail();
       fail_step(std::move(*refusal));
-    } else if (is_control(step.statement->kind)) {
+    } else if (is_transaction_control(step.statement->kind)) {
       step.describe ? skip_control(step) : run_control(step);
     } else if (step.statement->kind == StatementKind::sandbox) {
       run_sandbox(step);
@@ -222,7 +208,7 @@ void Session::fail_step(Error error) {
 // What this session does not take now, whatever the database would say.
 std::optional<Error> Session::refusal_of(const PlannedStep& step) const {
   const Statement& statement = *step.statement;
-  const bool control = is_control(statement.kind);
+  const bool control = is_transaction_control(statement.kind);
   if (control && run_->options.atomic) {
     return refused("transaction control inside an atomic request",
                    "The request is one transaction already.");

@@ -24,18 +24,7 @@ Duration least_of(Duration a, Duration b) {
 }  // namespace
 
 bool is_control(StatementKind kind) {
-  switch (kind) {
-    case StatementKind::begin:
-    case StatementKind::commit:
-    case StatementKind::rollback:
-    case StatementKind::savepoint:
-    case StatementKind::release:
-    case StatementKind::rollback_to:
-    case StatementKind::sandbox:
-      return true;
-    default:
-      return false;
-  }
+  return is_transaction_control(kind) || kind == StatementKind::sandbox;
 }
 
 // Whatever was open is rolled back.
