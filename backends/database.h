@@ -56,6 +56,12 @@ class BackendSession {
   virtual void cancel(std::string_view reason) = 0;
   // After Flow::pause: rows may flow again.
   virtual void resume() = 0;
+  // May others join its transactions? Then a level that a client begins is entered at once where
+  // the client may take it for begun.
+  virtual bool is_joined() const { return false; }
+  // The client's request is over, in a transaction. `sound`: until the next unit others may join
+  // it, which a failed one they may not. Without a call nobody does.
+  virtual void rest(bool) {}
 };
 
 class Database {
@@ -90,13 +96,16 @@ class Database {
   // With force_rollback: what SANDBOX ... acts on. nullptr: it is no sandbox.
   virtual Sandbox* sandbox() { return nullptr; }
 
-  // How sessions come to share their transactions. nullptr: they cannot.
-  virtual JoinTokens* joins() { return nullptr; }
+  // How sessions come to share their transactions.
+  JoinTokens& joins() { return joins_; }
 
   // Closes every link, handle and lane; `done` runs on the loop when none is left, with one line
   // for each thing the operator should know ("sandbox main: 12 transactions discarded"). REQUIRES
   // that every BackendSession is destroyed.
   virtual void shut_down(std::function<void(std::vector<std::string> report)> done) = 0;
+
+ private:
+  JoinTokens joins_;
 };
 
 inline std::unique_ptr<WireSession> Database::open_wire_session(WireOptions, WireClient&) {

@@ -1,5 +1,6 @@
 #include "backends/envelope.h"
 
+#include <memory>
 #include <utility>
 
 #include "protocol/check.h"
@@ -252,6 +253,52 @@ Envelope EnvelopeMaker::ending(const TransactionStack& stack, const LevelsEnd& e
       break;
   }
   return envelope;
+}
+
+namespace {
+
+StatementRef of_level_one(StatementKind kind, std::string_view verb, const BeginOptions& options) {
+  auto statement = std::make_shared<Statement>();
+  statement->name = level_name(1);
+  statement->text = std::string(verb) + " " + quoted(statement->name);
+  statement->kind = kind;
+  statement->begin = options;
+  return statement;
+}
+
+void nest(std::vector<StatementRef>& statements, const StatementRef& read_only) {
+  std::vector<StatementRef> nested;
+  for (StatementRef& statement : statements) {
+    const BeginOptions& options = statement->begin;
+    switch (statement->kind) {
+      case StatementKind::begin:
+        nested.push_back(
+            of_level_one(StatementKind::begin, "SAVEPOINT", read_only ? BeginOptions() : options));
+        if (read_only && options.access == BeginOptions::Access::read_only) {
+          nested.push_back(read_only);
+        }
+        break;
+      case StatementKind::rollback:
+        nested.push_back(of_level_one(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT", {}));
+        nested.push_back(of_level_one(StatementKind::rollback, "RELEASE SAVEPOINT", {}));
+        break;
+      case StatementKind::commit:
+        nested.push_back(of_level_one(StatementKind::commit, "RELEASE SAVEPOINT", {}));
+        break;
+      default:
+        nested.push_back(std::move(statement));
+    }
+  }
+  statements = std::move(nested);
+}
+
+}  // namespace
+
+void nest(Envelope& envelope, const StatementRef& read_only) {
+  for (auto* part :
+       {&envelope.prologue, &envelope.epilogue, &envelope.recovery, &envelope.retreat}) {
+    nest(*part, read_only);
+  }
 }
 
 }  // namespace based

@@ -61,4 +61,9 @@ class EnvelopeMaker {
   std::map<std::string, StatementRef, std::less<>> interned_;  // by text; bounded by the depth
 };
 
+// Where the session has joined the transaction of another one: its own is a savepoint there, and so
+// the envelope's BEGIN, COMMIT and ROLLBACK are that savepoint's, with their kinds. `read_only`
+// goes behind the savepoint of one that only reads; null: its BeginOptions say it.
+void nest(Envelope& envelope, const StatementRef& read_only);
+
 }  // namespace based

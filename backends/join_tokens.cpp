@@ -64,10 +64,4 @@ Result<std::unique_ptr<JoinTicket>> JoinTokens::join(std::string_view token,
   return std::make_unique<JoinTicket>(nullptr, found, std::string());
 }
 
-Error no_joins_error(std::string_view database) {
-  return Error::make(sqlstate::feature_not_supported,
-                     "sessions of database \"" + std::string(database) + "\" cannot be shared")
-      .with_hint("Those of a database on PostgreSQL can.");
-}
-
 }  // namespace based

@@ -62,7 +62,4 @@ class JoinTokens final {
   std::uint64_t last_group_ = 0;
 };
 
-// 0A000 of a database whose sessions cannot be shared.
-Error no_joins_error(std::string_view database);
-
 }  // namespace based

@@ -8,6 +8,7 @@
 // that it says (40001); what sessions have prepared, and their settings, stay.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,6 +22,10 @@ namespace based {
 
 // More than so many at once: 54000.
 inline constexpr std::size_t sandbox_marks_max = 32;
+
+// In a sandbox, while a session is in a transaction: others wait; join it whenever it rests; or are
+// refused (55P03).
+enum class TurnMode : std::uint8_t { wait, join, error };
 
 class Sandbox {
  public:
@@ -47,6 +52,12 @@ class Sandbox {
   // The backend adds to it what its sessions run; SANDBOX LOG reads it.
   virtual SandboxLog& log() = 0;
 };
+
+// 3B001.
+inline Error no_mark_error(const std::string& name) {
+  return Error::make(sqlstate::invalid_savepoint, "there is no mark \"" + name + "\"")
+      .with_hint("SANDBOX STATUS shows the marks; a reset to an older one forgets the newer ones.");
+}
 
 // SANDBOX ... where Database::sandbox() is null: 0A000.
 inline Error no_sandbox_error(const std::string& database) {

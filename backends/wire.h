@@ -99,6 +99,8 @@ class WireSession {
   virtual void on_drained() = 0;
   // Nothing is in flight or begun, and no transaction is open: the client may be told to go.
   virtual bool at_rest() const = 0;
+  // As its client sees it; a failed one too.
+  virtual bool in_transaction() const = 0;
   virtual void tell_when_at_rest() = 0;
   // The last bytes that it sent are a part of a message, and the rest of it has not come: nothing
   // else can be sent to this client.

@@ -189,7 +189,6 @@ constexpr std::array rows{
     bind<&D::turns>(
         {.key = "turns",
          .choices = "wait, join, error",
-         .applies = postgresql,
          .help = "While a session of a sandbox is in a transaction, others wait for their turn; or "
                  "join it whenever it rests, so that a test may hold a transaction open while it "
                  "calls the server under test: what has joined is gone if the transaction is "

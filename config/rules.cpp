@@ -161,6 +161,9 @@ class Rules {
       problem(*journal, "journal_mode: a file opened with read_only keeps the mode it has");
     if (changes_mode && database.path.empty())
       problem(*journal, "journal_mode: a database in memory has no journal to choose");
+    const std::string* turns = written(database, "turns");
+    if (turns != nullptr && database.turns != TurnsSetting::wait && !database.force_rollback)
+      problem(*turns, "turns: without force_rollback the database is no sandbox");
     const std::string* read_only = written(database, "read_only");
     if (read_only != nullptr && database.read_only && database.path.empty())
       problem(*read_only, "read_only: a database in memory would stay empty");

@@ -81,6 +81,7 @@ void ClientList::abort_all(std::string_view reason) {
 void ClientList::look_at_clock() {
   for (auto& [stream, client] : clients_) {
     stream->check_stall();
+    stream->check_gone();
     if (client.until && reactor_.now() >= *client.until) stream->abort("turned away");
   }
   log_refusals();

@@ -106,6 +106,11 @@ void print(const std::vector<std::optional<std::string>>& cells) {
 }  // namespace
 
 int sandbox_command(std::span<const char* const> arguments) {
+  const std::string_view first = arguments.empty() ? std::string_view() : arguments.front();
+  if (first == "--help" || first == "-h") {
+    std::fputs(usage, stdout);
+    return 0;
+  }
   const std::optional<Asked> asked = read(arguments);
   if (!asked) {
     std::fputs(usage, stderr);

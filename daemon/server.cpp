@@ -235,12 +235,14 @@ StatusTree Server::status() const {
   };
 }
 
-// The native sessions' transactions, whose clients are about to be closed.
+// Those whose clients are about to be closed.
 void Server::log_open_transactions() {
-  const std::vector<SessionStatus> sessions = front_ends_.native.status().sessions;
-  const auto open = std::ranges::count_if(sessions, [](const SessionStatus& session) {
-    return session.transaction == "open" || session.transaction == "failed";
-  });
+  std::ptrdiff_t open = 0;
+  for (const FrontEnd* front_end : {&front_ends_.native, &front_ends_.postgres}) {
+    open += std::ranges::count_if(front_end->status().sessions, [](const SessionStatus& session) {
+      return session.transaction == "open" || session.transaction == "failed";
+    });
+  }
   if (open == 0) return;
   log_.write(LogLevel::info, fmt::format("server: shutdown: {} open transaction{} rolled back",
                                          open, open == 1 ? "" : "s"));

@@ -1,5 +1,6 @@
 #include "daemon/stream.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -77,6 +78,7 @@ void Stream::transition(State to) {
 void Stream::read_on() {
   if (reading_ || state_ != State::open) return;
   reading_ = true;
+  looks_unread_ = 0;
   const int started = uv_read_start(
       &cell_->handle.stream,
       [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) noexcept {
@@ -186,6 +188,16 @@ void Stream::notify_when_drained(std::size_t low) {
   tell_drained_ = true;
   drained_low_ = low;
   want_flush();
+}
+
+// Not before the second look: who reads on in between sees the end where it is.
+void Stream::check_gone() {
+  if (state_ != State::open || reading_ || std::exchange(looks_unread_, 1) == 0) return;
+  uv_os_fd_t fd = -1;
+  if (uv_fileno(cell_->base(), &fd) != 0) return;
+  pollfd polled{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  if (::poll(&polled, 1, 0) <= 0) return;
+  finish("closed by the client");
 }
 
 void Stream::check_stall() {

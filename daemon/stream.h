@@ -63,6 +63,8 @@ class Stream final : public Transport {
 
   // Closes at once what did not move for too long. Called now and then.
   void check_stall();
+  // Closes at once where the peer has gone while nothing was read from it. Called now and then.
+  void check_gone();
   // Closes without flushing. on_gone follows.
   void abort(std::string_view reason);
 
@@ -109,6 +111,7 @@ class Stream final : public Transport {
   TimePoint last_progress_;
   State state_ = State::made;
   bool reading_ = false;
+  std::uint8_t looks_unread_ = 0;  // of check_gone(), at most one, since reading was stopped
   bool flush_wanted_ = false;
   bool tell_drained_ = false;
 };

@@ -99,6 +99,7 @@ SqliteOptions sqlite_options(const DatabaseSettings& settings) {
   options.read_only = settings.read_only;
   // A file that cannot be written has nothing to roll back.
   options.force_rollback = settings.force_rollback && !settings.read_only;
+  if (options.force_rollback) options.turns = static_cast<TurnMode>(settings.turns);
   options.init_sql = settings.init_sql;
   options.temp_dir = settings.temp_dir;
   options.statements_cached_max = settings.statement_cache;

@@ -18,6 +18,9 @@ using OnCommit = ClientObject::OnCommit;
 
 // Kept of one client. What is above it stays until the sandbox is reset.
 constexpr std::size_t objects_max = 1000;
+// Of clients that have gone, until the next unit.
+constexpr std::size_t left_max = 10'000;
+constexpr std::size_t emptied_max = 256;
 
 StatementRef made(std::string text, StatementKind kind) {
   auto statement = std::make_shared<Statement>();
@@ -141,6 +144,12 @@ bool locks_for_session(const Statement& statement) {
   return text.find("advisory_lock") != text.npos;  // and not advisory_xact_lock, advisory_unlock
 }
 
+StatementRef unlock_session() {
+  static const StatementRef statement =
+      made("SELECT pg_catalog.pg_advisory_unlock_all()", StatementKind::other);
+  return statement;
+}
+
 StatementRef close_transaction_cursors() {
   static const StatementRef statement = made(
       // Of an array, as a loop over rows would be a cursor among them.
@@ -186,10 +195,22 @@ StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables) {
   std::string body;
   for (const std::string& table : tables) {
     const std::string name = "pg_temp." + quoted(table);
-    body += "IF pg_catalog.to_regclass(" + quote_literal(name) + ") IS NOT NULL THEN TRUNCATE " +
-            name + "; END IF; ";
+    body += "BEGIN IF pg_catalog.to_regclass(" + quote_literal(name) +
+            ") IS NULL THEN NULL; ELSIF read_only THEN DELETE FROM " + name + "; ELSE TRUNCATE " +
+            name + "; END IF; EXCEPTION WHEN OTHERS THEN NULL; END; ";
   }
-  return made("DO " + quote_literal("BEGIN " + body + "END"), StatementKind::definition);
+  return made("DO " + quote_literal("DECLARE read_only bool := "
+                                    "pg_catalog.current_setting('transaction_read_only'); BEGIN " +
+                                    body + "END"),
+              StatementKind::definition);
+}
+
+void SandboxObjects::leave(ClientObject object) {
+  if (left.size() < left_max) left.push_back(std::move(object));
+}
+
+void SandboxObjects::empty_at_commit(const std::string& table) {
+  if (emptied_tables.size() < emptied_max) emptied_tables.insert(table);
 }
 
 void ClientObjects::sent(const Statement& statement) {

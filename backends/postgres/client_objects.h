@@ -36,12 +36,26 @@ struct SaidNotify {
 std::optional<SaidNotify> read_notify(std::string_view text);
 // Does it take a session-level advisory lock?
 bool locks_for_session(const Statement& statement);
+// Gives back every session-level advisory lock.
+StatementRef unlock_session();
 // Closes the cursors that end with their transaction.
 StatementRef close_transaction_cursors();
 // One statement that drops and closes what there is of these, and fails for none; null for none.
 StatementRef drop_objects(const std::vector<ClientObject>& objects);
-// Empties those of these temporary tables that there are; null for none.
+// Empties those of these temporary tables that there are and the session may empty; null for none.
 StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables);
+
+// What the clients of a sandbox share of it.
+struct SandboxObjects {
+  // Of clients that have gone, for the next unit to clear away. Bounded.
+  std::vector<ClientObject> left;
+  bool left_locks = false;
+  std::set<std::string, std::less<>> emptied_tables;  // temporary; their rows go at each commit
+  std::size_t lock_holders = 0;                       // clients that have session-level locks
+
+  void leave(ClientObject object);
+  void empty_at_commit(const std::string& table);
+};
 
 class ClientObjects {
  public:

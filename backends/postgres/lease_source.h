@@ -78,6 +78,14 @@ class LeaseSource {
   virtual void abandon(LeaseWaiter&) {}
   // A savepoint was made, released or gone back to on the holder's link.
   virtual void note_savepoint(const Statement& /*step*/) {}
+  // A sandbox's root: what the holder has done in its turn is committed. Nothing takes it back that
+  // becomes of the rest of the turn.
+  virtual void note_committed() {}
+  // Before the holder does more behind that, with nothing of its own under way on the link. True:
+  // the link owes what a turn begins with (Link::owe).
+  virtual bool renew_turn() { return false; }
+  // A sandbox's root: does nobody have or want it, and could it be had at once?
+  virtual bool is_free() const { return false; }
   // Is the holder's turn inside of another session's transaction?
   virtual bool is_inside() const { return false; }
   // Is the link, now that it is leased, in another session's transaction, which is no sandbox's?
@@ -86,6 +94,9 @@ class LeaseSource {
   virtual std::string_view blocker() const { return {}; }
   // A sandbox's root: its isolation level, as SHOW says it.
   virtual std::string_view isolation() const { return {}; }
+  // A sandbox's root: a limit that the server has for its sessions, and that the root is without,
+  // as SET takes it; null: the server has no such setting.
+  virtual const std::string* server_limit(std::string_view /*setting*/) const { return nullptr; }
 };
 
 }  // namespace based::postgres

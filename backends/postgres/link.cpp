@@ -324,10 +324,26 @@ void Link::flush() {
   settle_synthesised();
 }
 
+void Link::fill(std::size_t bytes) {
+  if (bytes == 0) return;
+  if (fill_left_ > 0) return break_off("two messages of one session have no end");
+  fill_at_ = out_.size();
+  fill_left_ = bytes;
+}
+
 void Link::write_out() {
+  static constexpr std::array<char, 16 * 1024> nothing{};
   write_wants_read_ = false;
   while (unsent()) {
-    const IoResult result = channel_->write(std::string_view(out_).substr(out_sent_));
+    const bool fills = fill_left_ > 0 && out_sent_ == fill_at_;
+    const std::size_t end = fill_left_ > 0 ? fill_at_ : out_.size();
+    const IoResult result = channel_->write(
+        fills ? std::string_view(nothing.data(), std::min(nothing.size(), fill_left_))
+              : std::string_view(out_).substr(out_sent_, end - out_sent_));
+    if (result.io == Io::done && fills) {
+      fill_left_ -= result.bytes;
+      continue;
+    }
     if (result.io == Io::done) {
       out_sent_ += result.bytes;
       continue;

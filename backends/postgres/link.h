@@ -138,6 +138,9 @@ class Link final {
   void flush();
   // Large rows come in parts of a few KiB instead of whole; until the release.
   void stream_rows() { scanner_.stream_over(streamed_over); }
+  // Behind what is in out(): so many bytes that mean nothing, in the place of the rest of a
+  // message.
+  void fill(std::size_t bytes);
   bool is_congested() const { return out_.size() - out_sent_ > out_bytes_high; }
   void run_chore(Chore chore);
   // The same for the host, ahead of what the new holder will send: the status that the chore leads
@@ -165,7 +168,7 @@ class Link final {
   char status() const { return status_; }  // the last ReadyForQuery's
   bool quiet() const { return queue_.empty() && cancel_ == CancelState::none; }
   CancelState cancel_state() const { return cancel_; }
-  bool unsent() const { return out_sent_ < out_.size(); }
+  bool unsent() const { return out_sent_ < out_.size() || fill_left_ > 0; }
   StatementCache& statements() { return statements_; }
   // What sessions have prepared under names of their own, and without a name, as far as it may be
   // there still. Whose it is, the holder knows by the pointer; null: not known. What is not named
@@ -265,7 +268,8 @@ class Link final {
   RequestQueue queue_;
   std::string out_;
   std::size_t out_sent_ = 0;
-  std::deque<Chore> pending_;  // of starting, cleaning, checking: one after another
+  std::size_t fill_at_ = 0, fill_left_ = 0;  // bytes that mean nothing, where in out_ they belong
+  std::deque<Chore> pending_;                // of starting, cleaning, checking: one after another
   std::vector<std::unique_ptr<ChoreRun>> chores_;  // submitted
   std::optional<Chore> owed_;
 

@@ -1,14 +1,21 @@
 #include "backends/postgres/link_settings.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "backends/postgres/date_style.h"
+#include "backends/postgres/startup_settings.h"
 #include "backends/sql/control.h"
 #include "backends/sql/traits.h"
 
 namespace based::postgres {
 namespace {
+
+// What SET SESSION CHARACTERISTICS sets.
+constexpr std::array<const char*, 3> characteristics{"default_transaction_isolation",
+                                                     "default_transaction_read_only",
+                                                     "default_transaction_deferrable"};
 
 // A name that is not plain, or has parts, which may be keywords, is quoted: SET "app"."user".
 std::string setting_name(std::string_view name) {
@@ -49,6 +56,20 @@ bool LinkSettings::changes_user(const Settings& wanted) const {
   return now->second != then->second || doubtful_.contains(name);
 }
 
+std::string LinkSettings::resetting(std::string_view name) const {
+  if (name == guard_) return set_text(name, "off");
+  // The server may not know it, or not let this user have it: that is nobody's error.
+  if (unsure_.contains(name) && !believed_.contains(name)) {
+    return "DO " +
+           quote_literal("BEGIN " + reset_text(name) + "; EXCEPTION WHEN OTHERS THEN NULL; END");
+  }
+  return reset_text(name);
+}
+
+void LinkSettings::doubt(std::string_view name) {
+  if (doubtful_.emplace(name).second) unsure_.emplace(name);
+}
+
 std::vector<std::string> LinkSettings::difference(const Settings& wanted) const {
   std::vector<std::string> texts;
   const bool user = changes_user(wanted);
@@ -56,10 +77,10 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
     texts.push_back(set_text(it->first, it->second));
   }
   for (const std::string& name : doubtful_) {
-    if (!wanted.contains(name)) texts.push_back(reset_text(name));
+    if (!wanted.contains(name)) texts.push_back(resetting(name));
   }
   for (const auto& [name, value] : believed_) {
-    if (!wanted.contains(name) && !doubtful_.contains(name)) texts.push_back(reset_text(name));
+    if (!wanted.contains(name) && !doubtful_.contains(name)) texts.push_back(resetting(name));
   }
   for (const auto& [name, value] : wanted) {
     const auto found = believed_.find(name);
@@ -67,7 +88,7 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
     const bool taken = user && name == "role";
     if ((same && !doubtful_.contains(name) && !taken) || name == "session_authorization") continue;
     // SET changes only what it names of it, and the rest would be somebody else's.
-    if (name == "datestyle") texts.push_back(reset_text(name));
+    if (name == "datestyle") texts.push_back(resetting(name));
     texts.push_back(set_text(name, value));
   }
   return texts;
@@ -86,6 +107,30 @@ bool LinkSettings::has_profile(const SessionProfileRef& wanted) const {
   return true;
 }
 
+void LinkSettings::may_become(const Settings& wanted) {
+  exactly_.reset();
+  for (const auto& [name, value] : believed_) {
+    const auto found = wanted.find(name);
+    if (found == wanted.end() || found->second != value) doubt(name);
+  }
+  for (const auto& [name, value] : wanted) {
+    if (!believed_.contains(name)) doubt(name);
+  }
+}
+
+void LinkSettings::may_have_executed(const Statement& statement) {
+  const bool discards = statement.kind == StatementKind::discard && statement.name == "all";
+  if (statement.kind != StatementKind::setting && !discards) return;
+  exactly_.reset();
+  if (discards || statement.name == "all") {
+    for (const auto& [name, value] : believed_) doubt(name);
+  } else if (statement.name == "session characteristics") {
+    for (const char* name : characteristics) doubt(name);
+  } else if (!statement.name.empty()) {
+    doubt(statement.name);
+  }
+}
+
 void LinkSettings::became(const Settings& wanted, bool in_transaction) {
   exactly_.reset();
   if (in_transaction) {
@@ -99,6 +144,7 @@ void LinkSettings::became(const Settings& wanted, bool in_transaction) {
     }
   }
   doubtful_.clear();
+  if (!in_transaction) unsure_.clear();
   believed_ = wanted;
 }
 
@@ -110,10 +156,7 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
     return;
   }
   if (statement.name == "session characteristics") {
-    for (const char* name : {"default_transaction_isolation", "default_transaction_read_only",
-                             "default_transaction_deferrable"}) {
-      doubtful_.emplace(name);
-    }
+    doubtful_.insert(characteristics.begin(), characteristics.end());
     return;
   }
   if (statement.name == "all") {
@@ -126,6 +169,7 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
     return;
   }
   doubtful_.erase(statement.name);
+  unsure_.erase(statement.name);
   if (statement.setting.empty()) {
     believed_.erase(statement.name);
   } else {
@@ -138,6 +182,7 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
 
 void LinkSettings::committed(bool rooted) {
   in_transaction_.clear();
+  if (doubtful_.empty()) unsure_.clear();
   if (rooted && !local_.empty()) {
     exactly_.reset();
     for (const auto& [name, value] : local_) doubtful_.insert(name);
@@ -168,6 +213,7 @@ void LinkSettings::all_reset() {
   exactly_.reset();
   believed_.clear();
   doubtful_.clear();
+  unsure_.clear();
   in_transaction_.clear();
   local_.clear();
   literals_doubted_ = false;

@@ -39,6 +39,10 @@ class ProfileTable {
 
 class LinkSettings {
  public:
+  LinkSettings() = default;
+  // `guard`: what the link was started with on, and its sessions know as off; static.
+  explicit LinkSettings(std::string_view guard) : guard_(guard) {}
+
   // Statements that give the link exactly these settings; none when it has them.
   std::vector<std::string> difference(const Settings& wanted) const;
   // What brings the link back from these to those that it had.
@@ -46,6 +50,11 @@ class LinkSettings {
   bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
   bool has_profile(const SessionProfileRef& wanted) const;
 
+  // The statements of difference(wanted) are under way: until became() says so, nobody knows which
+  // of both it has.
+  void may_become(const Settings& wanted);
+  // A statement of a client's that is under way will not be heard of.
+  void may_have_executed(const Statement& statement);
   // The statements of difference(wanted) have succeeded.
   void became(const Settings& wanted, bool in_transaction);
   // A SET, SET LOCAL or RESET of a client's has succeeded.
@@ -66,12 +75,16 @@ class LinkSettings {
 
  private:
   bool changes_user(const Settings& wanted) const;
+  std::string resetting(std::string_view name) const;
+  void doubt(std::string_view name);
 
+  std::string_view guard_;
   Settings believed_;
   std::set<std::string, std::less<>> in_transaction_;      // set since the transaction began
   std::map<std::string, std::string, std::less<>> local_;  // SET LOCAL since then, and the values
   bool literals_doubted_ = false;
   std::set<std::string, std::less<>> doubtful_;
+  std::set<std::string, std::less<>> unsure_;  // of those: nobody has heard that there are such
   // The profile that the link has exactly, where that was found; null: not known.
   mutable SessionProfileRef exactly_;
 };

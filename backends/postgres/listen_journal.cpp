@@ -1,18 +1,37 @@
 #include "backends/postgres/listen_journal.h"
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 
 namespace based::postgres {
 
+namespace {
+
+std::size_t bytes_of(const ListenJournal::Action& action) {
+  return action.channel.size() + (action.payload ? action.payload->size() : 0);
+}
+
+}  // namespace
+
+bool ListenJournal::full() const {
+  return bytes_ >= bytes_max || actions_.size() + committed_.size() >= actions_max;
+}
+
+Error ListenJournal::full_error() {
+  Error error =
+      Error::make(sqlstate::program_limit_exceeded, "too many notifications in the NOTIFY queue");
+  error.detail = "Of one transaction Based keeps at most " + std::to_string(actions_max) +
+                 " LISTENs and NOTIFYs, and " + std::to_string(bytes_max >> 20) + " MiB of them.";
+  return error;
+}
+
 void ListenJournal::done(const Statement& statement, std::string_view tag) {
   switch (statement.kind) {
     case StatementKind::listen:
-      actions_.push_back({.listen = tag == "LISTEN", .channel = statement.name});
+      add({.listen = tag == "LISTEN", .channel = statement.name});
       return;
     case StatementKind::discard:
-      if (statement.name == "all") actions_.push_back({});
+      if (statement.name == "all") add({});
       return;
     case StatementKind::commit:
     case StatementKind::rollback:
@@ -29,7 +48,7 @@ void ListenJournal::done(const Statement& statement, std::string_view tag) {
       const auto found = find(statement.name);
       // One that was made before the journal heard of anything.
       if (found == savepoints_.end()) return roll_back();
-      actions_.resize(found->actions);
+      undo_to(found->actions);
       savepoints_.erase(std::next(found), savepoints_.end());
       return;
     }
@@ -40,11 +59,22 @@ void ListenJournal::done(const Statement& statement, std::string_view tag) {
 
 // The same twice in a transaction is once.
 void ListenJournal::notify(std::string channel, std::string payload) {
-  const bool there = std::ranges::any_of(actions_, [&](const Action& action) {
-    return action.payload == payload && action.channel == channel;
-  });
-  if (there) return;
-  actions_.push_back({.channel = std::move(channel), .payload = std::move(payload)});
+  if (!notified_.emplace(channel, payload).second) return;
+  add({.channel = std::move(channel), .payload = std::move(payload)});
+}
+
+void ListenJournal::add(Action action) {
+  bytes_ += bytes_of(action);
+  actions_.push_back(std::move(action));
+}
+
+void ListenJournal::undo_to(std::size_t actions) {
+  while (actions_.size() > actions) {
+    Action& last = actions_.back();
+    bytes_ -= bytes_of(last);
+    if (last.payload) notified_.erase({std::move(last.channel), *std::move(last.payload)});
+    actions_.pop_back();
+  }
 }
 
 void ListenJournal::ready(char status, bool failed) {
@@ -56,15 +86,20 @@ void ListenJournal::ready(char status, bool failed) {
 void ListenJournal::commit() {
   committed_.insert(committed_.end(), std::make_move_iterator(actions_.begin()),
                     std::make_move_iterator(actions_.end()));
-  roll_back();
-}
-
-void ListenJournal::roll_back() {
   actions_.clear();
+  notified_.clear();
   savepoints_.clear();
 }
 
-std::vector<ListenJournal::Action> ListenJournal::take() { return std::exchange(committed_, {}); }
+void ListenJournal::roll_back() {
+  undo_to(0);
+  savepoints_.clear();
+}
+
+std::vector<ListenJournal::Action> ListenJournal::take() {
+  for (const Action& action : committed_) bytes_ -= bytes_of(action);
+  return std::exchange(committed_, {});
+}
 
 std::vector<ListenJournal::Savepoint>::iterator ListenJournal::find(std::string_view name) {
   for (auto savepoint = savepoints_.end(); savepoint != savepoints_.begin();) {

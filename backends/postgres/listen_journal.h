@@ -3,14 +3,21 @@
 //
 // PostgreSQL makes them effective at the COMMIT, in order, and forgets those of a rolled-back
 // transaction or savepoint. It hears of statements when the server has said that they are done.
+//
+// Nothing in it pushes anything out: where it is full, its session is to refuse the statement that
+// would add to it (full_error()). What was sent before that is still taken.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/statement.h"
+#include "protocol/result.h"
 
 namespace based::postgres {
 
@@ -21,6 +28,11 @@ class ListenJournal {
     std::string channel;                                // empty: all of them
     std::optional<std::string> payload = std::nullopt;  // of a NOTIFY
   };
+
+  static constexpr std::size_t actions_max = 100'000;
+  static constexpr std::size_t bytes_max = 8 * 1024 * 1024;  // of channels and payloads
+  bool full() const;
+  static Error full_error();  // 54000
 
   // A statement has succeeded; `tag` is its command tag.
   void done(const Statement& statement, std::string_view tag);
@@ -38,9 +50,13 @@ class ListenJournal {
     std::size_t actions = 0;  // that there were then
   };
   std::vector<Savepoint>::iterator find(std::string_view name);
+  void add(Action action);
+  void undo_to(std::size_t actions);
   void commit();
 
   std::vector<Action> actions_, committed_;
+  std::set<std::pair<std::string, std::string>> notified_;  // those of actions_
+  std::size_t bytes_ = 0;                                   // of all actions
   std::vector<Savepoint> savepoints_;
 };
 

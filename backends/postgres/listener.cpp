@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "backends/postgres/retry.h"
 #include "backends/postgres/server_error.h"
 #include "protocol/check.h"
 #include "protocol/postgres/scanner.h"
@@ -11,10 +12,6 @@
 namespace based::postgres {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr Duration retry_first = milliseconds(100);
-constexpr Duration retry_most = std::chrono::seconds(10);
 // A link that is lost after so long is replaced at once.
 constexpr Duration lived_well = std::chrono::seconds(5);
 // Statements of one group.
@@ -162,11 +159,7 @@ void Listener::on_link_idle(Link& link) {
   soon();
 }
 
-Duration Listener::next_pause() {
-  const Duration pause = std::min(retry_first * (1u << std::min(failures_, 10u)), retry_most);
-  ++failures_;
-  return pause;
-}
+Duration Listener::next_pause() { return retry_pause(failures_++); }
 
 void Listener::on_open_failed(const Error& error) {
   transition(State::away);

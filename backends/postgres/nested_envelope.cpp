@@ -2,60 +2,24 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <string_view>
-#include <vector>
 
+#include "backends/envelope.h"
 #include "backends/postgres/sandbox_rules.h"
 
 namespace based::postgres {
 namespace {
 
-// As a sandbox's sessions have them (backends/envelope.cpp).
-constexpr std::string_view level = "based_1";
+// As a sandbox's sessions have it (backends/envelope.cpp).
 constexpr std::string_view guard = "based_guard";
 
-StatementRef control(StatementKind kind, std::string_view verb, std::string_view name) {
+StatementRef control(StatementKind kind, std::string_view verb) {
   auto statement = std::make_shared<Statement>();
-  statement->text = std::string(verb) + " SAVEPOINT \"" + std::string(name) + "\"";
+  statement->text = std::string(verb) + " \"" + std::string(guard) + "\"";
   statement->kind = kind;
-  statement->name = name;
+  statement->name = guard;
   return statement;
-}
-
-StatementRef enter(std::string_view name) {
-  auto statement = std::make_shared<Statement>();
-  statement->text = "SAVEPOINT \"" + std::string(name) + "\"";
-  statement->kind = StatementKind::begin;
-  statement->name = name;
-  return statement;
-}
-
-void add_rollback(std::vector<StatementRef>& out, std::string_view name) {
-  out.push_back(control(StatementKind::rollback_to, "ROLLBACK TO", name));
-  out.push_back(control(StatementKind::rollback, "RELEASE", name));
-}
-
-void nest(std::vector<StatementRef>& statements) {
-  std::vector<StatementRef> nested;
-  for (StatementRef& statement : statements) {
-    switch (statement->kind) {
-      case StatementKind::begin:
-        nested.push_back(enter(level));
-        if (statement->begin.access == BeginOptions::Access::read_only) {
-          nested.push_back(read_only_statement());
-        }
-        break;
-      case StatementKind::commit:
-        nested.push_back(control(StatementKind::commit, "RELEASE", level));
-        break;
-      case StatementKind::rollback:
-        add_rollback(nested, level);
-        break;
-      default:
-        nested.push_back(std::move(statement));
-    }
-  }
-  statements = std::move(nested);
 }
 
 }  // namespace
@@ -77,14 +41,12 @@ Error nested_isolation_error() {
 
 void nest(Envelope& envelope, bool in_transaction) {
   const bool alone = envelope.prologue.empty() && envelope.epilogue.empty();
-  for (auto* part :
-       {&envelope.prologue, &envelope.epilogue, &envelope.recovery, &envelope.retreat}) {
-    nest(*part);
-  }
+  based::nest(envelope, read_only_statement());
   if (in_transaction || !alone) return;
-  envelope.prologue.push_back(enter(guard));
-  envelope.epilogue.push_back(control(StatementKind::commit, "RELEASE", guard));
-  add_rollback(envelope.recovery, guard);
+  envelope.prologue.push_back(control(StatementKind::begin, "SAVEPOINT"));
+  envelope.epilogue.push_back(control(StatementKind::commit, "RELEASE SAVEPOINT"));
+  envelope.recovery.push_back(control(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT"));
+  envelope.recovery.push_back(control(StatementKind::rollback, "RELEASE SAVEPOINT"));
 }
 
 }  // namespace based::postgres

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/postgres/retry.h"
 #include "backends/postgres/server_error.h"
 #include "protocol/check.h"
 
@@ -12,8 +13,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Duration retry_first = milliseconds(100);
-constexpr Duration retry_most = seconds(10);
 // How long a refusal that cannot be helped is answered from memory.
 constexpr Duration refusal_kept = seconds(1);
 
@@ -245,8 +244,7 @@ void Pool::on_open_failed(const Error& error) {
   if (!failing_since_) failing_since_ = attempt_since_;
   const bool news = !last_failure_ || last_failure_->message != error.message;
   last_failure_ = error;
-  const Duration pause = std::min(retry_first * (1u << std::min(failures_, 10u)), retry_most);
-  ++failures_;
+  const Duration pause = retry_pause(failures_++);
   retry_at_ = reactor_.now() + (is_permanent(error) ? refusal_kept : jittered(pause, 0.9, 1.1));
   log_.write(news ? LogLevel::warning : LogLevel::debug,
              "pool " + settings_.name + ": no connection: " + error.message);
@@ -254,17 +252,7 @@ void Pool::on_open_failed(const Error& error) {
   grow();
 }
 
-Error Pool::away_error() const {
-  Error error = *last_failure_;
-  error.executed = Executed::no;
-  if (is_permanent(error)) return error;
-  if (error.sqlstate.klass() != "53" && error.sqlstate.klass() != "57") {
-    error.sqlstate = sqlstate::cannot_connect;
-  }
-  error.message = "no connection to the server of " + settings_.name + ": " + error.message;
-  error.retryable = true;
-  return error;
-}
+Error Pool::away_error() const { return postgres::away_error(*last_failure_, settings_.name); }
 
 // --- time
 

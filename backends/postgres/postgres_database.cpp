@@ -170,8 +170,6 @@ class PooledDatabase final : public Database {
   }
 
   bool is_idle() const override { return pools_.unused() && shared_.empty(); }
-  JoinTokens* joins() override { return &joins_; }
-
   DatabaseStatus status() const override {
     DatabaseStatus status{.name = options_.name, .backend = "postgresql"};
     status.pools = pools_.status();
@@ -236,7 +234,6 @@ class PooledDatabase final : public Database {
   UserPools pools_;
   const std::size_t shared_most_;
   SharedLinks shared_;
-  JoinTokens joins_;
   std::unique_ptr<Reactor::Timer> ending_;
 };
 

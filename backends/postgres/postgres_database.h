@@ -19,10 +19,6 @@
 
 namespace based {
 
-// In a sandbox, while a session is in a transaction: others wait; join it whenever it rests; or are
-// refused (55P03).
-enum class TurnMode : std::uint8_t { wait, join, error };
-
 // shared: one link listens for all sessions of a user. pin: who listens keeps its link.
 enum class ListenMode : std::uint8_t { shared, pin };
 

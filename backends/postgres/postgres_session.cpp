@@ -36,6 +36,12 @@ constexpr bool is_edge(PostgresSession::State from, PostgresSession::State to) {
 }
 static_assert(!is_edge(PostgresSession::State::waiting, PostgresSession::State::resting));
 
+// The lower limit of the two; zero: none.
+Duration shorter(Duration one, std::optional<std::chrono::milliseconds> other) {
+  if (!other) return one;
+  return one > Duration::zero() ? std::min<Duration>(one, *other) : Duration(*other);
+}
+
 // The statement that makes this unit's session keep its link.
 std::string pinning_text(const Unit& unit) {
   const auto pinning = std::ranges::find_if(
@@ -51,14 +57,16 @@ PostgresSession::PostgresSession(SessionContext& context, SessionOptions options
       options_(std::move(options)),
       listener_(listener),
       part_(options_.owner, context.waits, options_.session_id, *this),
-      sandbox_(options_.read_only),
+      sandbox_(options_.read_only, context.objects),
       losses_seen_(context.leases.losses()) {
   adopt_settings();
 }
 
 PostgresSession::~PostgresSession() {
   if (state_ == State::waiting) context_.leases.withdraw(*this);
+  const bool unanswered = run_ && link_ != nullptr && !link_->quiet();
   let_go(Leaving::abandoned);
+  sandbox_.leave(unanswered);
 }
 
 void PostgresSession::let_go(Leaving leaving) {
@@ -66,7 +74,10 @@ void PostgresSession::let_go(Leaving leaving) {
   if (std::exchange(parked_, false)) context_.leases.abandon(*this);
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
-  if (run_) link.forget(run_.get());
+  if (run_) {
+    if (!link.quiet()) run_->doubt_settings(link.settings());
+    link.forget(run_.get());
+  }
   link.release(leaving);
 }
 
@@ -98,13 +109,13 @@ void PostgresSession::arm(Duration from_now) {
 
 void PostgresSession::adopt_settings() {
   settings_ = context_.base_settings;
-  Settings own;
-  if (profile_) own.insert(profile_->settings.begin(), profile_->settings.end());
-  if (context_.rooted) sandbox_.adopt(own);
   if (context_.acts_as_user && !options_.user.empty()) {
     settings_["session_authorization"] = quote_literal(options_.user);
   }
-  for (auto& [name, value] : own) settings_[name] = std::move(value);
+  if (profile_) {
+    for (const auto& [name, value] : profile_->settings) settings_[name] = value;
+  }
+  if (context_.rooted) sandbox_.adopt(settings_);
   if (options_.read_only && !context_.rooted) settings_["default_transaction_read_only"] = "on";
   fingerprint_ = fingerprint(settings_);
 }
@@ -186,7 +197,12 @@ void PostgresSession::on_lease_refused(const Error& reason) {
 
 void PostgresSession::begin() {
   status_before_ = link_->status();
-  if (context_.rooted) sandbox_.prepare(run_->unit(), settings_, context_.leases.isolation());
+  if (context_.rooted) {
+    if (std::optional<Error> refusal = sandbox_.refusal(run_->unit())) {
+      return fail_soon(*std::move(refusal));
+    }
+    sandbox_.prepare(run_->unit(), settings_, context_.leases);
+  }
   if (!run_->unit().steps.empty()) {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }
@@ -204,6 +220,7 @@ void PostgresSession::begin() {
     texts.insert(texts.begin(), "SAVEPOINT _based_settings");
     texts.push_back("RELEASE SAVEPOINT _based_settings");
   }
+  link_->settings().may_become(settings_);
   link_->run_chore({.texts = std::move(texts),
                     .then = [this](const std::optional<Error>& error) { on_synchronised(error); },
                     .of_holder = true});
@@ -238,10 +255,10 @@ void PostgresSession::run() {
   if (run_->unit().pin) pin();
   transition(State::running);
   const bool begins = run_->unit().keep_lease && transaction_due_ == TimePoint();
-  if (begins && context_.transaction_timeout > Duration::zero()) {
-    transaction_due_ = context_.reactor.now() + context_.transaction_timeout;
-  }
-  const Duration timeout = time_left(run_->unit().statement_timeout);
+  Duration most = context_.transaction_timeout;
+  if (context_.rooted) most = shorter(most, sandbox_.transaction());
+  if (begins && most > Duration::zero()) transaction_due_ = context_.reactor.now() + most;
+  const Duration timeout = time_left(step_limit(0));
   if (timeout > Duration::zero()) arm(timeout);
   since_ = context_.reactor.now();
   run_->send_unit(*link_, fingerprint_);
@@ -255,9 +272,18 @@ Duration PostgresSession::time_left(Duration own) const {
   return own > Duration::zero() ? std::min(own, left) : left;
 }
 
+// Behind the last step there is the envelope, which no client's limit is for.
+Duration PostgresSession::step_limit(std::size_t step) const {
+  const Unit& unit = run_->unit();
+  if (step >= unit.steps.size() || !context_.rooted) return unit.statement_timeout;
+  return shorter(unit.statement_timeout, sandbox_.statement(step));
+}
+
 void PostgresSession::on_step_over(std::size_t step, std::uint64_t rows) {
   note_in_log(step, rows, nullptr);
-  const Duration timeout = time_left(run_->unit().statement_timeout);
+  if (context_.rooted) sandbox_.step_over(step, rows);
+  const Duration timeout = time_left(step_limit(step + 1));
+  if (state_ == State::running && timeout == Duration::zero() && timer_) timer_->disarm();
   if (state_ == State::running && timeout > Duration::zero() && !run_->cancelled()) arm(timeout);
 }
 

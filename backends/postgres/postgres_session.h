@@ -16,6 +16,7 @@
 #include "backends/log.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/pins.h"
+#include "backends/postgres/sandbox_channels.h"
 #include "backends/postgres/sandbox_session.h"
 #include "backends/postgres/unit_run.h"
 
@@ -31,16 +32,18 @@ struct SessionContext {
   Reactor& reactor;
   Log& log;
   bool rooted = false;
-  bool shared = false;             // of sessions that share their transactions, in no sandbox
-  bool joins = false;              // rooted: who rests holds nobody up
-  bool acts_as_user = false;       // rooted: the link is each client's user in turn
-  SandboxLog* ran = nullptr;       // rooted: hears of every statement
-  Duration lease_timeout{};        // the longest wait for a lease
-  Duration settings_timeout{};     // for the settings to be accepted
-  Duration idle_in_transaction{};  // zero: no limit
-  Duration transaction_timeout{};  // of a whole transaction; zero: no limit
-  std::string pool;                // for errors; of a rooted one nobody is told
-  Settings base_settings;          // what every link is given when it is opened
+  bool shared = false;                  // of sessions that share their transactions, in no sandbox
+  bool joins = false;                   // rooted: who rests holds nobody up
+  bool acts_as_user = false;            // rooted: the link is each client's user in turn
+  SandboxLog* ran = nullptr;            // rooted: hears of every statement
+  SandboxChannels* channels = nullptr;  // rooted: where NOTIFY is heard
+  SandboxObjects* objects = nullptr;    // rooted: what clients have left
+  Duration lease_timeout{};             // the longest wait for a lease
+  Duration settings_timeout{};          // for the settings to be accepted
+  Duration idle_in_transaction{};       // zero: no limit
+  Duration transaction_timeout{};       // of a whole transaction; zero: no limit
+  std::string pool;                     // for errors; of a rooted one nobody is told
+  Settings base_settings;               // what every link is given when it is opened
 };
 
 class PostgresSession : public BackendSession,
@@ -94,6 +97,7 @@ class PostgresSession : public BackendSession,
   // WaitListener
   void on_vain_wait(Error error) override;
 
+  Duration step_limit(std::size_t step) const override;
   void transition(State to);
   void adopt_settings();
   void acquire();
@@ -104,6 +108,7 @@ class PostgresSession : public BackendSession,
   void finish(UnitOutcome outcome);
   void fail_soon(Error error);
   void lose(const Error& reason);
+  void notify();
   void note_in_log(std::size_t step, std::uint64_t rows, const Error* error);
   Error lost_error(const Error& reason) const;
   void on_timer();

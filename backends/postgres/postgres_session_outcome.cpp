@@ -30,6 +30,10 @@ void PostgresSession::finish(UnitOutcome outcome) {
       if (rest_most() > Duration::zero()) arm(rest_most());
     }
   }
+  if (context_.rooted && run_ && !unsent) {
+    sandbox_.done(run_->unit().envelope, outcome.error.has_value());
+    notify();
+  }
   if (link_ != nullptr && context_.joins && !unsent) note_savepoints(outcome.error.has_value());
   if (link_ != nullptr) {
     const char status = link_->status();
@@ -40,7 +44,10 @@ void PostgresSession::finish(UnitOutcome outcome) {
     bool keep = (keep_lease && !ended) || pinned_ || status != 'I';
     if (rooted()) {
       const bool left = outcome.error && !unsent && status == 'T' && left_at_failure();
-      keep = keep_lease && status != 'I' && !left;
+      // Its first savepoint was not made: there is nothing of it to go back to.
+      const bool unmade = outcome.error && !unsent && !held_before_ && status == 'E' &&
+                          outcome.phase == UnitPhase::prologue && outcome.step == 0;
+      keep = keep_lease && status != 'I' && !left && !unmade;
       if (status == 'I') outcome.transaction = TransactionStatus::lost;
       if (status != 'I' && !keep) outcome.transaction = TransactionStatus::idle;
     }
@@ -76,6 +83,16 @@ void PostgresSession::finish(UnitOutcome outcome) {
   }
   const std::unique_ptr<UnitRun> finished = std::move(run_);
   finished->unit().sink->on_done(std::move(outcome));
+}
+
+// Of what has committed, the clients that listen in the sandbox hear.
+void PostgresSession::notify() {
+  const std::vector<ListenJournal::Action> said = sandbox_.take_notifications();
+  if (link_ == nullptr || context_.channels == nullptr) return;
+  const auto process = static_cast<std::uint32_t>(link_->process_id());
+  for (const ListenJournal::Action& action : said) {
+    if (action.payload) context_.channels->publish(process, action.channel, *action.payload);
+  }
 }
 
 // Near enough where the prologue itself has failed: what it opened is gone again.

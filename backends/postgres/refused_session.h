@@ -19,6 +19,7 @@ class RefusedSession final : public WireSession {
   void cancel(std::string_view) override {}
   void on_drained() override {}
   bool at_rest() const override { return true; }
+  bool in_transaction() const override { return false; }
   void tell_when_at_rest() override {}
 
  private:

@@ -51,6 +51,12 @@ Relay::~Relay() {
   let_go();
 }
 
+bool Relay::in_transaction() const { return stacked() ? stack_.in_transaction() : status_ != 'I'; }
+
+bool Relay::fits(const LinkSettings& settings) const {
+  return settings.has_profile(journal_.profile());
+}
+
 std::string Relay::describe() const {
   std::string text = "session " + std::to_string(options_.session_id);
   const auto name = journal_.settings().find("application_name");
@@ -60,6 +66,7 @@ std::string Relay::describe() const {
 }
 
 void Relay::start() {
+  if (const std::optional<Error> refused = journal_.refuse_withheld()) return end(*refused);
   const auto accepted = context_.accepted.find(journal_.fingerprint());
   if (accepted != context_.accepted.end()) return welcome(accepted->second);
   // The turn may be held for long by somebody who waits for this very client.
@@ -69,7 +76,7 @@ void Relay::start() {
 
 bool Relay::at_rest() const {
   if (!held_.empty() || extended_) return false;
-  return (state_ == State::idle && !parked_) ||
+  return (state_ == State::idle && !parked_ && begin_due_ == BeginDue::no) ||
          (state_ == State::flowing && sent_.empty() && status_ == 'I');
 }
 
@@ -77,6 +84,11 @@ void Relay::on_message(const WireMessage& message) {
   if (state_ == State::ended) return;
   if (state_ == State::idle) {
     if (loss_ && is_rollback(message)) loss_.reset();
+    if (keeps_begin(message)) return;
+    if (begin_due_ == BeginDue::due || !held_.empty()) {
+      hold(message);  // what comes first decides how it begins
+      return acquire();
+    }
     begin_unit(message);
   }
   if (state_ == State::commanding && held_.empty() && !command_->running) {
@@ -109,6 +121,10 @@ void Relay::hold(const WireMessage& message) {
 }
 
 void Relay::on_batch_end() {
+  if (state_ == State::idle && begin_batch_.has_begun()) {
+    begin_batch_ = {};
+    acquire();
+  }
   if (state_ != State::flowing) return;
   link_->flush();
   pump();  // of what waited for room on the link
@@ -123,7 +139,7 @@ void Relay::on_drained() {
 void Relay::cancel(std::string_view reason) {
   switch (state_) {
     case State::waiting:
-      if (!welcomed_) return;
+      if (!welcomed_ || held_.empty()) return;
       context_.leases.withdraw(*this);
       return refuse_unit(Error::make(sqlstate::query_canceled, std::string(reason)));
     case State::preparing:
@@ -155,7 +171,11 @@ void Relay::end(const Error& error) {
 
 // The unit that waits, or has begun, is answered with `error`.
 void Relay::refuse_unit(Error error) {
-  refusal_ = std::move(error);
+  if (begin_due_ != BeginDue::no) {
+    if (link_ != nullptr) let_go();
+    fail_begin();
+  }
+  refusal_ = std::make_unique<Error>(std::move(error));
   unsettled_.reset();
   cancel_reason_.clear();
   transition(State::skipping);

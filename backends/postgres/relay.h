@@ -24,11 +24,10 @@
 #include <vector>
 
 #include "backends/log.h"
+#include "backends/postgres/begin_batch.h"
 #include "backends/postgres/client_objects.h"
 #include "backends/postgres/held_messages.h"
 #include "backends/postgres/lease_source.h"
-#include "backends/postgres/listener.h"
-#include "backends/postgres/pins.h"
 #include "backends/postgres/relay_context.h"
 #include "backends/postgres/relay_items.h"
 #include "backends/postgres/relay_parts.h"
@@ -48,18 +47,7 @@ class Relay : public WireSession,
               public Requester,
               public Subscriber {
  public:
-  enum class State : std::uint8_t {
-    idle,
-    waiting,
-    preparing,
-    flowing,
-    listening,
-    settling,
-    skipping,
-    commanding,
-    ended,
-  };
-
+  using State = RelayState;
   Relay(RelayContext& context, WireOptions options, WireClient& client);
   ~Relay() override;
 
@@ -79,15 +67,11 @@ class Relay : public WireSession,
   void on_lease_refused(const Error& reason) override;
   bool rests() const override;
   void on_lease_revoked(const Error& reason) override;
-  bool in_transaction() const override {
-    return stacked() ? stack_.in_transaction() : status_ != 'I';
-  }
+  bool in_transaction() const override;
   bool joins() const override { return !lost_; }
   void on_parked() override;
   LinkHolder& holder() override { return *this; }
-  bool fits(const LinkSettings& settings) const override {
-    return settings.has_profile(journal_.profile());
-  }
+  bool fits(const LinkSettings& settings) const override;
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
   std::uint64_t group() const override { return options_.group; }
@@ -101,16 +85,25 @@ class Relay : public WireSession,
   Flow on_reply(const Reply& reply) override;
   void on_ready(char status) override;
   void on_skipped() override { ++skipped_; }
-
   // Subscriber
   void on_notification_heard(std::string_view message) override;
   void on_notifications_missed() override;
   void on_listening(const std::optional<Error>& error) override;
-
   bool is_rollback(const WireMessage& message);
-
+  bool has_nothing_open() const { return status_ == 'I' || begin_due_ == BeginDue::due; }
+  // relay_begin.cpp: a BEGIN by itself is answered here
+  bool keeps_begin(const WireMessage& message);
+  bool takes_begin(const WireMessage& message) const;
+  bool begins_first();
+  PreparedRef unnamed_begin() const;
+  void send_begin();
+  void forward_query(const WireMessage& message, std::uint32_t number);
+  bool note_begun(const Reply& reply, Item& made);
+  bool only_begun();
+  void fail_begin();
   // relay_listen.cpp: LISTEN through the shared listener
   bool listens_here(const Statement& statement) const;
+  bool refuse_listen(const Script* script, std::string_view text = {});
   void note_listen(const Statement& statement, std::string_view tag);
   bool may_listen() const { return context_.listener != nullptr || context_.channels != nullptr; }
   void notify(const std::string& channel, const std::string& payload);
@@ -136,8 +129,9 @@ class Relay : public WireSession,
   void apply_unawaited(const std::vector<std::string>& texts);
   void note_accepted(const Settings& wanted);
   bool needs_own_link() const;
-  static bool needs_own_link(const Reported& reported);
   void forget_unseen();
+  std::string_view shown_isolation(BeginOptions::Isolation asked) const;
+  std::string shown(const WireStack::Plan& plan) const;
   void enter_failed_transaction();
   void try_settings(Settings wanted);
   void on_settings_tried(const Settings& wanted, const std::optional<Error>& error);
@@ -174,7 +168,6 @@ class Relay : public WireSession,
   bool must_wait(const WireMessage& message);
   bool needs_preparing() const;
   bool awaits_any_name(std::size_t earlier) const;
-  static bool changes_name(const Item& item, std::string_view name);
   bool awaits_name(const WireMessage& message) const;
   bool awaits_unnamed(std::size_t earlier) const;
   void hold(const WireMessage& message);
@@ -183,7 +176,6 @@ class Relay : public WireSession,
   void take_query(const WireMessage& message);
   void take_function_call(const WireMessage& message);
   bool awaits_batch(const WireMessage& message);
-  bool awaits_settings(const WireMessage& message);
   bool awaits_replies();
   void take_parse(const WireMessage& message);
   bool is_unnamed(const ParseRequest& parse) const;
@@ -210,16 +202,14 @@ class Relay : public WireSession,
   void close_request(bool by_sync);
   void expect(Expect what, Fate fate = Fate::forward, std::uint32_t item = 0);
   void expect_swallowed(Expect what) { expect(what, Fate::swallow); }
-  std::uint32_t add_item(Item item);
+  std::uint32_t add_item(Item&& added);
   void refuse_here(const Error& error, bool in_failed = false);
   ScriptRef look_at(std::string_view text) const;
   const PreparedRef* find_prepared(std::string_view name) const;
   std::string_view name_for(const PreparedRef& prepared, std::string_view settings);
   std::string_view name_on_link(const PreparedRef& prepared, std::string_view settings);
   std::string settings_key();
-  std::string_view name_on_link(const PreparedRef& prepared) {
-    return name_on_link(prepared, settings_key());
-  }
+  std::string_view name_on_link(const PreparedRef& prepared);
   void erase_portal(std::string_view name);
   std::string_view name_to_describe(const PreparedRef& text);
   bool has_unnamed() const;
@@ -231,63 +221,78 @@ class Relay : public WireSession,
   void own_name(std::string_view name);
   void take_name(std::string_view name);
   bool refuse_in_failed(std::string_view name, const PreparedRef* prepared);
+  bool describe_in_failed(const PreparedRef* prepared);
   bool own_names(const Script& script);
+  void own_names_ahead(const Script& script);
   void close_left_names();
-  bool refuse_prepare(const Script& script);
-  bool may_run(const Script& script) { return !refuse_prepare(script) && pin(script); }
+  bool refuse_more(const Script& script);
+  bool may_run(const Script& script) { return !refuse_more(script) && pin(script); }
   ScriptRef seen_through(const ScriptRef& script) const;
   PreparedRef seen_through(const PreparedRef& text) const;
   bool pin(const Script& script);
   void keep_link(std::string_view reason, bool lasts);
   void forget_sequences(const Script& script);
   bool may_copy(const Script& script) const;
-  static bool holds_back(const StatementRef& statement);
   void note_copy(const Reply& reply);
   bool is_skipped() const;
   void run_swallowed(std::string_view text);
 
+  // relay_nested.cpp: from the server's own transaction to one inside of it, and back
+  ScriptRef script_begun_by(const WireMessage& message) const;
+  bool awaits_nesting(const WireMessage& message);
+  void begin_nesting(const WireMessage& message);
+  void forget_begun(const WireMessage& message);
+
   // relay_stack.cpp: transactions that are not the server's own
-  bool stacked() const { return rules_.active(); }
+  bool stacked() const { return rules_.rooted || nesting_; }
   void run_inside(bool inside);
-  PreparedRef own_text(const std::string& text);
   void inject(const StatementRef& step, std::uint32_t number, Fate fate);
-  std::uint32_t inject_steps(WireStack::Plan plan, bool discards = false,
-                             bool with_columns = false);
+  std::uint32_t inject_steps(WireStack::Plan plan);
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;
   bool answer_for_control(const NamedRequest& named, bool closes);
-  void execute_control(std::string_view portal, const PreparedRef& text);
+  void execute_control(const ExecuteRequest& execute, const PreparedRef& text);
+  void execute_again(const StatementRef& statement, std::string_view portal);
   void close_own_portal();
-  void take_control(const StatementRef& statement, bool with_columns = false,
-                    bool in_script = false);
+  void take_control(const StatementRef& statement, Showing showing, bool in_script);
   bool refuse_in_failed_transaction();
   bool refuse_failed_control(const PreparedText& text);
   bool is_control(const PreparedText& text) const;
-  std::string_view shown_isolation(BeginOptions::Isolation asked) const;
-  std::string shown(const WireStack::Plan& plan) const;
   bool refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script = false);
-  static bool runs_in_failed(const Statement& statement);
   void note_control(Item& made);
+  void tell_control(const Item& made);
   void end_request();
   void on_stack_ready();
+  bool recover_unit();
 
   // relay_guard.cpp: around a unit
-  void guard_unit();
-  static void ask_first(WireStack::Plan& plan);
+  void guard_unit(bool undoes);
+  bool awaits_guard(const WireMessage& message);
+  bool run_behind();
   bool begins_at_once(const QueryPart& part);
   void let_guard_go();
   bool guard_goes_freely();
   void close_portals();
   bool note_own(const Reply& reply, Item& item);
 
+  // relay_limits.cpp: a client's own, in a sandbox
+  std::string_view own_limit(std::string_view setting) const;
+  Duration limit_of(std::string_view setting) const;
+  std::optional<Error> refuse_unknown(const Statement& statement) const;
+  void begin_limits();
+  void watch_statement();
+  void note_statement_end();
+  void on_statement_due();
+  bool is_limited(const Script& script) const;
+
   // relay_script.cpp: simple queries among them, in parts
-  static void use_sandbox_forms(const Script& script, std::string& text);
+  ScriptRef script_to_cut(std::string_view text) const;
   void begin_query(std::string_view text);
   void begin_parts();
   void cut_query(std::string_view text);
   void advance_query();
   void send_part(QueryPart part);
-  void undo_local_settings();
+  std::vector<std::string> undo_local_settings();
   void expect_check(std::string_view text);
   void check_in_front();
   void check_whole();
@@ -320,11 +325,10 @@ class Relay : public WireSession,
   void end_execute(const WireMessage& message);
   void end_failed(std::string_view text);
 
-  // relay_sandbox.cpp: SANDBOX commands
+  // relay_sandbox.cpp: SANDBOX
   void begin_unit(const WireMessage& message);
   bool begins_command(const WireMessage& message) const;
   StatementRef command_of(std::string_view text) const;
-  static StatementRef command_of(const PreparedRef& prepared);
   void take_command(const WireMessage& message);
   void command_query(const WireMessage& message);
   void command_parse(const WireMessage& message);
@@ -376,16 +380,15 @@ class Relay : public WireSession,
   const bool session_mode_;
   State state_ = State::idle;
   Link* link_ = nullptr;
-  std::unique_ptr<Reactor::Timer> timer_;    // of the state
+  std::unique_ptr<Reactor::Timer> timer_, statement_due_;  // of the state; of a limit
   std::unique_ptr<Reactor::Timer> silence_;  // of a client that has begun a unit and not ended it
   SessionJournal journal_;
   std::unique_ptr<Listening> listening_;  // null: it never did
   ReportedRef told_;                      // what the client knows of its settings
   HeldMessages held_;
-  HeldMessages unit_;  // the unit in flight, while it could be run again
-  NameMap prepared_;
+  HeldMessages unit_;           // the unit in flight, while it could be run again
+  NameMap prepared_, portals_;  // portals: of statements that are not ordinary
   PreparedRef unnamed_;
-  NameMap portals_;                                  // of statements that are not ordinary
   std::set<std::string, std::less<>> open_portals_;  // in a sandbox: those with names
   bool own_portal_ = false;  // what is in the portal without a name was Based's own
 
@@ -400,49 +403,46 @@ class Relay : public WireSession,
   bool answered_ = false;    // the client was told something of it
   bool repeatable_ = false;  // unit_ is all of it
   std::string kept_back_;    // goes in front of what it is told next, unless that is run_again_
-  bool run_again_ = false,
-       run_elsewhere_ = false;                // its error, its link's last words are kept back
-  bool flushed_ = false;                      // its newest message is a Flush
-  bool in_part_ = false, part_open_ = false;  // a large message: the client's, the link's
-  // The item of a statement behind which nothing goes before its answer, or 0.
-  std::uint32_t copy_awaited_ = 0;
-  bool copying_in_ = false;
-  bool settings_under_way_ = false;  // what the link reports is not yet this session's
-  TimePoint transaction_due_;
-  bool pinned_ = false, pin_lasts_ = false;  // until DISCARD ALL
-  bool pin_listens_ = false;                 // it is silent because it listens
-  TimePoint rests_since_;                    // outside of a transaction
-  bool tell_rest_ = false, taking_ = true;
-  // Its transaction was lost with its link: it is to find itself in a failed one.
-  bool lost_ = false;
-  bool parked_ = false;                  // its transaction is there, and its link lent to others
-  std::optional<Error> loss_, refusal_;  // not told yet; skipping: to be told
-  std::optional<Error> unsettled_;  // why a unit that is to change settings lacks some of its own
+  bool run_again_ = false, run_elsewhere_ = false;  // its error, its link's last words: kept back
+  bool flushed_ = false, in_part_ = false;  // its newest message is a Flush; the link's is half
+  std::size_t part_left_ = 0;               // bytes of its newest message that are to come
+  std::uint32_t copy_awaited_ = 0;  // the item behind which nothing goes before its answer, or 0
+  bool copying_in_ = false, settings_under_way_ = false;  // the link's report is not yet of them
+  bool pinned_ = false, pin_lasts_ = false;               // until DISCARD ALL
+  bool pin_listens_ = false;                              // it is silent because it listens
+  TimePoint transaction_due_, rests_since_;               // rests: outside of a transaction
+  bool tell_rest_ = false, taking_ = true, has_reset_ = false;  // a RESET has run on the link
+  bool lost_ = false;  // its transaction, with its link: it is to find itself in a failed one
+  BeginDue begin_due_ = BeginDue::no;
+  BeginBatch begin_batch_;
+  bool parked_ = false;                    // its transaction is there, and its link lent to others
+  std::unique_ptr<Error> loss_, refusal_;  // not told yet; skipping: to be told
+  std::unique_ptr<Error> unsettled_;       // why a unit that is to change settings lacks its own
   std::string cancel_reason_;
-  bool recovering_ = false;    // from an error: nothing of the client's runs
+  bool recovering_ = false, breaking_ = false;  // nothing of the client's runs; its batch waits
+  Recovery recovery_;
   TimePoint since_, sent_at_;  // the statement that runs began; the oldest unit in flight was sent
-  bool retried_ = false;
-  bool link_is_new_ = false;              // nothing was sent since it was leased
-  std::unique_ptr<SandboxUnit> command_;  // of the unit, while commanding
-  WireStackRules rules_;                  // those of the context, and while it has joined: rooted
-  WireStack stack_;                       // as it will be when everything sent is done
-  WireStack reached_;                     // as it is
+  bool retried_ = false, link_is_new_ = false;  // nothing was sent since it was leased
+  std::unique_ptr<SandboxUnit> command_;        // of the unit, while commanding
+  WireStackRules rules_;       // those of the context, and while it has joined: rooted
+  WireStack stack_, reached_;  // as it will be when everything sent is done; as it is
+  bool nesting_ = false;       // in a nested transaction, or in a unit that begins or ends one
   std::vector<QueryPart> parts_;
-  std::string held_tag_;  // a CommandComplete that may be a Query's last one
-  std::string last_tag_;  // it was: told when it is committed
+  // A CommandComplete that may be a Query's last one; it was: told when it is committed.
+  std::string held_tag_, last_tag_;
   Check check_ = Check::none;
-  std::string split_text_;                                // of parts_, where there are several
-  std::string one_body_;                                  // and what is parsed for it
-  bool querying_ = false;                                 // a simple Query in parts
+  std::string split_text_, one_body_;  // of parts_, where there are several; what is parsed for it
   bool unnamed_dropped_ = false, unnamed_stays_ = false;  // on the link, where something has failed
-  bool unit_failed_ = false, unit_wrote_ = false;         // stack: an error was told in it; perhaps
-  bool ending_failed_ = false;  // stack: by the statement that ends the transaction
+  // A simple Query in parts; what makes the unnamed statement the link's may yet be skipped;
+  // what is sent next in the unit has the whole of its limit.
+  bool querying_ = false, unnamed_sent_ = false, between_statements_ = false;
+  // Stack: an error was told in it; perhaps; by the statement that ends the transaction.
+  bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false;
   bool at_turn_begin_ = false;  // sandbox: nothing was done since the turn's savepoint
-  std::optional<Restoring> restoring_;
+  std::unique_ptr<Restoring> restoring_;
   std::uint64_t losses_seen_ = 0;
   bool local_set_ = false, local_over_ = false;  // by a transaction, which has ended in its unit
-  // In a sandbox: what was set in this transaction, and which settings, is not all known.
-  bool settings_tainted_ = false;
+  bool settings_tainted_ = false;  // sandbox: what its transaction has set is not all known
   ClientObjects objects_;
   std::map<std::string, std::vector<CallMade>, std::less<>> portal_calls_;
 };

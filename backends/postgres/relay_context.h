@@ -55,12 +55,7 @@ struct RelayContext {
   std::size_t notification_queue = 0;   // bytes that wait for one session
   SeenTexts* seen = nullptr;            // null: what has no name is never prepared unasked
 
-  // In a sandbox: what clients have left behind that have gone, for the next unit to clear away;
-  // temporary tables whose rows go at each commit; how many clients hold session-level locks.
-  std::vector<ClientObject> left_objects;
-  bool left_locks = false;
-  std::set<std::string, std::less<>> emptied_tables;
-  std::size_t lock_holders = 0;
+  SandboxObjects objects;  // in a sandbox
 
   std::uint64_t notifications_dropped = 0;
   std::uint64_t unsure_keys = 0;  // given to statements whose settings were not known
@@ -72,9 +67,11 @@ struct RelayContext {
   // Start-up settings that the server has accepted, by their fingerprint, with what it then
   // reported. Bounded.
   std::map<std::string, ReportedRef, std::less<>> accepted;
-  std::map<std::string, std::shared_ptr<const struct PreparedText>, std::less<>> own_texts;
   ProfileTable profiles;
   std::set<std::string, std::less<>> accepted_texts;  // of single settings. Bounded
+
+  // Is what a turn begins with the savepoint that a WireStack calls the turn's?
+  bool begins_turn() const { return stack.rooted && !leases.is_inside(); }
 };
 
 // A statement that a client has prepared. Shared with the links that know it.

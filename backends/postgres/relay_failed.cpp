@@ -1,10 +1,13 @@
 // The Relay of a client whose transaction has failed in a sandbox, and has given its turn back.
 //
 // Nothing is left of the transaction but the client's duty to end it, and the turn may be somebody
-// else's for long. So its end is answered here, and everything else is refused here, until then.
+// else's for long. So its end is answered here, and everything else is refused here, until then; by
+// the server only where nobody has or wants the turn.
 // What needs the server all the same (ROLLBACK with more behind it, AND CHAIN) waits for a turn,
 // and finds itself in a failed transaction there.
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "backends/postgres/relay.h"
@@ -28,9 +31,34 @@ Error no_savepoint_error(const std::string& name) {
   return Error::make(sqlstate::invalid_savepoint, "savepoint \"" + name + "\" does not exist");
 }
 
+Error no_portal_error(std::string_view name) {
+  return Error::make(Sqlstate("34000"), "portal \"" + std::string(name) + "\" does not exist");
+}
+
+// The portal that is described or executed.
+std::optional<std::string> portal_asked(const WireMessage& message) {
+  ExecuteRequest execute;
+  NamedRequest named;
+  if (message.type == request::execute && decode_execute(message.body, execute)) {
+    return std::string(execute.portal);
+  }
+  const bool describes = message.type == request::describe && decode_named(message.body, named);
+  if (!describes || named.what != 'P') return std::nullopt;
+  return std::string(named.name);
+}
+
+// What a failed transaction says. Its portals are there until its end, though no link has them; the
+// one without a name is replaced again and again, by simple queries, too.
+Error failed_error(const WireMessage& message, bool failed, const NameMap& portals) {
+  if (!failed) return alone_error();
+  const std::optional<std::string> portal = portal_asked(message);
+  if (portal && !portal->empty() && !portals.contains(*portal)) return no_portal_error(*portal);
+  return aborted_error();
+}
+
 bool is_statement_message(char type) {
   return type == request::query || type == request::parse || type == request::bind ||
-         type == request::sync;
+         type == request::sync || type == request::close;
 }
 
 constexpr std::string_view parsed("1\0\0\0\4", 5);
@@ -51,8 +79,16 @@ bool Relay::ends_transaction(const ScriptRef& script) const {
 // Is it answered without a link? Then the state says how.
 bool Relay::answers_failed(const WireMessage& message) {
   if (!lost_ || loss_ || !rules_.rooted || !message.first) return false;
+  if (const std::optional<std::string> portal = portal_asked(message)) {
+    // One that may be what ends it, or is Based's own, is executed on a link.
+    const auto found = portals_.find(*portal);
+    if (found != portals_.end() && is_control(*found->second)) return false;
+    refuse_unit(failed_error(message, lost_, portals_));
+    return true;
+  }
   if (!is_statement_message(message.type)) return false;
-  if (message.type == request::sync || is_end(message)) {
+  const bool ends = message.type == request::sync || message.type == request::close;
+  if (ends || is_end(message)) {
     command_ = std::make_unique<SandboxUnit>();
     *command_->anchor = this;
     command_->ends = true;
@@ -61,6 +97,8 @@ bool Relay::answers_failed(const WireMessage& message) {
   }
   std::string_view text;
   ParseRequest parse;
+  // What cannot be parsed is 42601 even here, which the server alone can say.
+  if (message.type != request::bind && context_.leases.is_free()) return false;
   if (message.type == request::query && !decode_text(message.body, text)) return false;
   if (message.type == request::parse && decode_parse(message.body, parse)) text = parse.text;
   const ScriptRef script = look_at(text);
@@ -76,6 +114,15 @@ bool Relay::answers_failed(const WireMessage& message) {
 
 bool Relay::is_end(const WireMessage& message) const {
   if (!message.whole()) return false;
+  NamedRequest named;
+  if (message.type == request::describe) {
+    if (!decode_named(message.body, named)) return false;
+    const auto portal = named.what == 'P' ? portals_.find(named.name) : portals_.end();
+    if (portal != portals_.end()) return ends_transaction(portal->second->script);
+    if (named.what == 'P') return false;
+    const PreparedRef* text = named.name.empty() ? &unnamed_ : find_prepared(named.name);
+    return text != nullptr && *text && ends_transaction((*text)->script);
+  }
   std::string_view text;
   ParseRequest parse;
   BindNames names;
@@ -107,6 +154,7 @@ void Relay::take_end(const WireMessage& message) {
     case request::bind:
       return end_bind(message);
     case request::describe:
+      if (!is_end(message)) return fail_command(failed_error(message, lost_, portals_));
       if (message.body.starts_with('S')) client_.send(no_parameters);
       return client_.send(no_columns);
     case request::execute:
@@ -156,7 +204,7 @@ void Relay::end_execute(const WireMessage& message) {
   const auto found =
       decode_execute(message.body, execute) ? portals_.find(execute.portal) : portals_.end();
   if (found == portals_.end() || !ends_transaction(found->second->script)) {
-    return fail_command(lost_ ? aborted_error() : alone_error());
+    return fail_command(failed_error(message, lost_, portals_));
   }
   end_failed(found->second->text);
 }
@@ -168,14 +216,18 @@ void Relay::end_failed(std::string_view text) {
     writer.notice("WARNING", Error::make(sqlstate::no_active_sql_transaction,
                                          "there is no transaction in progress"));
   }
+  const ScriptRef script = look_at(text);
+  const bool commits =
+      !lost_ && script && script->statements.front()->kind == StatementKind::commit;
+  const std::string_view tag = commits ? "COMMIT" : "ROLLBACK";
   since_ = context_.reactor.now();
-  log_done(text, "ROLLBACK");
+  log_done(text, tag);
   lost_ = false;
   open_portals_.clear();
   status_ = 'I';
   transaction_due_ = TimePoint();
   stack_ = reached_ = WireStack(rules_);
-  writer.command_complete("ROLLBACK");
+  writer.command_complete(tag);
   client_.send(bytes);
 }
 

@@ -2,8 +2,8 @@
 // one begins and ends, in a sandbox.
 //
 // A turn begins with a savepoint, which travels in front of what is sent first. A unit goes back to
-// that after an error, and so does a transaction that begins there; another one in the same turn
-// has a savepoint of its own.
+// that after an error, and so does a transaction that begins there. Behind a COMMIT the turn begins
+// again (LeaseSource::renew_turn); what else is in the same turn has a savepoint of its own.
 #include <memory>
 #include <utility>
 
@@ -35,21 +35,58 @@ StatementRef setting_again(const std::string& name, const Settings& settings) {
 
 }  // namespace
 
-void Relay::guard_unit() {
-  if (!stack_.needs_guard()) return;
-  stack_.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
+// In a Sync group of its own, in front of the unit's: where a cancel struck it, there would be
+// nothing to go back to. `undoes`: what a transaction before it in the same unit has set for
+// itself.
+void Relay::guard_unit(bool undoes) {
+  if (link_->queue().is_open() || !stack_.needs_guard()) return;
+  if (context_.leases.renew_turn()) at_turn_begin_ = context_.begins_turn();
+  std::vector<std::string> texts;
+  if (undoes) texts = undo_local_settings();
   std::vector<StatementRef> steps = left_by_others();
-  WireStack::Plan plan = stack_.guard(std::exchange(at_turn_begin_, false) && steps.empty());
+  stack_.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
+  const bool on_turn = at_turn_begin_ && steps.empty() && texts.empty();
+  WireStack::Plan plan = stack_.guard(on_turn);
+  at_turn_begin_ = false;
   plan.steps.insert(plan.steps.begin(), steps.begin(), steps.end());
-  inject_steps(std::move(plan));
+  for (const StatementRef& step : plan.steps) texts.push_back(step->text);
+  Item made{.kind = ItemKind::control};
+  made.control = std::make_unique<Control>(Control{.plan = std::move(plan), .after = stack_});
+  note_control(made);
+  if (texts.empty()) return;
+  link_->send_owed();
+  link_->owe({.texts = std::move(texts), .as_query = true});
+  link_->send_owed();
 }
 
-// What is seldom due is asked for, and has a round trip of its own. REQUIRES that nothing of the
-// client's comes behind the plan in its request.
-void Relay::ask_first(WireStack::Plan& plan) {
-  if (plan.steps.empty()) return;
-  const StatementRef question = question_of(plan.steps.back());
-  if (question) plan.restoring = std::exchange(plan.steps.back(), question);
+// What comes behind a transaction's end in the same batch has a guard of its own; so that this can
+// have a Sync group of its own, what is before it has to be known to be done.
+bool Relay::awaits_guard(const WireMessage& message) {
+  if (breaking_) return true;
+  const bool due = stack_.needs_guard() || stack_.has_behind();
+  if (!due || !extended_ || !message.first || failed_ || !link_->queue().is_open()) return false;
+  const bool ends = message.type == request::sync || message.type == request::copy_data ||
+                    message.type == request::copy_done || message.type == request::copy_fail;
+  if (ends) return false;
+  if (awaits_replies()) return true;
+  if (failed_) return false;
+  breaking_ = true;
+  repeatable_ = false;
+  unit_.clear();
+  end_request();
+  return true;
+}
+
+// What must not be struck: nobody cancels it. True: it was sent.
+bool Relay::run_behind() {
+  if (unit_failed_ || !stack_.has_behind()) return false;
+  std::vector<StatementRef> steps = stack_.take_behind();
+  context_.leases.renew_turn();
+  begin_request();
+  recovering_ = true;
+  inject_steps({.steps = std::move(steps)});
+  end_request();
+  return true;
 }
 
 // A BEGIN by itself that means nothing to the server: its turn has begun with a savepoint.
@@ -57,7 +94,7 @@ bool Relay::begins_at_once(const QueryPart& part) {
   const bool alone = part.control && part.control->kind == StatementKind::begin && !part.executed &&
                      !part.in_script && parts_.empty();
   if (!alone || !at_turn_begin_ || !stack_.needs_guard() || link_->queue().is_open()) return false;
-  if (!context_.left_objects.empty() || context_.left_locks) return false;
+  if (!context_.objects.left.empty() || context_.objects.left_locks) return false;
   WireStack begun = stack_;
   begun.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
   WireStack::Plan guard = begun.guard(true);
@@ -66,7 +103,8 @@ bool Relay::begins_at_once(const QueryPart& part) {
   at_turn_begin_ = false;
   stack_ = std::move(begun);
   plan.made = std::move(guard.made);
-  Item made{.kind = ItemKind::control, .text = part.control->text};
+  Item made{.kind = ItemKind::control};
+  made.details().text = part.control->text;
   made.control = std::make_unique<Control>(Control{.plan = std::move(plan), .after = stack_});
   note_control(made);
   querying_ = false;
@@ -82,12 +120,15 @@ void Relay::let_guard_go() {
   std::vector<StatementRef> steps =
       stack_.let_guard_go(std::exchange(unit_wrote_, false), std::move(last));
   if (!guarded) return;
+  const bool releases = !steps.empty() && steps.back()->kind == StatementKind::release;
   for (const std::string& name : stack_.take_local_names()) {
-    steps.push_back(setting_again(name, journal_.settings()));
+    // Not behind the release: there would be no guard to go back to.
+    steps.insert(releases ? std::prev(steps.end()) : steps.end(),
+                 setting_again(name, journal_.settings()));
   }
   close_portals();
   WireStack::Plan plan{.steps = std::move(steps)};
-  ask_first(plan);
+  plan.ask_first();
   inject_steps(std::move(plan));
 }
 
@@ -107,7 +148,7 @@ void Relay::close_portals() {
 // What the client does not hear of.
 bool Relay::note_own(const Reply& reply, Item& made) {
   if (made.kind == ItemKind::placed) {
-    link_->statements().parsed(made.on_server);
+    link_->statements().parsed(made.on_server());
   } else if (made.kind == ItemKind::control) {  // its question
     if (reply.type == reply::data_row) made.control->due = true;
   } else {

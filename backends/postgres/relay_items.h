@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/postgres/relay_context.h"
@@ -37,54 +39,105 @@ enum class Check : std::uint8_t {
   asked,     // by itself
   passed     // it can
 };
+// How a row that Based has itself goes to the client: with its columns in a simple Query; by itself
+// from a portal, which is not done with it where that is all that was asked for.
+enum class Showing : std::uint8_t { with_columns, row, row_suspended };
 // Statements of Based's own for one of the client's, or around its unit.
 struct Control {
   WireStack::Plan plan;
   WireStack after;
   bool discards = false;
-  bool with_columns = false;  // a row goes with its columns: in a simple Query
-  bool due = false;           // what the plan's question was asked for
+  Showing showing = Showing::row;
+  bool due = false;  // what the plan's question was asked for
 };
 // What a question has found to be due.
 struct Restoring {
   WireStack::Plan plan;
   std::string text;
 };
+// What is run behind an error, and how often it was struck.
+struct Recovery {
+  std::vector<StatementRef> steps;
+  unsigned tries = 0;
+};
 // `bind`: of the portal that is executed; null: it has no parameters.
 std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);
-struct Item {
-  ItemKind kind = ItemKind::parse;
-  bool done = false;
-  bool kept = false;            // done as soon as the client is told (Relay::kept_back_)
+// What few of them need.
+struct ItemDetail {
   std::string name;             // parse, close: the client's name for it; bind: the portal's
-  PreparedRef prepared;         // parse, close, execute
   std::string on_server;        // parse: the name that it has there
-  ScriptRef script;             // query
-  std::size_t at = 0;           // query: statements that are done
-  bool unnamed = false;         // it replaces the unnamed statement, unless it is skipped:
-  PreparedRef before;           // then there is this one again
-  bool was_there = false;       // the link had that
   std::string bytes;            // reply: what was never asked of the server; bind: its error
-  bool in_failed = false;       // refusal: told in a failed transaction, too
-  std::uint32_t before_it = 0;  // query: characters of its text that were not sent with it
-  std::unique_ptr<Control> control;
   std::string text;             // query, control: for a sandbox's log
   std::vector<CallMade> calls;  // query, execute
 };
+struct Item {
+  ItemKind kind = ItemKind::parse;
+  bool done = false;
+  bool kept = false;           // done as soon as the client is told (Relay::kept_back_)
+  bool unnamed = false;        // it replaces the unnamed statement, unless it is skipped:
+  bool was_there = false;      // then there is `before` again, and the link had that
+  bool in_failed = false;      // refusal: told in a failed transaction, too
+  bool begins = false;         // a BEGIN of ours is in front of it, and not answered
+  std::int32_t before_it = 0;  // query: characters of its text that were not sent with it
+  std::uint32_t at = 0;        // query: statements that are done
+  PreparedRef prepared;        // parse, close, execute
+  PreparedRef before;
+  ScriptRef script;  // query
+  std::unique_ptr<Control> control;
+  std::unique_ptr<ItemDetail> detail;  // null: all of it is empty
+
+  ItemDetail& details() {
+    if (!detail) detail = std::make_unique<ItemDetail>();
+    return *detail;
+  }
+  std::string_view name() const { return detail ? detail->name : std::string_view(); }
+  std::string_view on_server() const { return detail ? detail->on_server : std::string_view(); }
+  std::string_view bytes() const { return detail ? detail->bytes : std::string_view(); }
+  std::string_view text() const { return detail ? detail->text : std::string_view(); }
+  // What it runs on the server; null: nothing that Based has to know.
+  const ScriptRef& running() const {
+    static const ScriptRef none;
+    if (kind == ItemKind::query) return script;
+    return kind == ItemKind::execute && prepared ? prepared->script : none;
+  }
+  const std::vector<CallMade>& calls() const {
+    static const std::vector<CallMade> none;
+    return detail ? detail->calls : none;
+  }
+};
+inline Item item_named(ItemKind kind, std::string_view name) {
+  Item made{.kind = kind};
+  made.details().name = name;
+  return made;
+}
+inline Item item_of_bytes(ItemKind kind, std::string bytes) {
+  Item made{.kind = kind};
+  made.details().bytes = std::move(bytes);
+  return made;
+}
 // A part of a simple Query that is sent by itself.
 struct QueryPart {
   StatementRef control;    // null: text
   bool executed = false;   // the control is an EXECUTE's
   bool in_script = false;  // it is one of several statements
   std::string text;
-  std::uint32_t before = 0;  // characters of the client's text before it
-  ScriptRef script;          // of a text; null: ordinary
+  std::int32_t before = 0;  // characters of the client's text before it
+  ScriptRef script;         // of a text; null: ordinary
   bool reads = false;
 };
+// RESET, and DISCARD ALL: settings go back to what the link began with.
+inline bool is_reset(const StatementRef& statement) {
+  if (statement->kind == StatementKind::discard) return statement->name == "all";
+  return statement->kind == StatementKind::setting && statement->setting.empty();
+}
 // One request that was sent and waits for its ReadyForQuery.
 struct Sent {
   std::uint32_t first_item = 0;
   bool extended = false;  // the client has begun it in the extended protocol
 };
+
+// Will the link have other settings than the session behind what was sent? Where it is Queries
+// alone: none of them is skipped behind another's error.
+bool is_reset_ahead(const std::vector<Item>& items, const std::vector<Sent>& sent);
 
 }  // namespace based::postgres

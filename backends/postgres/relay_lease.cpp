@@ -14,10 +14,9 @@ namespace {
 constexpr std::size_t accepted_max = 4096;
 // How long a client whose like was seen before waits for the server at its start.
 constexpr Duration known_start_timeout = std::chrono::seconds(1);
-constexpr std::string_view timeout_reason = "canceling statement due to statement timeout";
 
 constexpr bool is_edge(Relay::State from, Relay::State to) {
-  using enum Relay::State;
+  using enum RelayState;
   switch (from) {
     case idle:
       return to == waiting || to == skipping || to == commanding || to == ended || to == idle;
@@ -66,11 +65,12 @@ void Relay::on_timer() {
                                       "the server did not answer an UNLISTEN in time"));
     case State::flowing:
       if (is_transaction_over()) return end_rest();
-      if (!sent_.empty()) return cancel(timeout_reason);
+      if (!sent_.empty()) return cancel(statement_timeout_reason);
       if (status_ == 'I' && end_if_pinned_for_long()) return;
       if (status_ == 'I') return check_pin();
       return end_rest();
     case State::idle:
+      if (begin_due_ == BeginDue::due) return acquire();
       return parked_ ? end_rest() : void();
     default:
       return;
@@ -117,7 +117,7 @@ void Relay::watch_silence() {
 // Without a Flush the server's answers stay with it: then it is the client's turn in any case.
 void Relay::on_silence() {
   if (state_ != State::flowing || !link_->queue().is_open()) return;
-  const bool working = flushed_ && link_->queue().awaits_reply() && !part_open_;
+  const bool working = flushed_ && link_->queue().awaits_reply() && part_left_ == 0;
   if (working || copying_in_ || !held_.empty()) return watch_silence();
   let_go();
   end(Error::make(sqlstate::idle_in_transaction_session_timeout,
@@ -135,7 +135,7 @@ void Relay::acquire() {
                           : context_.connect_timeout;
   }
   const TimePoint deadline = context_.reactor.now() + most;
-  if (loss_) return refuse_unit(*std::exchange(loss_, std::nullopt));
+  if (loss_) return refuse_unit(*std::exchange(loss_, nullptr));
   if (losses_seen_ != context_.leases.losses()) {
     losses_seen_ = context_.leases.losses();
     if (welcomed_) return refuse_unit(context_.leases.loss());
@@ -155,7 +155,7 @@ void Relay::on_lease(Link& link) {
   link_ = &link;
   if (!std::exchange(parked_, false)) {
     run_inside(context_.leases.lends());
-    at_turn_begin_ = context_.stack.rooted && !context_.leases.is_inside();
+    at_turn_begin_ = context_.begins_turn();
   }
   link_is_new_ = true;
   link.stream_rows();
@@ -168,13 +168,16 @@ void Relay::run_inside(bool inside) {
   rules_ = context_.stack;
   rules_.inside = inside;
   rules_.rooted = rules_.rooted || inside;
+  nesting_ = false;
   stack_ = reached_ = WireStack(rules_);
 }
 
 bool Relay::needs_preparing() const {
   if (unsettled_) return false;
-  // Within a transaction the link is as this session has made it, whatever was rolled back.
-  return lost_ || (status_ == 'I' && !link_->settings().has_profile(journal_.profile()));
+  // Within a transaction the link is as this session has made it, whatever was rolled back; but
+  // that a RESET goes back to what the link began with, and not the session.
+  const bool may_differ = has_nothing_open() || (has_reset_ && link_->status() == 'T');
+  return lost_ || (may_differ && !link_->settings().has_profile(journal_.profile()));
 }
 
 // REQUIRES that nothing is in flight.
@@ -195,6 +198,7 @@ void Relay::try_settings(Settings wanted) {
     texts.insert(texts.begin(), "SAVEPOINT _based_settings");
     texts.push_back("RELEASE SAVEPOINT _based_settings");
   }
+  link_->settings().may_become(wanted);
   link_->run_chore({.texts = std::move(texts),
                     .then = [this, wanted = std::move(wanted)](
                                 const auto& error) { on_settings_tried(wanted, error); },
@@ -205,7 +209,7 @@ void Relay::try_settings(Settings wanted) {
 bool Relay::refuse_cancelled() {
   if (cancel_reason_.empty()) return false;
   const std::string reason = cancel_reason_;
-  if (status_ == 'I' && !pinned_ && !session_mode_) let_go();
+  if (has_nothing_open() && !pinned_ && !session_mode_) let_go();
   refuse_unit(Error::make(sqlstate::query_canceled, reason));
   return true;
 }
@@ -220,6 +224,8 @@ void Relay::on_prepared() {
     give_back();
     return welcome(reported);
   }
+  has_reset_ = false;
+  if (begins_first()) return;
   transition(State::flowing);
   if (needs_own_link() && !pinned_) keep_link("its texts can only be read by the server", true);
   tell_reported();
@@ -282,7 +288,13 @@ void Relay::on_cancel_over() {
   transition(State::flowing);
   if (!sent_.empty()) {  // its unit is not over yet
     sent_.clear();
-    return on_stack_ready();
+    // What was to be cancelled may have been done before. The client's own cancel strikes what its
+    // unit goes on with; a limit was that statement's.
+    const std::string reason = std::exchange(cancel_reason_, {});
+    const bool goes_on = !unit_failed_ && (breaking_ || (querying_ && !parts_.empty()));
+    on_stack_ready();
+    if (goes_on && !reason.empty() && reason != statement_timeout_reason) cancel(reason);
+    return;
   }
   rest();
   go_on();

@@ -1,6 +1,7 @@
 // The Relay's LISTEN: the server is given the statement, so that its answer, its errors and the
 // fate of its transaction are real; what was committed is then the shared listener's, and the link
 // is told to UNLISTEN before somebody else gets it.
+#include <algorithm>
 #include <utility>
 
 #include "backends/postgres/relay.h"
@@ -19,6 +20,19 @@ constexpr std::size_t unsent_low = 256 * 1024;
 bool Relay::listens_here(const Statement& statement) const {
   if (statement.kind != StatementKind::listen) return false;
   return !may_listen() || statement.setting.empty();
+}
+
+// Where no more can be kept of its transaction, of what the script says, or the text calls.
+bool Relay::refuse_listen(const Script* script, std::string_view text) {
+  if (!listening_ || !listening_->journal.full()) return false;
+  const auto adds = [this](const StatementRef& statement) {
+    if (statement->kind == StatementKind::listen) return true;
+    return context_.channels != nullptr && notifies(statement->text);
+  };
+  const bool calls = context_.channels != nullptr && notifies(text);
+  if (!calls && (script == nullptr || std::ranges::none_of(script->statements, adds))) return false;
+  refuse_here(ListenJournal::full_error());
+  return true;
 }
 
 void Relay::note_listen(const Statement& statement, std::string_view tag) {

@@ -24,7 +24,7 @@ std::uint64_t rows_of(std::string_view tag) {
 std::string_view Relay::text_of(const Item& item) {
   if (item.prepared) return item.prepared->text;
   const bool several = item.script && item.script->statements.size() > 1;
-  if (!several || item.at >= item.script->statements.size()) return item.text;
+  if (!several || item.at >= item.script->statements.size()) return item.text();
   return item.script->statements[item.at]->text;
 }
 

@@ -7,11 +7,35 @@
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
+namespace {
+
+// It may have been executed, and the transaction around it committed, in the same request as what
+// was abandoned. True: the link may have a statement of the client's, under its name, or listen.
+bool doubt_unanswered(const Item& made, Link& link) {
+  if (made.done) return false;
+  for (const CallMade& call : made.calls()) {
+    if (const auto setting = setting_made(call)) link.settings().may_have_executed(*setting);
+  }
+  const ScriptRef& script = made.running();
+  if (!script) return false;
+  bool leaves = false;
+  for (const StatementRef& statement : script->statements) {
+    link.settings().may_have_executed(*statement);
+    leaves = leaves || statement->kind == StatementKind::prepare ||
+             statement->kind == StatementKind::listen;
+  }
+  if (leaves) link.own_statements().doubt();
+  return leaves;
+}
+
+}  // namespace
 
 // Its transaction is gone with another link. In a real failed one the server itself says what
 // every further statement gets, up to the ROLLBACK.
 void Relay::enter_failed_transaction() {
   arm(context_.settings_timeout);
+  nesting_ = false;
+  stack_ = reached_;
   stack_.lose();
   reached_ = stack_;
   at_turn_begin_ = false;  // what it begins next in this turn has a savepoint of its own
@@ -20,6 +44,7 @@ void Relay::enter_failed_transaction() {
                     .then =
                         [this](const std::optional<Error>&) {
                           lost_ = false;
+                          own_portal_ = true;
                           on_prepared();
                         },
                     .of_holder = true,
@@ -31,13 +56,18 @@ void Relay::let_go() {
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
   RequestQueue& queue = link.queue();
-  if (part_open_) {
+  bool leaves = listening_ && listening_->on_link;
+  for (const Item& made : items_) leaves = doubt_unanswered(made, link) || leaves;
+  // In a sandbox the link is everybody's.
+  if (rules_.rooted) link.fill(std::exchange(part_left_, 0));
+  if (part_left_ != 0) {
     link.close(Error::make(sqlstate::connection_failure, "its client went in mid-message"));
   } else if (queue.is_open()) {
     FrontendWriter writer(link.out());
     if (copying_in_ || copy_awaited_ != 0) writer.copy_fail("the client is gone");
-    // What was not ended with a Sync of the client's is not to be committed by ours.
-    if (!copying_in_) {
+    // What was not ended with a Sync of the client's is not to be committed by ours; in a sandbox
+    // it is not.
+    if (!copying_in_ && (!rules_.rooted || copy_awaited_ != 0)) {
       writer.parse("", "SELECT the_client_is_gone", {});
       queue.append({.what = Expect::parse, .fate = Fate::swallow});
       link.own_statements().unnamed.reset();
@@ -51,9 +81,9 @@ void Relay::let_go() {
   link.flush();
   if (pinned_) --context_.pins.count;
   pinned_ = false;
-  const bool clean = link.quiet() && status_ == 'I';
+  const bool clean = link.quiet() && has_nothing_open();
   const bool unseen = context_.verify_release && !rules_.rooted && !clean;
-  if (session_mode_ || unseen) context_.leases.pin(link, {});
+  if (session_mode_ || unseen || (leaves && !rules_.rooted)) context_.leases.pin(link, {});
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
 
@@ -82,7 +112,8 @@ void Relay::on_link_lost(const Error& reason) {
 
 // In a transaction, between two requests of its client.
 bool Relay::rests() const {
-  return state_ == State::flowing && !part_open_ && !in_part_ && held_.empty() && link_->quiet();
+  return state_ == State::flowing && part_left_ == 0 && !in_part_ && held_.empty() &&
+         link_->quiet();
 }
 
 // By a reset of the sandbox, or for those who wait. The link stays the sandbox's.
@@ -90,7 +121,7 @@ void Relay::on_lease_revoked(const Error& reason) {
   parked_ = false;
   losses_seen_ = context_.leases.losses();  // it hears of it now
   let_go();
-  part_open_ = false;
+  part_left_ = 0;
   settings_under_way_ = false;
   run_elsewhere_ = false;
   lose(reason, false);
@@ -102,15 +133,18 @@ void Relay::lose(const Error& error, bool state_lost) {
   if (listening_) listening_->on_link = listening_->unlistening = false;
   if (state_ == State::listening && !state_lost) return go_on_listening();
   if (state_ == State::preparing && welcomed_ && held_.empty() && !state_lost) {
-    return transition(State::idle);  // it was asked for nothing of the client's
+    transition(State::idle);  // it was asked for nothing of the client's
+    if (begin_due_ == BeginDue::due) acquire();
+    return;
   }
-  if (state_ == State::preparing && status_ == 'I' && !state_lost && !retried_) {
+  if (state_ == State::preparing && has_nothing_open() && !state_lost && !retried_) {
     retried_ = true;
     return acquire();
   }
   if (std::exchange(run_elsewhere_, false) && state_ == State::flowing) return run_elsewhere();
   if (state_ == State::skipping && !state_lost) {
     lost_ = status_ != 'I';
+    begin_due_ = BeginDue::no;
     forget_listens();
     return journal_.roll_back();
   }
@@ -131,6 +165,7 @@ void Relay::run_elsewhere() {
   items_.clear();
   kept_back_.clear();
   extended_ = failed_ = repeatable_ = false;
+  if (begin_due_ == BeginDue::sent) begin_due_ = BeginDue::due;
   HeldMessages all = std::exchange(unit_, {});
   WireMessage message;
   for (; !held_.empty(); held_.pop()) {
@@ -149,7 +184,8 @@ void Relay::answer_lost(const Error& error) {
   // A text may have begun or ended one before the rest of it was lost.
   const bool in_transaction = stacked() ? reached_.in_transaction() : status_ != 'I';
   lost_ = in_transaction;
-  if (lost_ && sent_.empty()) loss_ = told;
+  begin_due_ = BeginDue::no;
+  if (lost_ && sent_.empty()) loss_ = std::make_unique<Error>(told);
   const bool commits = std::ranges::any_of(items_, [](const Item& item) {
     const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
     return !item.done && script != nullptr &&
@@ -174,10 +210,11 @@ void Relay::answer_lost(const Error& error) {
   held_tag_.clear();
   last_tag_.clear();
   querying_ = unit_failed_ = unit_wrote_ = ending_failed_ = false;
+  nesting_ = false;
   stack_ = reached_;
   if (!in_transaction) stack_ = reached_ = WireStack(rules_);
   copy_awaited_ = 0;
-  copying_in_ = run_again_ = recovering_ = false;
+  copying_in_ = run_again_ = recovering_ = breaking_ = false;
   local_set_ = local_over_ = false;
   cancel_reason_.clear();
   transition(State::idle);

@@ -10,20 +10,6 @@
 namespace based::postgres {
 namespace {
 
-// Of clients that have gone, until the next unit.
-constexpr std::size_t left_max = 10'000;
-constexpr std::size_t emptied_max = 256;
-
-StatementRef unlock_all() {
-  static const StatementRef statement = [] {
-    auto made = std::make_shared<Statement>();
-    made->kind = StatementKind::other;
-    made->text = "SELECT pg_catalog.pg_advisory_unlock_all()";
-    return made;
-  }();
-  return statement;
-}
-
 void add(std::vector<StatementRef>& steps, StatementRef step) {
   if (step) steps.push_back(std::move(step));
 }
@@ -38,9 +24,9 @@ void Relay::note_object(const Statement& statement, std::string_view tag) {
   if (!rules_.rooted) return;
   const bool held = objects_.holds_locks();
   objects_.done(statement, tag);
-  if (objects_.holds_locks() && !held) ++context_.lock_holders;
+  if (objects_.holds_locks() && !held) ++context_.objects.lock_holders;
   for (const std::string& table : objects_.emptied()) {
-    if (context_.emptied_tables.size() < emptied_max) context_.emptied_tables.insert(table);
+    context_.objects.empty_at_commit(table);
   }
 }
 
@@ -50,7 +36,7 @@ std::vector<StatementRef> Relay::ending(bool commits) {
   std::vector<StatementRef> steps;
   add(steps, drop_objects(objects_.ending()));
   if (commits || unit_wrote_) {
-    std::set<std::string, std::less<>> emptied = context_.emptied_tables;
+    std::set<std::string, std::less<>> emptied = context_.objects.emptied_tables;
     emptied.insert(objects_.emptied().begin(), objects_.emptied().end());
     add(steps, delete_rows_of(emptied));
   }
@@ -75,32 +61,34 @@ std::vector<StatementRef> Relay::ended_by(const Statement& control) {
   }
   // Nobody's locks are known apart: they go with those of the last who has any.
   const bool discards = control.kind == StatementKind::discard && control.name == "all";
-  const bool alone = objects_.holds_locks() && context_.lock_holders == 1;
-  if (alone && (discards || asks_unlock_all(control))) steps.push_back(unlock_all());
+  const bool alone = objects_.holds_locks() && context_.objects.lock_holders == 1;
+  if (alone && (discards || asks_unlock_all(control))) steps.push_back(unlock_session());
   return steps;
 }
 
 // In front of a unit's guard, so that no error of the unit brings it back.
 std::vector<StatementRef> Relay::left_by_others() {
   std::vector<StatementRef> steps;
-  add(steps, drop_objects(std::exchange(context_.left_objects, {})));
-  if (std::exchange(context_.left_locks, false)) steps.push_back(unlock_all());
+  add(steps, drop_objects(std::exchange(context_.objects.left, {})));
+  if (std::exchange(context_.objects.left_locks, false)) steps.push_back(unlock_session());
   return steps;
 }
 
 // DISCARD ALL.
 void Relay::forget_objects() {
-  if (objects_.holds_locks()) --context_.lock_holders;
+  if (objects_.holds_locks()) --context_.objects.lock_holders;
   objects_.forget();
 }
 
 // The client has gone.
 void Relay::leave_objects() {
-  auto& left = context_.left_objects;
-  for (const ClientObject& object : objects_.owned()) {
-    if (left.size() < left_max) left.push_back(object);
+  for (const Item& made : items_) {  // it may have been executed, and committed
+    if (made.done || !made.running()) continue;
+    for (const StatementRef& statement : made.running()->statements) note_object(*statement, {});
   }
-  if (objects_.holds_locks() && context_.lock_holders == 1) context_.left_locks = true;
+  for (const ClientObject& object : objects_.owned()) context_.objects.leave(object);
+  if (objects_.holds_locks() && context_.objects.lock_holders == 1)
+    context_.objects.left_locks = true;
   forget_objects();
 }
 

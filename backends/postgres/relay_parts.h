@@ -1,10 +1,17 @@
 // Small parts of a Relay's state (relay.h).
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+
 #include "backends/postgres/listen_journal.h"
 #include "backends/postgres/notification_queue.h"
 
 namespace based::postgres {
+
+// Of a cancel that is meant for one statement only.
+inline constexpr std::string_view statement_timeout_reason =
+    "canceling statement due to statement timeout";
 
 // What a session has that listens through the shared listener.
 struct Listening {
@@ -12,6 +19,23 @@ struct Listening {
   NotificationQueue queue;
   bool on_link = false;      // the link listens too, for nothing
   bool unlistening = false;  // it is being told to stop
+};
+
+// A BEGIN that was answered here (relay_begin.cpp): what the server has heard of it.
+// begun: in a Query's text, the rest of which is to be answered.
+enum class BeginDue : std::uint8_t { no, due, sent, begun };
+
+// Where a Relay stands (relay.h).
+enum class RelayState : std::uint8_t {
+  idle,
+  waiting,
+  preparing,
+  flowing,
+  listening,
+  settling,
+  skipping,
+  commanding,
+  ended,
 };
 
 }  // namespace based::postgres

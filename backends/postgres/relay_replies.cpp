@@ -8,6 +8,7 @@
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/server_error.h"
 #include "backends/postgres/wire_error.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
@@ -29,6 +30,11 @@ bool names_of_ours(std::string_view message, std::string_view& name) {
   if (end == std::string_view::npos) return false;
   name = message.substr(at + 1, end - at - 1);
   return true;
+}
+
+bool ends_statement(char type) {
+  return type == reply::command_complete || type == reply::empty_query ||
+         type == reply::portal_suspended;
 }
 
 // A Bind that fails behind this has made its portal.
@@ -63,6 +69,7 @@ Flow Relay::on_reply(const Reply& reply) {
   const Expectation* expectation = reply.expectation;
   if (expectation != nullptr && reply.first) {
     if (expectation->index != 0) {
+      if (note_begun(reply, item(expectation->index))) return Flow::more;
       if (note_own(reply, item(expectation->index))) return Flow::more;
       if (item(expectation->index).kind == ItemKind::refusal) {
         link_->close(Error::make(sqlstate::connection_failure,
@@ -73,6 +80,7 @@ Flow Relay::on_reply(const Reply& reply) {
       note_done(reply, item(expectation->index));
       note_copy(reply);
     }
+    if (ends_statement(reply.type)) note_statement_end();
   }
   if (!reply.whole) return send_part_of(reply);
   if (reply.type == reply::parameter_description && may_keep_back()) {
@@ -106,7 +114,7 @@ void Relay::on_synthesised(const Reply& reply) {
   made.done = !made.kept;
   if (made.kind == ItemKind::control) return note_control(made);
   if (made.kind == ItemKind::reply) {
-    to_client(made.bytes);
+    to_client(made.bytes());
     return;
   }
   const char type = made.kind == ItemKind::parse ? reply::parse_complete : reply::close_complete;
@@ -152,7 +160,8 @@ void Relay::on_error(const Reply& reply) {
       item(number).done = fails_with_portal(fields);
     }
     if (number != 0 && item(number).kind == ItemKind::check && note_check(fields)) return;
-    if (std::exchange(unit_failed_, true)) return;  // of what was pipelined behind the first one
+    if (std::exchange(unit_failed_, true) || recovering_)
+      return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
     run_again_ = stale_and_unheard(fields);
     if (number != 0 && !run_again_) log_error(item(number), fields);
@@ -183,15 +192,15 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
   const bool refused = made != nullptr && made->kind == ItemKind::refusal;
-  const std::uint32_t before = made != nullptr ? made->before_it : 0;
-  const bool taken = made != nullptr && made->kind == ItemKind::bind && !made->bytes.empty();
+  const std::int32_t before = made != nullptr ? made->before_it : 0;
+  const bool taken = made != nullptr && made->kind == ItemKind::bind && !made->bytes().empty();
   if ((refused && (made->in_failed || fields.sqlstate != "25P02")) ||
       (taken && fails_with_portal(fields))) {
-    bytes = made->bytes;
+    bytes = made->bytes();
   } else if (!cancel_reason_.empty() && fields.sqlstate == "57014") {
     BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
   } else if (fields.fatal() || !hint.empty() || !detail.empty() ||
-             names_of_ours(fields.message, on_server) || before > 0) {
+             names_of_ours(fields.message, on_server) || before != 0) {
     std::string own = "unknown";
     for (const auto& [name, text] : prepared_) {
       const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
@@ -218,7 +227,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
 void Relay::note_done(const Reply& reply, Item& made) {
   if (made.kind == ItemKind::parse || made.kind == ItemKind::close) {
     made.done = true;
-    if (!made.on_server.empty()) link_->statements().parsed(made.on_server);
+    if (!made.on_server().empty()) link_->statements().parsed(made.on_server());
     return;
   }
   if (made.kind == ItemKind::bind) {
@@ -250,14 +259,13 @@ void Relay::note_copy(const Reply& reply) {
     if (expectation.what == Expect::execute) extended_ = true;  // its Sync was for nothing
     fail_copy();
   }
-  const bool ends = reply.type == reply::command_complete || reply.type == reply::empty_query ||
-                    reply.type == reply::portal_suspended;
-  if (!ends || expectation.index != copy_awaited_) return;
+  if (!ends_statement(reply.type) || expectation.index != copy_awaited_) return;
   copying_in_ = false;
   const Item& made = item(expectation.index);
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
   const std::span<const StatementRef> statements(script->statements);
-  if (std::ranges::none_of(statements.subspan(std::min(made.at, statements.size())), holds_back)) {
+  if (std::ranges::none_of(statements.subspan(std::min<std::size_t>(made.at, statements.size())),
+                           holds_back)) {
     copy_awaited_ = 0;
   }
 }
@@ -270,6 +278,7 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
     case StatementKind::setting:
     case StatementKind::set_transaction:
       link_->settings().executed(*statement, true);
+      has_reset_ = has_reset_ || is_reset(statement);
       break;
     case StatementKind::rollback:
     case StatementKind::rollback_to:
@@ -290,29 +299,10 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
       break;
   }
   if (statement->sets_local) link_->settings().doubt_literals();
+  reached_.note_own(*statement);
   journal_.done(*statement, tag);
   note_listen(*statement, tag);
   note_object(*statement, tag);
-}
-
-void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
-  auto& there = link_->own_statements().named;
-  if (tag == "PREPARE") {
-    const auto text = std::make_shared<const PreparedText>(
-        PreparedText{.text = statement->text, .types = {}, .script = nullptr, .from_sql = true});
-    prepared_[statement->name] = text;
-    there[statement->name] = {.text = text};
-  } else if (tag == "DEALLOCATE") {
-    prepared_.erase(statement->name);
-    there.erase(statement->name);
-  } else if (tag == "DEALLOCATE ALL") {
-    note_all_dropped();
-  }
-}
-
-void Relay::note_all_dropped() {
-  prepared_.clear();
-  link_->forget_statements();
 }
 
 // The first request is answered, and those that were skipped behind its error: what they should
@@ -333,13 +323,13 @@ void Relay::drop_items_before(std::uint32_t number) {
       restore_unnamed(count, made.before);
       unnamed_stays_ = made.was_there;
     }
-    if (made.done || made.name.empty()) continue;
-    if (made.kind == ItemKind::bind) open_portals_.erase(made.name);
+    if (made.done || made.name().empty()) continue;
+    if (made.kind == ItemKind::bind) open_portals_.erase(made.detail->name);
     if (made.kind == ItemKind::parse) {
-      const auto found = prepared_.find(made.name);
+      const auto found = prepared_.find(made.name());
       if (found != prepared_.end() && found->second == made.prepared) prepared_.erase(found);
     } else if (made.kind == ItemKind::close && made.prepared) {
-      prepared_.emplace(made.name, std::move(made.prepared));
+      prepared_.emplace(made.name(), std::move(made.prepared));
     }
   }
   items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(count));
@@ -349,6 +339,11 @@ void Relay::drop_items_before(std::uint32_t number) {
 // --- the end of a unit
 
 void Relay::on_ready(char status) {
+  if (only_begun()) {
+    return link_->close(Error::make(sqlstate::connection_failure,
+                                    "the connection to PostgreSQL was lost: the server did not "
+                                    "answer a statement"));
+  }
   const bool failed = failed_;
   if (!run_again_) tell_kept();
   drop_items();
@@ -359,9 +354,11 @@ void Relay::on_ready(char status) {
     link_->own_statements().settle();
   }
   if (failed || sent_.empty()) link_->statements().forget_unconfirmed();
+  if (sent_.empty()) unnamed_sent_ = false;
   failed_ = false;
   copying_in_ = false;
   if (sent_.empty()) copy_awaited_ = 0;
+  reached_.follow(status);
   if (run_again_ && !stacked()) return run_again();
   if (stacked()) {
     if (failed) journal_.ready(reached_.status(), true);
@@ -382,6 +379,7 @@ void Relay::on_ready(char status) {
 void Relay::end_unit(char status) {
   if (status == 'I' && !settle_listening()) return;
   if (stacked()) journal_.ready(status, false);
+  nesting_ = nesting_ && stack_.in_nested();
   if (status == 'I') {
     portals_.clear();
     local_set_ = local_over_ = false;
@@ -391,12 +389,13 @@ void Relay::end_unit(char status) {
   unsettled_.reset();
   unit_.clear();
   if (timer_) timer_->disarm();
-  status_ = status;
+  if (statement_due_) statement_due_->disarm();
+  status_ = begin_due_ == BeginDue::sent ? 'E' : status;
   if (link_->cancel_state() != CancelState::none) {
     transition(State::settling);  // it must not strike what comes next
-    return send_ready(status);
+    return send_ready(status_);
   }
-  send_ready(status);
+  send_ready(status_);
   if (held_.empty()) client_.flush();  // before anybody else gets the link: it has waited longest
   rest();
   go_on();
@@ -410,6 +409,10 @@ void Relay::go_on() {
 
 // Nothing is in flight.
 void Relay::rest() {
+  if (begin_due_ == BeginDue::sent) {
+    fail_begin();
+    return release();
+  }
   const TimePoint now = context_.reactor.now();
   if (status_ == 'I') {
     transaction_due_ = TimePoint();
@@ -425,23 +428,6 @@ void Relay::rest() {
     transaction_due_ = now + context_.transaction_timeout;
   }
   watch_rest();
-}
-
-// The same messages once more, on the same link: the plans that were of no use are forgotten.
-void Relay::run_again() {
-  run_again_ = false;
-  kept_back_.clear();
-  retried_ = true;
-  repeatable_ = false;
-  extended_ = false;
-  HeldMessages again = std::exchange(unit_, {});
-  WireMessage message;
-  while (!again.empty() && state_ == State::flowing) {
-    again.peek(message);
-    again.pop();
-    take(message);
-  }
-  if (state_ == State::flowing) link_->flush();
 }
 
 }  // namespace based::postgres

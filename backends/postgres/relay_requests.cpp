@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
@@ -77,23 +78,29 @@ void Relay::pump() {
 // REQUIRES flowing.
 bool Relay::must_wait(const WireMessage& message) {
   if (run_again_ || link_->is_congested()) return true;
+  if (copying_in_) return false;  // whatever it is, it is the COPY's
   // The Sync behind a COPY is read by the server either way; nothing else may be.
-  if (copy_awaited_ != 0 && !copying_in_)
-    return stacked() || !(message.type == request::sync && extended_);
-  if (awaits_name(message) || awaits_batch(message) || awaits_settings(message)) return true;
+  if (copy_awaited_ != 0) return stacked() || !(message.type == request::sync && extended_);
+  if (awaits_name(message) || awaits_batch(message) || awaits_guard(message)) return true;
+  if (awaits_nesting(message)) return true;
   if (extended_ || !is_unit_message(message.type)) return false;
   // What is prepared in a failed transaction depends on whether it still is one.
   if (!sent_.empty() && link_->status() == 'E' && !link_->queue().is_open()) return true;
-  if (!sent_.empty()) return stacked() || unsettled_ || sent_.size() >= units_ahead_max;
+  if (begin_due_ == BeginDue::sent) return true;
+  if (!sent_.empty()) {
+    const bool full = sent_.size() >= units_ahead_max;
+    return stacked() || unsettled_ || full || is_reset_ahead(items_, sent_);
+  }
   if (!needs_preparing()) return false;
-  prepare();
-  return state_ != State::flowing;
+  prepare();  // it pumps again as soon as the link is ready, which may be now
+  return true;
 }
 
 void Relay::take(const WireMessage& message) {
   if (!message.first) return take_part(message);
   flushed_ = message.type == request::flush;
-  if (!extended_ && sent_.empty() && status_ == 'I' && !retried_ && is_unit_message(message.type)) {
+  if (!extended_ && sent_.empty() && has_nothing_open() && !retried_ &&
+      is_unit_message(message.type)) {
     unit_.clear();
     repeatable_ = true;
   }
@@ -103,11 +110,11 @@ void Relay::take(const WireMessage& message) {
   }
   if (copying_in_) return take_copy(message);
   if (refuse_unhealed(message)) return;
+  begin_nesting(message);
   if (begins_extended(message.type)) {
+    if (stacked() && !link_->queue().is_open()) guard_unit(std::exchange(local_over_, false));
     begin_request();
-    const bool local_over = message.type != request::flush && std::exchange(local_over_, false);
-    if (local_over && !is_skipped()) undo_local_settings();
-    guard_unit();
+    send_begin();
   }
   switch (message.type) {
     case request::query:
@@ -142,16 +149,16 @@ void Relay::take(const WireMessage& message) {
 }
 
 void Relay::take_part(const WireMessage& message) {
-  if (!part_open_) return;
+  if (part_left_ == 0) return;
   link_->out().append(message.body);
-  part_open_ = !message.last;
+  part_left_ -= message.body.size();
   fail_copy();
 }
 
 void Relay::forward(const WireMessage& message) {
   append_head(link_->out(), message.type, message.body_bytes);
   link_->out().append(message.body);
-  part_open_ = !message.last;
+  part_left_ = message.body_bytes - message.body.size();
 }
 
 void Relay::begin_request() {
@@ -161,6 +168,7 @@ void Relay::begin_request() {
     link_->own_statements().doubt();
   } else {
     if (timer_) timer_->disarm();
+    if (context_.stack.rooted) begin_limits();
     Duration most = options_.statement_timeout;
     if (transaction_due_ != TimePoint()) {
       const Duration left = transaction_due_ - context_.reactor.now();
@@ -184,10 +192,11 @@ void Relay::begin_request() {
 void Relay::close_request(bool by_sync) { link_->queue().close(by_sync); }
 
 void Relay::expect(Expect what, Fate fate, std::uint32_t number) {
+  if (between_statements_) watch_statement();
   link_->queue().append({.what = what, .fate = fate, .index = number});
 }
 
-std::uint32_t Relay::add_item(Item added) {
+std::uint32_t Relay::add_item(Item&& added) {
   items_.push_back(std::move(added));
   return first_item_ + static_cast<std::uint32_t>(items_.size()) - 1;
 }
@@ -198,8 +207,9 @@ void Relay::refuse_here(const Error& error, bool in_failed) {
   std::string bytes;
   BackendWriter(bytes).error("ERROR", error);
   FrontendWriter(link_->out()).parse(refused_name, refused_text, {});
-  expect(Expect::parse, Fate::forward,
-         add_item({.kind = ItemKind::refusal, .bytes = std::move(bytes), .in_failed = in_failed}));
+  Item refusal = item_of_bytes(ItemKind::refusal, std::move(bytes));
+  refusal.in_failed = in_failed;
+  expect(Expect::parse, Fate::forward, add_item(std::move(refusal)));
 }
 
 // What Based has to know of a text; null: nothing.
@@ -229,13 +239,6 @@ ScriptRef Relay::look_at(std::string_view text) const {
 // What goes into the open request comes behind its error: the server will not even look at it.
 bool Relay::is_skipped() const { return failed_ && link_->queue().size() == 1; }
 
-// It may begin to COPY, or makes or drops names of statements, which those behind it may use.
-bool Relay::holds_back(const StatementRef& statement) {
-  const bool names = statement->kind == StatementKind::discard ||
-                     (statement->kind == StatementKind::prepare && statement->setting != "execute");
-  return statement->may_copy || names;
-}
-
 bool Relay::may_copy(const Script& script) const {
   return std::ranges::any_of(script.statements,
                              [](const StatementRef& statement) { return statement->may_copy; });
@@ -247,17 +250,18 @@ void Relay::take_query(const WireMessage& message) {
   if (stacked() && extended_ && is_skipped()) return;
   const bool readable = decode_text(message.body, text);
   if (stacked() && readable) return begin_query(text);
+  if (rules_.nested) erase_portal("");
+  const ScriptRef script = readable ? look_at(text) : nullptr;
+  if (script) own_names_ahead(*script);
   begin_request();
   sent_.back().extended = sent_.back().extended || extended_;
-  if (readable) {
-    if (const ScriptRef script = look_at(text)) {
-      ScriptRef seen = seen_through(script);
-      if (!may_run(*seen)) return take_sync();  // of what was sent in its place
-      // Behind a statement that is put in front of it, an error would skip the next ones too.
-      const bool waits = own_names(*script) || std::ranges::any_of(seen->statements, holds_back);
-      number = add_item({.kind = ItemKind::query, .script = std::move(seen)});
-      if (waits && !is_skipped()) copy_awaited_ = number;
-    }
+  if (script) {
+    ScriptRef seen = seen_through(script);
+    if (!may_run(*seen)) return take_sync();  // of what was sent in its place
+    // Behind a statement that is put in front of it, an error would skip the next ones too.
+    const bool waits = own_names(*script) || std::ranges::any_of(seen->statements, holds_back);
+    number = add_item({.kind = ItemKind::query, .script = std::move(seen)});
+    if (waits && !is_skipped()) copy_awaited_ = number;
   }
   // Also if there is none now: a request that is not answered may be skipped and have dropped it.
   if (unnamed_ || awaits_unnamed(items_.size())) {
@@ -267,8 +271,7 @@ void Relay::take_query(const WireMessage& message) {
     item(number).before = std::move(unnamed_);
     unnamed_.reset();
   }
-  expect(Expect::query, Fate::forward, number);
-  forward(message);
+  forward_query(message, number);
   link_->own_statements().unnamed.reset();
   extended_ = false;
   close_request(false);
@@ -310,7 +313,7 @@ void Relay::take_bind(const WireMessage& message) {
   std::uint32_t number = 0;
   if (rules_.rooted && !names.portal.empty() && open_portals_.emplace(names.portal).second) {
     stack_.note_portal();
-    number = add_item({.kind = ItemKind::bind, .name = std::string(names.portal)});
+    number = add_item(item_named(ItemKind::bind, names.portal));
   }
   if (names.portal.empty()) own_portal_ = false;
   if (renamed) return bind_renamed(message, names, names.portal, name, Fate::forward, number);
@@ -329,7 +332,7 @@ void Relay::bind_renamed(const WireMessage& message, const BindNames& names,
   out.append(portal).push_back('\0');
   out.append(statement).push_back('\0');
   out.append(names.rest);
-  part_open_ = !message.last;
+  part_left_ = message.body_bytes - message.body.size();
 }
 
 void Relay::take_named(const WireMessage& message) {
@@ -340,6 +343,7 @@ void Relay::take_named(const WireMessage& message) {
   if (readable && stacked() && answer_for_control(named, closes)) return;
   if (readable && named.what == 'S') {
     if (closes) return take_close_statement(message, named.name);
+    if (describe_in_failed(named.name.empty() ? &unnamed_ : find_prepared(named.name))) return;
     const bool unasked = named.name.empty() && unnamed_ && unnamed_->unasked;
     if (named.name.empty() && !unasked) {
       // What an EXECUTE executes is looked at.
@@ -376,7 +380,7 @@ void Relay::take_execute(const WireMessage& message) {
     const auto found = portals_.find(execute.portal);
     if (found != portals_.end()) {
       const PreparedRef text = found->second;
-      if (is_control(*text)) return execute_control(execute.portal, text);
+      if (is_control(*text)) return execute_control(execute, text);
       if (stacked() && refuse_what_cannot(text->script, text->text)) return;
       if (rules_.rooted && !text->script) context_.leases.note_text(text->text);
       if (text->script && !may_run(*text->script)) return;
@@ -385,8 +389,8 @@ void Relay::take_execute(const WireMessage& message) {
       if (rules_.rooted) {
         const auto calls = portal_calls_.find(execute.portal);
         if (calls != portal_calls_.end() && !text->calls.empty())
-          item(number).calls = calls->second;
-        note_taint(text->calls, item(number).calls);
+          item(number).details().calls = calls->second;
+        note_taint(text->calls, item(number).calls());
         local_set_ = local_set_ || !text->calls.empty();
         if (text->script) {
           note_taint(*text->script);
@@ -396,11 +400,15 @@ void Relay::take_execute(const WireMessage& message) {
     }
   }
   if (message.body.starts_with('\0')) close_own_portal();
+  forget_begun(message);
   expect(Expect::execute, Fate::forward, number);
   forward(message);
-  if (!waits || is_skipped()) return;
-  copy_awaited_ = number;
-  FrontendWriter(link_->out()).flush();
+  waits = waits && !is_skipped();
+  if (waits) copy_awaited_ = number;
+  // A limit is for each: the server says at once when this one is over.
+  if (waits || limit_of("statement_timeout") > Duration::zero()) {
+    FrontendWriter(link_->out()).flush();
+  }
 }
 
 void Relay::take_sync() {
@@ -409,35 +417,6 @@ void Relay::take_sync() {
   FrontendWriter(link_->out()).sync();
   extended_ = false;
   close_request(true);
-}
-
-// COPY data while the server copies in; otherwise it came too late, and is nobody's.
-void Relay::take_copy(const WireMessage& message) {
-  switch (message.type) {
-    case request::copy_data:
-      if (copying_in_) forward(message);
-      return;
-    case request::flush:
-    case request::sync:
-      if (copying_in_) return;  // as the server does
-      return;
-    default:
-      break;
-  }
-  if (!copying_in_) return;
-  copying_in_ = false;
-  // Anything but these two ends the COPY too, with the server's error.
-  forward(message);
-  if (stacked() && extended_)
-    FrontendWriter(link_->out()).flush();  // the Sync waits for the answer
-}
-
-// The server does not look up from a COPY while it waits for data, even if it is told to cancel.
-void Relay::fail_copy() {
-  if (!copying_in_ || part_open_ || cancel_reason_.empty()) return;
-  copying_in_ = false;
-  FrontendWriter(link_->out()).copy_fail(cancel_reason_);
-  link_->flush();
 }
 
 }  // namespace based::postgres

@@ -4,10 +4,13 @@
 // transaction that a RESET is to end. Inside of a transaction, or behind other statements, what
 // only looks at the sandbox is answered between the server's replies, and the rest is refused.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_replies.h"
+#include "backends/postgres/split_text.h"
+#include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 #include "protocol/postgres/backend_writer.h"
 
@@ -45,6 +48,26 @@ Error by_itself_error() {
                      "a SANDBOX command is sent by itself, without other statements");
 }
 
+// What is wrong with a text that is to be a SANDBOX command, and cannot be read; nullopt: nothing,
+// or it is for the server to say.
+std::optional<Error> misspelt(sql::StatementTable& texts, std::string_view text) {
+  if (!may_command(text)) return std::nullopt;
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  const sql::Token first = tokens.next();
+  if (first.kind != sql::TokenKind::word || !sql::is_word(first.of(text), "SANDBOX")) return {};
+  const Result<ScriptRef> script = texts.intern(text, ParameterStyle::verbatim);
+  if (script) return std::nullopt;
+  Error wrong = script.error();
+  if (wrong.position) wrong.position = characters_before(text, *wrong.position, true);
+  return wrong;
+}
+
+StatementRef prepared_command(const PreparedRef& prepared) {
+  if (!prepared->script || prepared->script->statements.size() != 1) return nullptr;
+  const StatementRef& statement = prepared->script->statements.front();
+  return is_command(statement) ? statement : nullptr;
+}
+
 }  // namespace
 
 void Relay::begin_unit(const WireMessage& message) {
@@ -63,9 +86,11 @@ bool Relay::begins_command(const WireMessage& message) const {
   NamedRequest named;
   switch (message.type) {
     case request::query:
-      return may_command(message.body) && decode_text(message.body, text) && command_of(text);
+      return may_command(message.body) && decode_text(message.body, text) &&
+             (command_of(text) || misspelt(context_.texts, text));
     case request::parse:
-      return decode_parse(message.body, parse) && may_command(parse.text) && command_of(parse.text);
+      return decode_parse(message.body, parse) && may_command(parse.text) &&
+             (command_of(parse.text) || misspelt(context_.texts, parse.text));
     case request::bind:
       if (!decode_bind_names(message.body, names)) return false;
       text = names.statement;
@@ -78,7 +103,7 @@ bool Relay::begins_command(const WireMessage& message) const {
       return false;
   }
   const PreparedRef* prepared = text.empty() ? &unnamed_ : find_prepared(text);
-  return prepared != nullptr && *prepared && command_of(*prepared);
+  return prepared != nullptr && *prepared && prepared_command(*prepared);
 }
 
 // The first SANDBOX command in it; null: there is none.
@@ -87,12 +112,6 @@ StatementRef Relay::command_of(std::string_view text) const {
   if (!script) return nullptr;
   const auto found = std::ranges::find_if(script->statements, is_command);
   return found == script->statements.end() ? nullptr : *found;
-}
-
-StatementRef Relay::command_of(const PreparedRef& prepared) {
-  if (!prepared->script || prepared->script->statements.size() != 1) return nullptr;
-  const StatementRef& statement = prepared->script->statements.front();
-  return is_command(statement) ? statement : nullptr;
 }
 
 // --- a unit of commands
@@ -156,6 +175,7 @@ void Relay::command_query(const WireMessage& message) {
   unnamed_.reset();
   std::string_view text;
   const ScriptRef script = decode_text(message.body, text) ? look_at(text) : nullptr;
+  if (auto wrong = misspelt(context_.texts, text)) return fail_command(*std::move(wrong));
   if (!script || script->statements.size() != 1 || !is_command(script->statements.front())) {
     return fail_command(by_itself_error());
   }
@@ -169,11 +189,12 @@ void Relay::command_parse(const WireMessage& message) {
   if (!decode_parse(message.body, parse)) {
     return fail_command(Error::make(Sqlstate("08P01"), "malformed Parse message"));
   }
+  if (auto wrong = misspelt(context_.texts, parse.text)) return fail_command(*std::move(wrong));
   const auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
                                                                 .types = std::move(parse.types),
                                                                 .script = look_at(parse.text),
                                                                 .control = true});
-  if (!command_of(text)) return fail_command(by_itself_error());
+  if (!prepared_command(text)) return fail_command(by_itself_error());
   if (context_.sandbox == nullptr) return fail_command(no_sandbox_error(options_.database));
   const std::string name(parse.statement);
   if (name.empty()) {
@@ -198,7 +219,7 @@ void Relay::command_bind(const WireMessage& message) {
     return fail_command(Error::make(Sqlstate("08P01"), "a SANDBOX command has no parameters"));
   }
   const PreparedRef* prepared = bind.statement.empty() ? &unnamed_ : find_prepared(bind.statement);
-  if (prepared == nullptr || !*prepared || !command_of(*prepared)) {
+  if (prepared == nullptr || !*prepared || !prepared_command(*prepared)) {
     return fail_command(by_itself_error());
   }
   const auto& formats = bind.result_formats;
@@ -224,7 +245,8 @@ void Relay::command_describe(const WireMessage& message) {
   } else if (readable) {
     prepared = named.name.empty() ? &unnamed_ : find_prepared(named.name);
   }
-  const StatementRef command = prepared != nullptr && *prepared ? command_of(*prepared) : nullptr;
+  const StatementRef command =
+      prepared != nullptr && *prepared ? prepared_command(*prepared) : nullptr;
   if (!command) return fail_command(by_itself_error());
   std::string bytes;
   if (named.what == 'S') BackendWriter(bytes).parameter_description({});
@@ -239,7 +261,7 @@ void Relay::command_execute(const WireMessage& message) {
   if (found == portals_.end()) {
     return fail_command(Error::make(Sqlstate("34000"), "there is no such portal"));
   }
-  const StatementRef command = command_of(found->second);
+  const StatementRef command = prepared_command(found->second);
   const bool binary = command_->binary[std::string(execute.portal)];
   if (sandbox_changes(command->verb)) return run_command(command);
   client_.send(answered(command->verb, *context_.sandbox, binary));
@@ -255,7 +277,7 @@ void Relay::command_close(const WireMessage& message) {
   } else if (named.name.empty()) {
     unnamed_.reset();
   } else if (const PreparedRef* prepared = find_prepared(named.name)) {
-    if (!command_->ends && !command_of(*prepared)) return fail_command(by_itself_error());
+    if (!command_->ends && !prepared_command(*prepared)) return fail_command(by_itself_error());
     prepared_.erase(prepared_.find(named.name));
   }
   std::string bytes;
@@ -290,7 +312,9 @@ void Relay::on_command_done(const std::optional<Error>& error) {
 
 void Relay::fail_command(const Error& error) {
   std::string bytes;
-  BackendWriter(bytes).error("ERROR", error);
+  std::optional<std::uint32_t> position = error.position;  // in characters
+  if (position) ++*position;
+  BackendWriter(bytes).error("ERROR", error, position);
   client_.send(bytes);
   command_->failed = true;
   if (command_->simple) end_command();

@@ -10,11 +10,15 @@
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/split_text.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
+#include "backends/sql/sandbox_form.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
 namespace {
+
+constexpr std::string_view limit = "statement_timeout";
 
 // The end of a statement in its script's text.
 std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
@@ -28,15 +32,6 @@ bool refuses_several(const ErrorFields& fields) {
 
 }  // namespace
 
-// COPY's own, which have its length; the others are control.
-void Relay::use_sandbox_forms(const Script& script, std::string& text) {
-  for (const StatementRef& statement : script.statements) {
-    const StatementRef& form = statement->in_sandbox;
-    if (!form || form->kind != StatementKind::copy) continue;
-    text.replace(statement->offset, form->text.size(), form->text);
-  }
-}
-
 void Relay::begin_parts() {
   querying_ = true;
   check_ = Check::none;
@@ -48,10 +43,12 @@ void Relay::begin_query(std::string_view text) {
   unnamed_.reset();
   erase_portal("");
   begin_parts();
-  extended_ = false;
+  // An implicit block that is open would not outlive a check that fails.
+  const bool in_block =
+      std::exchange(extended_, false) && !rules_.rooted && !stack_.in_transaction();
   cut_query(text);
-  if (parts_.size() > 1) {
-    const auto script = look_at(text);
+  if (parts_.size() > 1 && !in_block) {
+    const ScriptRef script = script_to_cut(text);
     split_text_ = std::string(text);
     one_body_ = as_one_body(*script);
     if (!one_body_.empty()) check_ = stack_.status() == 'E' ? Check::whole : Check::in_front;
@@ -67,13 +64,6 @@ bool Relay::awaits_batch(const WireMessage& message) {
   return awaits_replies();
 }
 
-// What a transaction has set for itself is undone behind its end, when it is known.
-bool Relay::awaits_settings(const WireMessage& message) {
-  if (!local_over_ || !message.first || failed_) return false;
-  if (message.type == request::sync || message.type == request::flush) return false;
-  return awaits_replies();
-}
-
 bool Relay::awaits_replies() {
   if (!link_->queue().is_open() || !link_->queue().awaits_reply()) return false;
   if (!std::exchange(flushed_, true)) FrontendWriter(link_->out()).flush();
@@ -83,12 +73,12 @@ bool Relay::awaits_replies() {
 
 void Relay::take_function_call(const WireMessage& message) {
   if (stacked() && extended_ && is_skipped()) return;
-  begin_request();
   if (stacked()) {
     begin_parts();
-    guard_unit();
+    guard_unit(std::exchange(local_over_, false));
     unit_wrote_ = true;
   }
+  begin_request();
   sent_.back().extended = !stacked() && (sent_.back().extended || extended_);
   extended_ = false;
   expect(Expect::function_call);
@@ -96,15 +86,31 @@ void Relay::take_function_call(const WireMessage& message) {
   close_request(false);
 }
 
+// Has each of its statements a limit of its own?
+bool Relay::is_limited(const Script& script) const {
+  if (!context_.stack.rooted || script.statements.size() < 2) return false;
+  return limit_of(limit) > Duration::zero() ||
+         std::ranges::any_of(script.statements,
+                             [](const StatementRef& s) { return s->name == limit; });
+}
+
+ScriptRef Relay::script_to_cut(std::string_view text) const {
+  ScriptRef script = look_at(text);
+  if (script || limit_of(limit) <= Duration::zero()) return script;
+  const Result<ScriptRef> all = context_.texts.intern(text, ParameterStyle::verbatim);
+  return all && (*all)->statements.size() > 1 ? *all : nullptr;
+}
+
 // Into parts_.
 void Relay::cut_query(std::string_view text) {
-  const ScriptRef script = look_at(text);
+  const ScriptRef script = script_to_cut(text);
   std::string in_form(text);
-  if (script) use_sandbox_forms(*script, in_form);
+  if (script) sql::use_sandbox_forms(*script, in_form);
   text = in_form;
   const ScriptRef seen = seen_through(script);
-  const auto controls = [this](const StatementRef& s) { return stack_.is_control(*s); };
-  if (!script || std::ranges::none_of(seen->statements, controls)) {
+  const std::vector<bool> controls = script ? stack_.controls_in(*seen) : std::vector<bool>();
+  const bool apart = script && is_limited(*script);
+  if (!script || (!apart && std::ranges::find(controls, true) == controls.end())) {
     QueryPart whole{.text = std::string(text), .script = script};
     whole.in_script = script && script->statements.size() > 1;
     whole.reads = !script && sql::is_ordinary(text) && (text[0] == 's' || text[0] == 'S');
@@ -120,7 +126,7 @@ void Relay::cut_query(std::string_view text) {
   const bool several = script->statements.size() > 1;
   for (std::size_t i = 0; i < script->statements.size();) {
     const StatementRef& first = script->statements[i];
-    if (controls(seen->statements[i])) {
+    if (controls[i]) {
       const bool executed = first != seen->statements[i];
       parts_.push_back(
           {.control = seen->statements[i], .executed = executed, .in_script = several});
@@ -128,11 +134,15 @@ void Relay::cut_query(std::string_view text) {
       continue;
     }
     std::size_t last = i;
-    while (last + 1 < script->statements.size() && !controls(seen->statements[last + 1])) ++last;
+    const auto goes_on = [&](std::size_t next) {
+      return !apart && next < script->statements.size() && !controls[next];
+    };
+    while (goes_on(last + 1)) ++last;
     const std::size_t end = end_of(*script->statements[last]);
-    QueryPart part{.in_script = several,
-                   .text = std::string(text.substr(first->offset, end - first->offset)),
-                   .before = characters_before(text, first->offset, utf8)};
+    QueryPart part{
+        .in_script = several,
+        .text = std::string(text.substr(first->offset, end - first->offset)),
+        .before = static_cast<std::int32_t>(characters_before(text, first->offset, utf8))};
     auto own = std::make_shared<Script>();
     for (; i <= last; ++i) own->statements.push_back(script->statements[i]);
     part.script = std::move(own);
@@ -164,15 +174,13 @@ void Relay::advance_query() {
 
 void Relay::send_part(QueryPart part) {
   if (begins_at_once(part)) return;
+  guard_unit(std::exchange(local_over_, false) || !split_text_.empty());
   begin_request();
   sent_.back().extended = false;
-  const bool behind = std::exchange(local_over_, false) || !split_text_.empty();
-  if (behind && !stack_.in_transaction()) undo_local_settings();
-  guard_unit();
   if (check_ == Check::in_front) check_in_front();
   if (part.control) {
     if (part.executed && refuse_in_failed_transaction()) return end_request();
-    take_control(part.control, true, part.in_script || part.executed);
+    take_control(part.control, Showing::with_columns, part.in_script || part.executed);
     return end_request();
   }
   const ScriptRef seen = seen_through(part.script);
@@ -194,9 +202,9 @@ void Relay::send_part(QueryPart part) {
   }
   std::uint32_t number = 0;
   if (seen || context_.sandbox != nullptr) {
-    number = add_item({.kind = ItemKind::query, .script = seen, .before_it = part.before});
-    if (context_.sandbox != nullptr) item(number).text = part.text;
-    item(number).calls = std::move(calls);
+    number = add_item({.kind = ItemKind::query, .before_it = part.before, .script = seen});
+    if (context_.sandbox != nullptr) item(number).details().text = part.text;
+    if (!calls.empty()) item(number).details().calls = std::move(calls);
   }
   copy_awaited_ = copies ? number : 0;
   expect(Expect::query, Fate::forward, number);
@@ -218,11 +226,12 @@ void Relay::send_part(QueryPart part) {
 }
 
 // What a transaction before it in the same text has set for itself ends with that.
-void Relay::undo_local_settings() {
+std::vector<std::string> Relay::undo_local_settings() {
   const Settings& wanted = journal_.settings();
-  if (!rules_.rooted || link_->settings().has(wanted)) return;
-  for (const std::string& text : link_->settings().difference(wanted)) run_swallowed(text);
-  link_->settings().became(wanted, false);
+  if (!rules_.rooted || link_->settings().has(wanted)) return {};
+  std::vector<std::string> texts = link_->settings().difference(wanted);
+  link_->settings().became(wanted, true);
+  return texts;
 }
 
 // --- can the server parse the whole of it?
@@ -242,7 +251,7 @@ void Relay::check_in_front() {
 }
 
 void Relay::check_whole() {
-  const ScriptRef script = look_at(split_text_);
+  const ScriptRef script = script_to_cut(split_text_);
   check_ = Check::asked;
   begin_request();
   expect_check(without_commands(split_text_, *script));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_settings.h"
 
 namespace based::postgres {
 namespace {
@@ -43,7 +44,8 @@ void Relay::note_taint(const Script& script) {
 // The statement has succeeded.
 void Relay::apply_calls(Item& made, std::string_view tag) {
   if (tag == "NOTIFY" || tag == "LISTEN") return;  // in front of it in the same text
-  for (const CallMade& call : std::exchange(made.calls, {})) {
+  if (made.calls().empty()) return;
+  for (const CallMade& call : std::exchange(made.detail->calls, {})) {
     if (call.function == Function::set_config) apply_setting(call);
     const bool known = call.arguments[0] && call.arguments[1];
     if (call.function == Function::pg_notify && known && tag != "SELECT 0") {
@@ -55,8 +57,10 @@ void Relay::apply_calls(Item& made, std::string_view tag) {
 void Relay::apply_setting(const CallMade& call) {
   const std::optional<Statement> setting = setting_made(call);
   if (!setting) return;
-  link_->settings().executed(*setting, true);
-  if (setting->kind == StatementKind::setting) journal_.done(*setting, "SET");
+  // The root has it until the transaction ends: it is tainted.
+  const bool kept = context_.stack.rooted && is_withheld(setting->name);
+  if (!kept) link_->settings().executed(*setting, true);
+  if (kept || setting->kind == StatementKind::setting) journal_.done(*setting, "SET");
 }
 
 // What is run before the client's transaction ends: PostgreSQL would have done it by itself.

@@ -5,6 +5,8 @@
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/server_error.h"
 #include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
@@ -45,7 +47,26 @@ Settings settings_kept_by(const Script& script, Settings settings) {
   return settings;
 }
 
+// Where strings end is not what Based's own reader thinks.
+bool reads_otherwise(const Reported& reported) {
+  static constexpr std::array<std::string_view, 8> encodings{
+      "SJIS", "BIG5", "GBK", "GB18030", "UHC", "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
+  const auto strings = reported.find("standard_conforming_strings");
+  if (strings != reported.end() && strings->second == "off") return true;
+  const auto encoding = reported.find("client_encoding");
+  return encoding != reported.end() &&
+         std::ranges::find(encodings, encoding->second) != encodings.end();
+}
+
 }  // namespace
+
+bool is_reset_ahead(const std::vector<Item>& items, const std::vector<Sent>& sent) {
+  const auto resets = [](const Item& item) {
+    const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+    return !item.done && script && std::ranges::any_of(script->statements, is_reset);
+  };
+  return std::ranges::any_of(items, resets) && std::ranges::none_of(sent, &Sent::extended);
+}
 
 // Settings that this server has taken before need no waiting for, except those that change what the
 // next statement may do or means.
@@ -97,7 +118,7 @@ void Relay::on_settings_tried(const Settings& wanted, const std::optional<Error>
   }
   if (reason.detail.empty()) reason.detail = "The session's settings could not be applied again.";
   if (try_to_heal(reason)) return;
-  if (status_ == 'I' && !pinned_ && !session_mode_) let_go();
+  if (has_nothing_open() && !pinned_ && !session_mode_) let_go();
   refuse_unit(std::move(reason));
 }
 
@@ -108,7 +129,7 @@ bool Relay::try_to_heal(const Error& refusal) {
   WireMessage message;
   held_.peek(message);
   if (!heals(message)) return false;
-  unsettled_ = refusal;
+  unsettled_ = std::make_unique<Error>(refusal);
   try_settings(settings_kept_by(*script_of(message), journal_.settings()));
   return true;
 }
@@ -139,6 +160,7 @@ bool Relay::refuse_unhealed(const WireMessage& message) {
                     message.type == request::bind || message.type == request::function_call;
   if (!unsettled_ || !runs || heals(message)) return false;
   const bool at_once = message.type == request::query || message.type == request::function_call;
+  if (stacked()) guard_unit(false);
   begin_request();
   refuse_here(*unsettled_);
   if (at_once) {
@@ -157,29 +179,18 @@ void Relay::note_accepted(const Settings& wanted) {
   }
 }
 
-// Where strings end is then not what Based's own reader thinks.
 bool Relay::needs_own_link() const {
   if (context_.judged == link_->reported()) return context_.judged_to_need;
   context_.judged = link_->reported();
-  return context_.judged_to_need = needs_own_link(*context_.judged);
-}
-
-bool Relay::needs_own_link(const Reported& reported) {
-  static constexpr std::array<std::string_view, 8> encodings{
-      "SJIS", "BIG5", "GBK", "GB18030", "UHC", "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
-  const auto strings = reported.find("standard_conforming_strings");
-  if (strings != reported.end() && strings->second == "off") return true;
-  const auto encoding = reported.find("client_encoding");
-  return encoding != reported.end() &&
-         std::ranges::find(encodings, encoding->second) != encodings.end();
+  return context_.judged_to_need = reads_otherwise(*context_.judged);
 }
 
 // The server cannot be asked. A client whose like was served before may wait inside.
 void Relay::welcome_from_memory(const Error& reason) {
   if (!context_.known) {
     Error error = reason;
-    const bool permanent = error.sqlstate.klass() == "28" || error.sqlstate.klass() == "3D";
-    if (!permanent && error.sqlstate.klass() != "53") error.sqlstate = sqlstate::cannot_connect_now;
+    if (!is_permanent(error) && error.sqlstate.klass() != "53")
+      error.sqlstate = sqlstate::cannot_connect_now;
     return end(error);
   }
   ReportedRef reported = context_.known;
@@ -211,6 +222,19 @@ void Relay::tell_reported() {
   }
   told_ = now;
   client_.send(bytes);
+}
+
+std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
+  return postgres::shown_isolation(asked, journal_.settings(), context_.leases.isolation());
+}
+
+std::string Relay::shown(const WireStack::Plan& plan) const {
+  const std::string& name = plan.shows->setting;
+  if (name.empty()) return {};
+  if (name == "transaction_isolation") return std::string(shown_isolation(plan.isolation));
+  const std::string_view own = own_limit(name);
+  const Result<std::string> value = shown_withheld(name, own);
+  return value ? *value : std::string(own);
 }
 
 void Relay::on_reported() {

@@ -51,73 +51,40 @@ std::string columns_of(const PreparedText& control) {
   return bytes;
 }
 
+// A recovery that is struck, by a limit that a function of the client's has set, is run again.
+constexpr unsigned recoveries_max = 8;
+
 Error taken_error(std::string_view portal) {
   return Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists");
 }
 
 }  // namespace
 
-// In a failed transaction the server looks at these alone.
-bool Relay::runs_in_failed(const Statement& statement) {
-  switch (statement.kind) {
-    case StatementKind::commit:
-    case StatementKind::rollback:
-    case StatementKind::rollback_to:
-    case StatementKind::prepare_transaction:
-      return true;
-    default:
-      return false;
-  }
-}
-
-std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
-  return postgres::shown_isolation(asked, journal_.settings(), context_.leases.isolation());
-}
-
-std::string Relay::shown(const WireStack::Plan& plan) const {
-  const std::string& name = plan.shows->setting;
-  if (name.empty()) return {};
-  if (name == "transaction_isolation") return std::string(shown_isolation(plan.isolation));
-  const Result<std::string> value = shown_withheld(name, journal_.withheld(name));
-  return value ? *value : std::string(journal_.withheld(name));
-}
-
-PreparedRef Relay::own_text(const std::string& text) {
-  const auto found = context_.own_texts.find(text);
-  if (found != context_.own_texts.end()) return found->second;
-  auto made = std::make_shared<const PreparedText>(
-      PreparedText{.text = text, .types = {}, .script = nullptr});
-  // Bounded: one of each kind for each depth, and the clients' own savepoints, which are not kept.
-  if (context_.own_texts.size() < 512) context_.own_texts.emplace(text, made);
-  return made;
-}
-
+// Without a name: a function of the client's may have dropped every prepared statement, and a step
+// that fails takes the client's work with it.
 void Relay::inject(const StatementRef& step, std::uint32_t number, Fate fate) {
   FrontendWriter writer(link_->out());
-  const bool ours = step->name.starts_with("_based_") || step->kind == StatementKind::other;
-  std::string_view name;
-  if (ours) {
-    name = name_on_link(own_text(step->text), "");
-  } else {
-    writer.parse("", step->text, {});
-    link_->own_statements().unnamed.reset();
-    expect(Expect::parse, Fate::swallow, number);
-  }
-  writer.begin_bind("", name, {});
+  writer.parse("", step->text, {});
+  expect(Expect::parse, Fate::swallow, number);
+  link_->own_statements().unnamed.reset();
+  link_->own_statements().doubted.reset();
+  // In a sandbox the client's portal without a name gives way (close_own_portal).
+  const std::string_view portal = rules_.rooted ? "" : "_based";
+  writer.begin_bind(portal, "", {});
   writer.end_bind();
-  writer.execute("", 0);
-  own_portal_ = true;
+  writer.execute(portal, 0);
+  own_portal_ = own_portal_ || rules_.rooted;
   expect(Expect::bind, Fate::swallow, number);
   expect(Expect::execute, fate, number);
+  if (rules_.rooted) return;
+  writer.close_portal(portal);
+  expect_swallowed(Expect::close);
 }
 
 // The number of its item.
-std::uint32_t Relay::inject_steps(WireStack::Plan plan, bool discards, bool with_columns) {
+std::uint32_t Relay::inject_steps(WireStack::Plan plan) {
   Item made{.kind = ItemKind::control};
-  made.control = std::make_unique<Control>(Control{.plan = std::move(plan),
-                                                   .after = stack_,
-                                                   .discards = discards,
-                                                   .with_columns = with_columns});
+  made.control = std::make_unique<Control>(Control{.plan = std::move(plan), .after = stack_});
   const std::vector<StatementRef> steps = made.control->plan.steps;
   const bool asks = made.control->plan.restoring != nullptr;
   const std::uint32_t number = add_item(std::move(made));
@@ -131,18 +98,19 @@ std::uint32_t Relay::inject_steps(WireStack::Plan plan, bool discards, bool with
 // In its turn the client is told this, of which the server was not asked.
 void Relay::reply_here(std::string bytes) {
   expect(Expect::execute, Fate::synthesise,
-         add_item({.kind = ItemKind::reply, .bytes = std::move(bytes)}));
+         add_item(item_of_bytes(ItemKind::reply, std::move(bytes))));
 }
 
 // What is prepared inside of another's transaction may be used outside: it is looked at then.
 void Relay::note_control_text(PreparedText& text) const {
-  if (!text.script || rules_.inside) return;
+  if (!text.script || !rules_.rooted || rules_.inside) return;
   const std::vector<StatementRef>& statements = text.script->statements;
   text.control = statements.size() == 1 && stack_.is_control(*statements.front());
 }
 
 // Describe and Close of what the server does not know.
 bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
+  if (!rules_.rooted) return false;
   if (named.what == 'P') {
     const auto found = portals_.find(named.name);
     if (found == portals_.end() || !found->second->control) return false;
@@ -161,7 +129,7 @@ bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
 
 // A portal's name, by what the server does not know of.
 bool Relay::is_taken(const BindNames& names, bool controls) const {
-  if (names.portal.empty()) return false;
+  if (names.portal.empty() || !rules_.rooted) return false;
   if (controls && open_portals_.contains(names.portal)) return true;
   const auto found = portals_.find(names.portal);
   return found != portals_.end() && found->second->control;
@@ -177,7 +145,7 @@ void Relay::try_bind(const WireMessage& message, const BindNames& names,
   std::string bytes;
   BackendWriter(bytes).error("ERROR", taken_error(names.portal));
   bind_renamed(message, names, "_based_taken", statement, Fate::swallow,
-               add_item({.kind = ItemKind::bind, .bytes = std::move(bytes)}));
+               add_item(item_of_bytes(ItemKind::bind, std::move(bytes))));
 }
 
 // Transaction control that the server does not know has the parameters that its Parse has declared.
@@ -199,7 +167,7 @@ void Relay::bind_control(const BindNames& names, const PreparedRef& text) {
 
 // Nothing of Based's own is in the portal without a name when a client asks for that.
 void Relay::close_own_portal() {
-  if (!stacked() || !std::exchange(own_portal_, false)) return;
+  if (!std::exchange(own_portal_, false)) return;
   FrontendWriter(link_->out()).close_portal("");
   expect_swallowed(Expect::close);
 }
@@ -226,25 +194,36 @@ bool Relay::refuse_failed_control(const PreparedText& text) {
 }
 
 // Once, as the server does; the end of a transaction takes the portal with it.
-void Relay::execute_control(std::string_view portal, const PreparedRef& text) {
+void Relay::execute_control(const ExecuteRequest& execute, const PreparedRef& text) {
   const StatementRef& statement = text->script->statements.front();
-  if (text->spent) {
+  if (text->spent) return execute_again(statement, execute.portal);
+  const bool executed = word_at(text->text, 0) == "execute";
+  if (executed && refuse_in_failed_transaction()) return;
+  if (statement->kind != StatementKind::sandbox) {
+    auto spent = std::make_shared<PreparedText>(*text);
+    spent->spent = spent->control = true;
+    portals_[std::string(execute.portal)] = std::move(spent);
+  }
+  // Whether there is more than the row, the server finds out by looking for it.
+  const bool suspends = statement->kind == StatementKind::read && execute.rows_max == 1;
+  take_control(statement, suspends ? Showing::row_suspended : Showing::row, executed);
+}
+
+// What has no rows cannot be run again; of one that has, nothing is left.
+void Relay::execute_again(const StatementRef& statement, std::string_view portal) {
+  if (statement->kind != StatementKind::read) {
     return refuse_here(Error::make(sqlstate::object_not_in_prerequisite_state,
                                    "portal \"" + std::string(portal) + "\" cannot be run"),
                        runs_in_failed(*statement));
   }
-  if (!text->control && refuse_in_failed_transaction()) return;
-  if (statement->kind != StatementKind::sandbox) {
-    auto spent = std::make_shared<PreparedText>(*text);
-    spent->spent = spent->control = true;
-    portals_[std::string(portal)] = std::move(spent);
-  }
-  take_control(statement, false, !text->control);
+  if (refuse_in_failed_transaction()) return;
+  const bool counts = own_row_of(*statement)->tag != "SHOW";
+  const std::uint32_t number = inject_steps({.tag = counts ? "SELECT 0" : "SHOW"});
+  if (context_.sandbox != nullptr) item(number).details().text = statement->text;
 }
 
-void Relay::take_control(const StatementRef& statement, bool with_columns, bool in_script) {
+void Relay::take_control(const StatementRef& statement, Showing showing, bool in_script) {
   if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
-  guard_unit();
   if (statement->kind == StatementKind::commit) close_portals();
   if (statement->kind == StatementKind::set_transaction ||
       statement->kind == StatementKind::begin) {
@@ -257,6 +236,7 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
     BackendWriter(bytes).notice("WARNING", *plan.warning);
     reply_here(std::move(bytes));
   }
+  if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;
   if (plan.error) return refuse_here(*plan.error, true);
   if (plan.ends_transaction && (!rules_.nested || !stack_.in_transaction())) {
     portals_.clear();
@@ -265,13 +245,16 @@ void Relay::take_control(const StatementRef& statement, bool with_columns, bool 
   if (plan.ends_transaction && !stack_.in_transaction()) {
     local_over_ = std::exchange(local_set_, false) && extended_;
   }
-  const bool discards = statement->kind == StatementKind::discard && statement->name == "all";
-  if (statement->kind == StatementKind::commit && querying_) ask_first(plan);
-  const std::uint32_t number = inject_steps(std::move(plan), discards, with_columns);
-  if (context_.sandbox != nullptr) item(number).text = statement->text;
+  if (statement->kind == StatementKind::commit) plan.ask_first();
+  const std::uint32_t number = inject_steps(std::move(plan));
+  Control& control = *item(number).control;
+  control.discards = statement->kind == StatementKind::discard && statement->name == "all";
+  control.showing = showing;
+  if (context_.sandbox != nullptr) item(number).details().text = statement->text;
 }
 
 bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script) {
+  if (refuse_listen(nullptr, text)) return true;
   if (!script) stack_.note_text(text);
   if (!script) return false;
   // What an EXECUTE executes is taken for a part of it.
@@ -292,7 +275,8 @@ void Relay::note_control(Item& made) {
   if (unit_failed_) return;  // the unit's end, which was sent behind what has failed
   Control& control = *made.control;
   if (control.due) {
-    restoring_ = Restoring{.plan = std::move(control.plan), .text = std::move(made.text)};
+    restoring_ = std::make_unique<Restoring>(
+        Restoring{.plan = std::move(control.plan), .text = std::string(made.text())});
     restoring_->plan.steps = {std::exchange(restoring_->plan.restoring, nullptr)};
     return;
   }
@@ -318,7 +302,10 @@ void Relay::note_control(Item& made) {
   if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
   // What fails behind it in the same text does not take it back.
   const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
+  const bool goes_on = control.after.has_behind() && !control.after.in_nested();
+  if (rules_.rooted && (commits || goes_on)) context_.leases.note_committed();
   if (control.plan.tag == "ROLLBACK" && control.plan.ends_transaction) objects_.rolled_back();
+  if (control.plan.tag == "COMMIT" && (commits || goes_on)) objects_.committed();
   if (commits && rules_.rooted) {
     journal_.committed();
     link_->settings().committed(true);
@@ -331,20 +318,28 @@ void Relay::note_control(Item& made) {
     forget_objects();
     if (context_.channels != nullptr) context_.channels->unsubscribe_all(*this);
   }
-  if (control.plan.tag.empty()) return;
+  if (!control.plan.tag.empty()) tell_control(made);
+}
+
+void Relay::tell_control(const Item& made) {
+  const Control& control = *made.control;
   std::string bytes;
   BackendWriter writer(bytes);
   if (control.plan.shows) {
     const Field column = column_of(*control.plan.shows);
-    if (control.with_columns) writer.row_description({&column, 1});
+    if (control.showing == Showing::with_columns) writer.row_description({&column, 1});
     writer.begin_row(1);
     writer.begin_cell();
     bytes += shown(control.plan);
     writer.end_cell();
     writer.end_row();
   }
-  writer.command_complete(control.plan.tag);
-  log_done(made.text, control.plan.tag);
+  if (control.plan.shows && control.showing == Showing::row_suspended) {
+    writer.portal_suspended();
+  } else {
+    writer.command_complete(control.plan.tag);
+    log_done(made.text(), control.plan.tag);
+  }
   to_client(bytes);
 }
 
@@ -371,28 +366,24 @@ void Relay::on_stack_ready() {
   if (!sent_.empty() || settle_check()) return;
   if (restoring_) {
     begin_request();
-    Restoring due = *std::exchange(restoring_, std::nullopt);
+    Restoring due = *std::exchange(restoring_, nullptr);
     const std::uint32_t number = inject_steps(std::move(due.plan));
-    item(number).text = std::move(due.text);
+    if (!due.text.empty()) item(number).details().text = std::move(due.text);
     return end_request();
   }
-  if (querying_) return advance_query();
-  if (unit_failed_) {
-    unit_failed_ = false;
-    unit_wrote_ = false;
-    stack_ = reached_;
-    std::vector<StatementRef> steps = stack_.recover(std::exchange(ending_failed_, false));
-    if (!stack_.in_transaction()) objects_.rolled_back();
-    reached_ = stack_;
-    if (!stack_.in_transaction()) open_portals_.clear();
-    if (!steps.empty()) {
-      begin_request();
-      recovering_ = true;
-      inject_steps({.steps = std::move(steps)});
-      return end_request();
-    }
+  if (run_behind()) return;
+  if (std::exchange(breaking_, false) && !unit_failed_) {
+    recovering_ = false;
+    return pump();
   }
+  if (querying_) {
+    recovering_ = false;
+    return advance_query();
+  }
+  if (unit_failed_ && recover_unit()) return;
   recovering_ = false;
+  recovery_ = {};
+  if (!rules_.rooted) stack_ = reached_;
   const char status = stack_.status();
   const bool fails = status == 'E' && !stack_.is_freed();
   const char expected = fails ? 'E' : rules_.rooted ? 'T' : status;
@@ -405,6 +396,7 @@ void Relay::on_stack_ready() {
   if (run_again_) return run_again();
   if (!last_tag_.empty()) to_client(std::exchange(last_tag_, {}));
   if (status == 'I') {
+    if (rules_.rooted) context_.leases.note_committed();
     unit_wrote_ = false;
     link_->settings().committed(rules_.rooted);
     settings_tainted_ = false;
@@ -413,6 +405,26 @@ void Relay::on_stack_ready() {
     portal_calls_.clear();
   }
   end_unit(status);
+}
+
+// True: what brings back the state before the error was sent.
+bool Relay::recover_unit() {
+  unit_failed_ = false;
+  const bool again = recovering_ && !recovery_.steps.empty();
+  if (!again) {
+    unit_wrote_ = false;
+    stack_ = reached_;
+    recovery_.steps = stack_.recover(std::exchange(ending_failed_, false));
+    if (!stack_.in_transaction()) objects_.rolled_back();
+    reached_ = stack_;
+    if (!stack_.in_transaction()) open_portals_.clear();
+  }
+  if (recovery_.steps.empty() || ++recovery_.tries > recoveries_max) return false;
+  begin_request();
+  recovering_ = true;
+  inject_steps({.steps = recovery_.steps});
+  end_request();
+  return true;
 }
 
 }  // namespace based::postgres

@@ -3,9 +3,12 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
+#include "backends/sql/sandbox_form.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -15,11 +18,6 @@ constexpr unsigned executes_max = 8;  // of an EXECUTE that executes an EXECUTE
 
 bool executes(const Statement& statement) {
   return statement.kind == StatementKind::prepare && statement.setting == "execute";
-}
-
-bool names_statement(char type) {
-  return type == request::query || type == request::parse || type == request::bind ||
-         type == request::describe || type == request::close;
 }
 
 Error too_many_prepared() {
@@ -39,6 +37,7 @@ void Relay::take_parse(const WireMessage& message) {
   }
   if (parse.statement.empty() && begins && prepare_unasked(parse)) return;
   if (parse.statement.empty() && is_unnamed(parse)) {
+    unnamed_sent_ = unnamed_sent_ || !has_unnamed();
     link_->own_statements().unnamed = unnamed_;
     expect(Expect::parse);
     return forward(message);
@@ -48,7 +47,7 @@ void Relay::take_parse(const WireMessage& message) {
                                                           .script = look_at(parse.text)});
   text->reads = sql::begins_with_select(parse.text);
   if (stacked()) note_control_text(*text);
-  if (text->script) use_sandbox_forms(*text->script, text->text);
+  if (text->script) sql::use_sandbox_forms(*text->script, text->text);
   if (rules_.rooted || options_.group != 0) text->calls = sql::find_session_calls(text->text);
   if (text->script) {
     own_names(*text->script);
@@ -66,69 +65,6 @@ void Relay::take_parse(const WireMessage& message) {
   FrontendWriter(link_->out()).parse("", text->text, text->types);
 }
 
-// What the name of a statement stands for depends on requests that are not answered: they parse or
-// close it, or have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
-bool Relay::awaits_name(const WireMessage& message) const {
-  if (!message.first || !names_statement(message.type)) return false;
-  const bool open = link_->queue().is_open();
-  if (link_->queue().size() <= (open ? 1U : 0U)) return false;
-  const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();
-  std::string_view name = message.body;
-  switch (message.type) {
-    case request::query:
-      return !sql::is_ordinary(name.substr(0, name.find('\0'))) && awaits_any_name(earlier);
-    case request::parse:
-      break;
-    case request::bind:
-      name.remove_prefix(std::min(name.size(), name.find('\0') + 1));  // of the portal
-      break;
-    case request::describe:
-    case request::close:
-      if (!name.starts_with('S')) return false;
-      name.remove_prefix(1);
-      break;
-    default:
-      return false;
-  }
-  name = name.substr(0, name.find('\0'));
-  if (message.type == request::parse) {
-    // Whether the transaction has failed decides over one that the server has no need of.
-    if (!name.empty()) return true;
-    const std::string_view text = std::string_view(message.body).substr(1);
-    return !sql::is_ordinary(text.substr(0, text.find('\0'))) && awaits_any_name(earlier);
-  }
-  if (message.type == request::bind) {
-    const PreparedRef* prepared = name.empty() ? &unnamed_ : find_prepared(name);
-    if (prepared != nullptr && *prepared && (*prepared)->script && awaits_any_name(earlier)) {
-      return true;
-    }
-  }
-  if (name.empty()) {
-    const bool uses = message.type == request::bind || message.type == request::describe;
-    return uses && awaits_unnamed(earlier);
-  }
-  return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(earlier),
-                     [name](const Item& item) { return changes_name(item, name); });
-}
-
-bool Relay::awaits_any_name(std::size_t earlier) const {
-  return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(earlier),
-                     [](const Item& item) { return changes_name(item, {}); });
-}
-
-// Will it make or drop the statement of this name; empty: one of any name?
-bool Relay::changes_name(const Item& item, std::string_view name) {
-  if (item.done) return false;
-  if (item.kind == ItemKind::parse || item.kind == ItemKind::close) {
-    return !item.name.empty() && (name.empty() || item.name == name);
-  }
-  const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
-  return script != nullptr && std::ranges::any_of(script->statements, [](const auto& statement) {
-           return statement->kind == StatementKind::prepare ||
-                  statement->kind == StatementKind::discard;
-         });
-}
-
 void Relay::take_named_parse(const ParseRequest& parse, const std::shared_ptr<PreparedText>& text) {
   const std::string name(parse.statement);
   if (prepared_.contains(name)) {
@@ -139,7 +75,8 @@ void Relay::take_named_parse(const ParseRequest& parse, const std::shared_ptr<Pr
     return refuse_here(too_many_prepared());
   }
   prepared_[name] = text;
-  Item made{.kind = ItemKind::parse, .name = name, .prepared = text};
+  Item made = item_named(ItemKind::parse, name);
+  made.prepared = text;
   StatementCache& cache = link_->statements();
   if (text->control) return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   // In a failed transaction the server is to say so.
@@ -147,9 +84,9 @@ void Relay::take_named_parse(const ParseRequest& parse, const std::shared_ptr<Pr
   if (cache.find(text->text, text->types, settings) != nullptr && link_->status() != 'E') {
     return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   }
-  made.on_server = std::string(name_for(text, settings));
-  FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
-  if (made.on_server.empty()) link_->own_statements().unnamed.reset();
+  const std::string& on_server = made.detail->on_server = name_for(text, settings);
+  FrontendWriter(link_->out()).parse(on_server, text->text, text->types);
+  if (on_server.empty()) link_->own_statements().unnamed.reset();
   expect(Expect::parse, Fate::forward, add_item(std::move(made)));
 }
 
@@ -205,8 +142,8 @@ std::string_view Relay::name_on_link(const PreparedRef& text, std::string_view s
   const std::string_view name = name_for(text, settings);
   FrontendWriter(link_->out()).parse(name, text->text, text->types);
   if (name.empty()) link_->own_statements().unnamed.reset();
-  Item made{
-      .kind = ItemKind::placed, .done = true, .prepared = text, .on_server = std::string(name)};
+  Item made{.kind = ItemKind::placed, .done = true, .prepared = text};
+  made.details().on_server = name;
   expect(Expect::parse, Fate::forward, add_item(std::move(made)));
   return name;
 }
@@ -286,6 +223,16 @@ bool Relay::refuse_in_failed(std::string_view name, const PreparedRef* prepared)
   return true;
 }
 
+// The server does describe what has no rows. The link may lack it, and nothing can be parsed.
+bool Relay::describe_in_failed(const PreparedRef* prepared) {
+  if (prepared == nullptr || !*prepared || !is_in_failed()) return false;
+  if (!describes_nothing((*prepared)->text)) return false;
+  std::string bytes;
+  BackendWriter(bytes).parameter_description((*prepared)->types);
+  reply_here(bytes.append("n\0\0\0\4", 5));
+  return true;
+}
+
 // A statement of the session's, without its knowledge; its portals stay as they are.
 void Relay::run_swallowed(std::string_view text) {
   FrontendWriter writer(link_->out());
@@ -313,8 +260,9 @@ bool Relay::own_names(const Script& script) {
   return link_->out().size() != before;
 }
 
-// SQL's PREPARE fills the same table as Parse.
-bool Relay::refuse_prepare(const Script& script) {
+// What a session keeps only so much of. SQL's PREPARE fills the same table as Parse.
+bool Relay::refuse_more(const Script& script) {
+  if (refuse_listen(&script)) return true;
   if (context_.prepared_max == 0) return false;
   const auto more = std::ranges::count_if(script.statements, [this](const StatementRef& s) {
     return s->kind == StatementKind::prepare && s->setting == "prepare" &&
@@ -380,7 +328,7 @@ void Relay::take_close_statement(const WireMessage& message, std::string_view na
     return forward(message);
   }
   const auto found = prepared_.find(name);
-  Item made{.kind = ItemKind::close, .name = std::string(name)};
+  Item made = item_named(ItemKind::close, name);
   if (found != prepared_.end()) {
     made.prepared = std::move(found->second);
     prepared_.erase(found);
@@ -393,6 +341,32 @@ void Relay::take_close_statement(const WireMessage& message, std::string_view na
     return forward(message);
   }
   expect(Expect::close, Fate::synthesise, add_item(std::move(made)));
+}
+
+std::string_view Relay::name_on_link(const PreparedRef& prepared) {
+  return name_on_link(prepared, settings_key());
+}
+
+// --- what SQL's PREPARE and DEALLOCATE have done
+
+void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
+  auto& there = link_->own_statements().named;
+  if (tag == "PREPARE") {
+    const auto text = std::make_shared<const PreparedText>(
+        PreparedText{.text = statement->text, .types = {}, .script = nullptr, .from_sql = true});
+    prepared_[statement->name] = text;
+    there[statement->name] = {.text = text};
+  } else if (tag == "DEALLOCATE") {
+    prepared_.erase(statement->name);
+    there.erase(statement->name);
+  } else if (tag == "DEALLOCATE ALL") {
+    note_all_dropped();
+  }
+}
+
+void Relay::note_all_dropped() {
+  prepared_.clear();
+  link_->forget_statements();
 }
 
 }  // namespace based::postgres

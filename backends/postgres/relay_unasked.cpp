@@ -37,11 +37,11 @@ bool Relay::prepare_unasked(const ParseRequest& parse) {
   if (!text) return false;
   const std::string settings = settings_key();
   const bool there = link_->statements().find(text->text, text->types, settings) != nullptr;
-  Item made{.kind = ItemKind::parse, .prepared = text, .unnamed = true};
+  Item made{.kind = ItemKind::parse, .unnamed = true, .prepared = text};
   if (!there) {
-    made.on_server = std::string(name_for(text, settings));
-    if (made.on_server.empty()) return false;  // no room
-    FrontendWriter(link_->out()).parse(made.on_server, text->text, text->types);
+    const std::string_view on_server = made.details().on_server = name_for(text, settings);
+    if (on_server.empty()) return false;  // no room
+    FrontendWriter(link_->out()).parse(on_server, text->text, text->types);
   }
   made.before = std::exchange(unnamed_, std::move(text));
   expect(Expect::parse, there ? Fate::synthesise : Fate::forward, add_item(std::move(made)));
@@ -66,6 +66,23 @@ bool Relay::stale_and_unheard(const ErrorFields& fields) {
   forget_plans();
   return repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
          !link_->queue().is_open();
+}
+
+// The same messages once more, on the same link: the plans that were of no use are forgotten.
+void Relay::run_again() {
+  run_again_ = false;
+  kept_back_.clear();
+  retried_ = true;
+  repeatable_ = false;
+  extended_ = false;
+  HeldMessages again = std::exchange(unit_, {});
+  WireMessage message;
+  for (; !held_.empty(); held_.pop()) {
+    held_.peek(message);
+    again.add(message);
+  }
+  held_ = std::move(again);
+  pump();
 }
 
 // A plan shows itself to be of no use when it is described or bound: until then the client is not

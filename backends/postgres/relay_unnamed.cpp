@@ -24,10 +24,10 @@ bool Relay::is_unnamed(const ParseRequest& parse) const {
 std::uint32_t Relay::replace_unnamed(ItemKind by, PreparedRef text) {
   const bool there = has_unnamed();
   Item made{.kind = by,
-            .prepared = text,
             .unnamed = true,
-            .before = std::move(unnamed_),
-            .was_there = there};
+            .was_there = there,
+            .prepared = text,
+            .before = std::move(unnamed_)};
   unnamed_ = std::move(text);
   return add_item(std::move(made));
 }
@@ -66,6 +66,7 @@ void Relay::inject_unnamed() {
   FrontendWriter writer(link_->out());
   if (unnamed_) {
     parse_unnamed();
+    unnamed_sent_ = true;
   } else {
     writer.close_statement("");
     expect_swallowed(Expect::close);
@@ -113,7 +114,7 @@ void Relay::doubt_statements() {
   auto& own = link_->own_statements();
   own.doubt();
   const bool stays = std::exchange(unnamed_stays_, false);
-  if (std::exchange(unnamed_dropped_, false)) {
+  if (std::exchange(unnamed_dropped_, false) || unnamed_sent_) {
     own.doubted.reset();
   } else if (stays) {
     own.doubted = unnamed_;

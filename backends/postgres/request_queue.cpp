@@ -172,6 +172,13 @@ void RequestQueue::forget(const Requester* requester) {
   }
 }
 
+const Expectation* RequestQueue::next() const {
+  if (requests_.empty()) return nullptr;
+  const Waiting& front = requests_.front();
+  const bool over = front.failed || front.answered >= front.request.expected.size();
+  return over ? nullptr : &front.request.expected[front.answered];
+}
+
 Requester* RequestQueue::head() const {
   return requests_.empty() ? nullptr : requests_.front().request.requester;
 }

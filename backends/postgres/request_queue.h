@@ -119,6 +119,8 @@ class RequestQueue {
   void forget(const Requester* requester);
   // Whose request is being answered; null when nobody's.
   Requester* head() const;
+  // What is awaited next; null: a ready status, or nothing.
+  const Expectation* next() const;
   void clear() { requests_.clear(); }
 
  private:

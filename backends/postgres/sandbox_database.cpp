@@ -6,6 +6,7 @@
 #include "backends/postgres/postgres_session.h"
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_root.h"
+#include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/sandbox_vacuum.h"
 #include "backends/postgres/sandbox_watch.h"
 #include "backends/sql/statement_table.h"
@@ -56,6 +57,12 @@ ConnectionKeywords for_sandbox(ConnectionKeywords keywords) {
   return keywords;
 }
 
+// What the root's link has of them: the others never reach it.
+Settings of_root(Settings settings) {
+  std::erase_if(settings, [](const auto& entry) { return is_withheld(entry.first); });
+  return settings;
+}
+
 class SandboxDatabase final : public Database {
  public:
   SandboxDatabase(PostgresOptions options, const ConnectionKeywords& keywords, InitSql init,
@@ -90,7 +97,7 @@ class SandboxDatabase final : public Database {
                .link = link_limits(options_),
                .session_texts = init.only_sets ? init.texts : std::vector<std::string>(),
                .init_texts = init.only_sets ? std::vector<std::string>() : init.texts,
-               .base_settings = init.settings,
+               .base_settings = of_root(init.settings),
                .restores_sequences = options_.restores_sequences,
                .vacuum_every = options_.vacuum_every,
                .vacuum = [this](std::string_view oids) { vacuum_.run(oids); },
@@ -111,6 +118,8 @@ class SandboxDatabase final : public Database {
         std::find_if(keywords.begin(), keywords.end(), names_user) == keywords.end();
     relays_.sandbox = &sandbox_;
     relays_.channels = &channels_;
+    context_.channels = &channels_;
+    context_.objects = &relays_.objects;
     context_.ran = &sandbox_.log();
   }
 
@@ -139,8 +148,6 @@ class SandboxDatabase final : public Database {
   }
   bool is_idle() const override { return root_.is_closed(); }
   Sandbox* sandbox() override { return &sandbox_; }
-  JoinTokens* joins() override { return &joins_; }
-
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
     root_.end([this, done = std::move(done)](std::vector<std::string> lines) {
       vacuum_.stop(
@@ -181,7 +188,6 @@ class SandboxDatabase final : public Database {
   SessionContext context_;
   SandboxChannels channels_;
   RelayContext relays_;
-  JoinTokens joins_;
   SandboxRoot root_;
   RootSandbox sandbox_;
 };

@@ -57,6 +57,7 @@ std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadlin
 bool SandboxRoot::serve(LeaseWaiter& waiter) {
   if (!link_ || link_->state() != LinkState::idle || !link_->lease(waiter.holder())) return false;
   holder_ = &waiter;
+  committed_ = false;
   held_since_ = reactor_.now();
   if (is_parked(waiter)) {
     unpark();
@@ -92,6 +93,18 @@ void SandboxRoot::note_text(std::string_view text) {
   watch_statement();
 }
 
+void SandboxRoot::note_committed() {
+  committed_ = true;
+  if (parked_.empty()) kept_ = kept_ || keeps_;
+  end_turn(false);
+}
+
+bool SandboxRoot::renew_turn() {
+  if (!std::exchange(committed_, false)) return false;
+  link_->owe(next_turn());
+  return true;
+}
+
 void SandboxRoot::on_link_idle(Link&) {
   if (!root_told_ && !settings_.shared) {
     root_told_ = true;
@@ -118,6 +131,11 @@ void SandboxRoot::serve_waiters() {
   const Waiter first = *next;
   waiters_.erase(next);
   if (!serve(*first.waiter)) waiters_.push_front(first);
+}
+
+bool SandboxRoot::is_free() const {
+  const bool idle = link_ && link_->state() == LinkState::idle && !settings_.shared;
+  return idle && waiters_.empty() && operations_.empty() && parked_.empty();
 }
 
 // --- waiting

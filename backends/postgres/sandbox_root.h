@@ -27,7 +27,8 @@
 // A turn is one autocommit unit or one client transaction, FIFO. It begins with the savepoint
 // _based_turn: what an abandoned session left is rolled back to it, and nobody else's work. That is
 // set in front of what the turn sends first (Link::owe); one that sends nothing has nothing to
-// undo. Loop thread only.
+// undo. Where a turn goes on behind a COMMIT, its savepoint is made anew in front of what comes
+// next: what was committed stays, whatever becomes of the rest. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -90,11 +91,15 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void note_statement(Link& link, const StatementRef& statement) override;
   void note_text(std::string_view text) override;
   void note_rest() override;
+  void note_committed() override;
+  bool renew_turn() override;
   void abandon(LeaseWaiter& waiter) override;
   void note_savepoint(const Statement& step) override;
   void note_effects(const Statement& statement) override;
   std::uint64_t losses() const override { return losses_; }
   std::string_view isolation() const override { return isolation_; }
+  const std::string* server_limit(std::string_view setting) const override;
+  bool is_free() const override;
   bool is_inside() const override { return !parked_.empty(); }
   bool lends() const override { return settings_.shared && !parked_.empty(); }
   Error loss() const override;
@@ -196,7 +201,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void add_restoring(Chore& chore, const std::string& remembered, SequencePlace place);
   Chore beginning();
   Chore renewal(Link& link);
-  static Chore next_turn();
+  Chore next_turn() const;
   Chore question(Link& link);
 
   // sandbox_root_watch.cpp
@@ -262,6 +267,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::uint64_t waits_ = 0;
   std::uint64_t losses_ = 0;
   std::string isolation_;
+  Settings server_limits_;
   std::uint64_t roots_ = 0;
   std::uint64_t turns_ = 0;         // of this root
   std::uint64_t transactions_ = 0;  // turns of more than one unit
@@ -274,6 +280,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool root_open_ = false;  // BEGIN was sent
   bool kept_ = false;       // something was done in it that is not done again
   bool keeps_ = false;      // so was, maybe, in the turn that runs
+  bool committed_ = false;  // what the turn has done so far is, and it has done nothing since
   std::string sequences_;   // where they were when it began; empty: they stay
   TimePoint figures_due_;   // when the server is asked for them again
   bool figures_old_ = false;

@@ -1,9 +1,9 @@
 // A sandbox's root from its link's opening to its loss: how it is begun, when it may be begun anew,
 // and what is done between two turns.
-#include <algorithm>
 #include <charconv>
 #include <utility>
 
+#include "backends/postgres/retry.h"
 #include "backends/postgres/sandbox_mark_turn.h"
 #include "backends/postgres/server_error.h"
 #include "protocol/check.h"
@@ -14,16 +14,18 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Duration retry_first = milliseconds(100);
-constexpr Duration retry_most = seconds(10);
-
 // A root begun anew costs the server about as much as three reads. So often it costs nothing that
 // could be measured, and nobody's now() is older.
 constexpr Duration renewed_after = milliseconds(100);
 
 constexpr const char* no_server_timeouts =
-    "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN "
+    "SELECT name, setting, pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "
+    "WHERE name IN "
     "('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+// It would strike Based's own statements, too.
+constexpr const char* no_statement_timeout =
+    "SELECT name, setting, pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "
+    "WHERE name OPERATOR(pg_catalog.=) 'statement_timeout'";
 constexpr const char* root_cursor =
     "DECLARE _based_root NO SCROLL CURSOR WITH HOLD FOR "
     "SELECT 1 / (x - x) FROM pg_catalog.generate_series(1, 1) x";
@@ -90,15 +92,27 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
   root_told_ = false;
   link_ = std::make_unique<Link>(roots_, *std::move(opened), settings_.link, *this, reactor_, log_);
   std::vector<Chore> chores;
-  chores.push_back({.texts = {no_server_timeouts}});
   if (!settings_.session_texts.empty()) chores.push_back({.texts = settings_.session_texts});
+  server_limits_.clear();
+  for (const char* text : {no_server_timeouts, no_statement_timeout}) {
+    if (settings_.shared && text == no_statement_timeout) continue;
+    chores.push_back({.texts = {text}, .on_row = [this](const std::vector<Cell>& row) {
+                        server_limits_.emplace(row[0].bytes, row[1].bytes);
+                      }});
+  }
   chores.push_back({.texts = {"SHOW transaction_isolation"},
                     .on_row = [this](const std::vector<Cell>& row) { isolation_ = row[0].bytes; }});
   chores.push_back(types_.load());
   root_open_ = kept_ = false;
   if (begins_at_once()) chores.push_back(beginning());
+  link_->settings() = LinkSettings(sandbox_guard);
   link_->settings().became(settings_.base_settings, false);
   link_->start(std::move(chores));
+}
+
+const std::string* SandboxRoot::server_limit(std::string_view setting) const {
+  const auto found = server_limits_.find(setting);
+  return found == server_limits_.end() ? nullptr : &found->second;
 }
 
 void SandboxRoot::on_link_closed(Link&, const Error& reason, bool was_started) {
@@ -147,8 +161,7 @@ Error SandboxRoot::loss() const {
 }
 
 void SandboxRoot::on_open_failed(const Error& error) {
-  const Duration pause = std::min(retry_first * (1u << std::min(failures_, 10u)), retry_most);
-  ++failures_;
+  const Duration pause = retry_pause(failures_++);
   last_failure_ = error;
   retry_at_ = reactor_.now() + (is_permanent(error) ? Duration(seconds(1)) : pause);
   log_.write(LogLevel::warning, name_in_log() + ": no connection: " + error.message);
@@ -157,15 +170,7 @@ void SandboxRoot::on_open_failed(const Error& error) {
 }
 
 Error SandboxRoot::away_error() const {
-  Error error = *last_failure_;
-  error.executed = Executed::no;
-  if (is_permanent(error)) return error;
-  if (error.sqlstate.klass() != "53" && error.sqlstate.klass() != "57") {
-    error.sqlstate = sqlstate::cannot_connect;
-  }
-  error.message = "no connection to the server of " + settings_.name + ": " + error.message;
-  error.retryable = true;
-  return error;
+  return postgres::away_error(*last_failure_, settings_.name);
 }
 
 // --- a root
@@ -194,6 +199,7 @@ Chore SandboxRoot::beginning() {
     texts.emplace_back(text);
   }
   texts.insert(texts.end(), settings_.init_texts.begin(), settings_.init_texts.end());
+  if (!settings_.init_texts.empty()) texts.emplace_back("SET LOCAL statement_timeout = 0");
   texts.emplace_back("SAVEPOINT _based_turn");
   return chore;
 }
@@ -204,7 +210,7 @@ Chore SandboxRoot::renewal(Link& link) {
   sequences_.clear();
   xid_.clear();
   locks_ = 0;
-  link.settings() = LinkSettings();
+  link.settings() = LinkSettings(sandbox_guard);
   link.settings().became(settings_.base_settings, false);
   return {.texts = {"ROLLBACK"}};
 }
@@ -256,17 +262,20 @@ void SandboxRoot::on_renew() {
 std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
   const bool was_held = std::exchange(holder_, nullptr) != nullptr;
   std::vector<Chore> chores;
-  const bool unused = link.take_owed().has_value();       // the turn has sent nothing
+  // Nothing has to be undone: the turn has sent nothing, or nothing since what it has committed.
+  std::optional<Chore> owed = link.take_owed();
+  const bool committed = std::exchange(committed_, false) && link.status() == 'T';
+  const bool unused = owed || committed;
   if (root_open_ && link.status() == 'I') return chores;  // it is gone: the link is closed for it
   if (!between_.empty()) {
-    if (unused) link.owe(next_turn());  // the turn of who is parked
+    if (owed) link.owe(*std::move(owed));  // the turn of who is parked
     return {Chore{.texts = std::exchange(between_, {})}};
   }
   if (was_held) end_turn(link.abandoned());
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};
   if (!parked_.empty()) {
-    chores.push_back(next_join(link.abandoned()));
+    chores.push_back(next_join(link.abandoned() && !unused));
   } else if (settings_.shared) {
     if (link.status() != 'I') chores.push_back({.texts = {back_to_base()}});
   } else if (link.abandoned()) {
@@ -302,9 +311,10 @@ bool SandboxRoot::looks_closer() {
   return !figures_old_;
 }
 
-// In front of what the next turn sends.
-Chore SandboxRoot::next_turn() {
-  return {.texts = {"RELEASE SAVEPOINT _based_turn", "SAVEPOINT _based_turn"}, .as_query = true};
+// In front of what the next turn sends, or the rest of this one.
+Chore SandboxRoot::next_turn() const {
+  const std::string name = base_name();
+  return {.texts = {"RELEASE SAVEPOINT " + name, "SAVEPOINT " + name}, .as_query = true};
 }
 
 // Nobody waits for the answer but who comes behind this turn.

@@ -17,11 +17,6 @@ constexpr const char* written_tables =
 
 std::string mark_name(std::uint64_t number) { return "_based_m" + std::to_string(number); }
 
-Error no_mark(const std::string& name) {
-  return Error::make(sqlstate::invalid_savepoint, "there is no mark \"" + name + "\"")
-      .with_hint("SANDBOX STATUS shows the marks; a reset to an older one forgets the newer ones.");
-}
-
 Error ending_error() { return Error::make(sqlstate::admin_shutdown, "the daemon is ending"); }
 
 }  // namespace
@@ -49,7 +44,7 @@ void SandboxRoot::on_operate() {
     if (done_) {
       finish_operation(ending_error());
     } else if (next.kind == OperationKind::reset_to && !find_mark(next.mark)) {
-      finish_operation(no_mark(next.mark));
+      finish_operation(no_mark_error(next.mark));
     } else if (!link_ || link_->state() == LinkState::closed) {
       finish_operation(std::nullopt);  // nothing was done yet
     } else {

@@ -4,34 +4,40 @@
 #include <string>
 
 #include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/sandbox_form.h"
 #include "backends/sql/tokenizer.h"
 
 namespace based::postgres {
 namespace {
 
+// The statement that fires them, and ALL DEFERRED behind it, are also for constraints that are yet
+// to be made; those declared INITIALLY IMMEDIATE are set back by their names.
 constexpr const char* restore_constraints =
     "DO $based$ DECLARE names text; BEGIN "
     "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') "
     "INTO names FROM pg_catalog.pg_constraint c "
-    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred; "
-    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace "
+    "WHERE c.condeferrable AND NOT c.condeferred; "
+    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' IMMEDIATE'; END IF; "
     "END $based$";
 constexpr const char* restore_constraints_close_cursors =
     "DO $based$ DECLARE names text; cursor_name text; BEGIN "
     "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') "
     "INTO names FROM pg_catalog.pg_constraint c "
-    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred; "
-    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' DEFERRED'; END IF; "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace "
+    "WHERE c.condeferrable AND NOT c.condeferred; "
+    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' IMMEDIATE'; END IF; "
     "FOREACH cursor_name IN ARRAY ARRAY(SELECT name FROM pg_catalog.pg_cursors "
     "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) LOOP "
     "EXECUTE pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
 
 constexpr const char* ask_constraints =
-    "SELECT FROM pg_catalog.pg_constraint WHERE condeferred LIMIT 1";
+    "SELECT FROM pg_catalog.pg_constraint WHERE condeferrable AND NOT condeferred LIMIT 1";
 constexpr const char* ask_constraints_cursors =
-    "SELECT FROM pg_catalog.pg_cursors WHERE NOT is_holdable AND name NOT IN ('', '_based_root') "
-    "UNION ALL SELECT FROM pg_catalog.pg_constraint WHERE condeferred LIMIT 1";
+    "SELECT WHERE EXISTS (SELECT FROM pg_catalog.pg_cursor() "
+    "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) "
+    "OR EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable AND NOT condeferred)";
 
 StatementRef make(const char* text, StatementKind kind) {
   auto statement = std::make_shared<Statement>();
@@ -42,6 +48,7 @@ StatementRef make(const char* text, StatementKind kind) {
 
 struct BeforeCommit {
   StatementRef fire = make("SET CONSTRAINTS ALL IMMEDIATE", StatementKind::other);
+  StatementRef defer = make("SET CONSTRAINTS ALL DEFERRED", StatementKind::other);
   StatementRef restore = make(restore_constraints, StatementKind::other);
   StatementRef ask = make(ask_constraints, StatementKind::other);
   StatementRef restore_close = make(restore_constraints_close_cursors, StatementKind::other);
@@ -100,15 +107,21 @@ Result<void> check_statement(const Statement& statement, bool alone) {
     case StatementKind::other:
       break;
   }
-  const bool acted_on = statement.kind == StatementKind::setting &&
-                        (statement.name == "default_transaction_read_only" ||
-                         statement.name == "idle_in_transaction_session_timeout");
+  const bool limit =
+      statement.name == "statement_timeout" || statement.name == "transaction_timeout";
+  const bool acted_on = limit || (statement.kind == StatementKind::setting &&
+                                  (statement.name == "default_transaction_read_only" ||
+                                   statement.name == "idle_in_transaction_session_timeout"));
   if (is_withheld(statement.name) && !acted_on) {
     return refused(statement.name + " cannot be set so: it would be of all who share the sandbox");
   }
   if (closes_root_cursor(statement.text)) {
     return refused("the sandbox's own cursor cannot be closed");
   }
+  if (!alone || statement.kind != StatementKind::other) return {};
+  const std::string word = word_at(statement.text, 0);
+  if (word == "lock") return outside("LOCK TABLE");
+  if (word == "declare") return outside("DECLARE CURSOR");
   return {};
 }
 
@@ -179,7 +192,7 @@ Result<void> check_sandbox_unit(const Unit& unit) {
 
 std::vector<StatementRef> before_commit_statements(bool cursors) {
   const BeforeCommit& all = before_commit();
-  return {all.fire, cursors ? all.restore_close : all.restore};
+  return {all.fire, all.defer, cursors ? all.restore_close : all.restore};
 }
 
 StatementRef question_of(const StatementRef& restoring) {

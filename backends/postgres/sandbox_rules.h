@@ -35,7 +35,7 @@ bool closes_root_cursor(std::string_view text);
 
 // Fires deferred constraints, then brings them back to how they were declared.
 std::vector<StatementRef> before_commit_statements(bool cursors = false);
-// Whether the second of them has anything to do: it has, if this brings a row. Null: it is not one.
+// Whether the last of them has anything to do: it has, if this brings a row. Null: it is not one.
 StatementRef question_of(const StatementRef& restoring);
 StatementRef read_only_statement();
 

@@ -1,6 +1,7 @@
 #include "backends/postgres/sandbox_session.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -42,6 +43,21 @@ StatementRef reset_all() {
   return statement;
 }
 
+constexpr std::string_view statement_limit = "statement_timeout";
+constexpr std::string_view transaction_limit = "transaction_timeout";
+
+// The server has no such setting, and says so.
+bool is_unknown(std::string_view setting, const LeaseSource& root) {
+  return setting == transaction_limit && root.server_limit(setting) == nullptr;
+}
+
+StatementRef warning_outside(std::string_view what) {
+  return made(StatementKind::other,
+              "DO 'BEGIN RAISE WARNING USING ERRCODE = ''25P01'', MESSAGE = ''" +
+                  std::string(what) + " can only be used in transaction blocks''; END'",
+              "SET");
+}
+
 std::optional<std::string> text_of(const ValueView& value) {
   switch (value.kind) {
     case ValueKind::text:
@@ -59,8 +75,19 @@ std::optional<std::string> text_of(const ValueView& value) {
 
 struct SandboxSession::Shown {
   const Settings& settings;
-  Settings withheld;
-  std::string_view isolation;  // the root's
+  Settings withheld, local;
+  const LeaseSource& root;
+
+  // As SET takes it; empty: the default.
+  std::string_view value(std::string_view name) const {
+    for (const Settings* own : {&local, &withheld}) {
+      const auto found = own->find(name);
+      if (found != own->end() && !is_default(found->second)) return found->second;
+    }
+    const bool kept = name == statement_limit || name == transaction_limit;
+    const std::string* servers = kept ? root.server_limit(name) : nullptr;
+    return servers == nullptr ? std::string_view() : *servers;
+  }
 };
 
 void SandboxSession::adopt(Settings& settings) {
@@ -77,6 +104,10 @@ std::optional<std::chrono::milliseconds> SandboxSession::idle_in_transaction() c
   return found == withheld_.end() ? std::nullopt : read_timeout(found->second);
 }
 
+std::optional<std::chrono::milliseconds> SandboxSession::statement(std::size_t step) const {
+  return step < limits_.size() ? limits_[step] : std::nullopt;
+}
+
 std::span<const StatementRef> SandboxSession::settings_made(std::size_t step) const {
   if (step >= made_.size()) return {};
   return made_[step];
@@ -86,9 +117,66 @@ void SandboxSession::begin(const Statement& begin) {
   isolation_ = begin.begin.isolation;
   queried_ = false;
   tainted_ = false;
+  local_.clear();
+  savepoints_.clear();
+  notifications_.roll_back();  // of one that was lost
 }
 
-void SandboxSession::prepare(Unit& unit, const Settings& settings, std::string_view isolation) {
+// What SET LOCAL has set goes with its savepoint, and with the transaction.
+void SandboxSession::follow(const Statement& step) {
+  if (step.kind == StatementKind::commit) objects_.committed();
+  if (step.kind == StatementKind::rollback) objects_.rolled_back();
+  notifications_.done(step, step.kind == StatementKind::rollback ? "ROLLBACK" : "");
+  if (step.kind == StatementKind::savepoint) {
+    savepoints_.push_back({step.name, local_});
+  } else if (step.kind == StatementKind::commit || step.kind == StatementKind::rollback) {
+    local_.clear();
+    savepoints_.clear();
+  } else if (step.kind == StatementKind::release || step.kind == StatementKind::rollback_to) {
+    const auto newest = std::find_if(savepoints_.rbegin(), savepoints_.rend(),
+                                     [&step](const Savepoint& s) { return s.name == step.name; });
+    if (newest == savepoints_.rend()) return;
+    const bool back = step.kind == StatementKind::rollback_to;
+    if (back) local_ = newest->local;
+    savepoints_.erase(back ? newest.base() : std::prev(newest.base()), savepoints_.end());
+  }
+}
+
+void SandboxSession::step_over(std::size_t step, std::uint64_t rows) {
+  if (step >= sayings_.size()) return;
+  objects_.done(*asked_[step]);
+  Saying saying = std::exchange(sayings_[step], {});
+  if (saying.notify) said_.push_back(*std::move(saying.notify));
+  if (rows > 0) std::ranges::move(saying.calls, std::back_inserter(said_));
+}
+
+void SandboxSession::done(const Envelope& envelope, bool failed) {
+  for (const StatementRef& step : envelope.prologue) follow(*step);
+  if (!failed) local_ = local_after_;
+  for (SaidNotify& said : std::exchange(said_, {})) {
+    if (!failed) notifications_.notify(std::move(said.channel), std::move(said.payload));
+  }
+  for (const StatementRef& step : failed ? envelope.recovery : envelope.epilogue) follow(*step);
+}
+
+std::optional<Error> SandboxSession::refusal(const Unit& unit) const {
+  if (!notifications_.full()) return std::nullopt;
+  const bool more = std::ranges::any_of(
+      unit.steps, [](const Step& step) { return notifies(step.statement->text); });
+  if (!more) return std::nullopt;
+  Error error = ListenJournal::full_error();
+  error.executed = Executed::no;
+  return error;
+}
+
+void SandboxSession::leave(bool unanswered) {
+  if (unanswered) {
+    for (const StatementRef& statement : asked_) objects_.done(*statement);
+  }
+  objects_.leave();
+}
+
+void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSource& root) {
   std::vector<StatementRef>& prologue = unit.envelope.prologue;
   const auto begins = std::ranges::find_if(
       prologue, [](const StatementRef& s) { return s->kind == StatementKind::begin; });
@@ -97,22 +185,40 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, std::string_v
     const auto only = withheld_.find("default_transaction_read_only");
     const bool by_default = only != withheld_.end() && is_on(only->second) &&
                             (*begins)->begin.access != BeginOptions::Access::read_write;
-    if (reads_ || by_default) prologue.insert(std::next(begins), read_only_statement());
+    std::vector<StatementRef> behind = objects_.left_by_others();
+    if (reads_ || by_default) behind.push_back(read_only_statement());
+    prologue.insert(std::next(begins), behind.begin(), behind.end());
   }
-  Shown shown{.settings = settings, .withheld = withheld_, .isolation = isolation};
+  Shown shown{.settings = settings, .withheld = withheld_, .local = local_, .root = root};
   made_.assign(unit.steps.size(), {});
+  sayings_.assign(unit.steps.size(), {});
+  asked_.clear();
+  said_.clear();
+  limits_.assign(unit.steps.size(), {});
   bool reads = !unit.steps.empty() && unit.read_only;
   const bool alone = unit.steps.size() == 1 && !unit.keep_lease;
   for (std::size_t i = 0; i < unit.steps.size(); ++i) {
     Step& step = unit.steps[i];
-    if (!step.describe) note_calls(step, made_[i]);
+    asked_.push_back(step.statement);
+    objects_.sent(*step.statement);
+    if (!step.describe) note_calls(step, made_[i], sayings_[i]);
     reads = reads && made_[i].empty();
-    step.statement = in_place_of(step.statement, alone, unit.keep_lease, shown);
+    limits_[i] = read_timeout(shown.value(statement_limit));
+    StatementRef ran = in_place_of(step.statement, alone, unit.keep_lease, shown);
+    // What is Based's own is not limited: so a limit that is too low can be raised.
+    if (ran != step.statement) limits_[i].reset();
+    step.statement = std::move(ran);
   }
+  transaction_ = read_timeout(shown.value(transaction_limit));
+  local_after_ = std::move(shown.local);
   add_ending(unit.envelope, !reads);
 }
 
-void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& made) {
+void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying) {
+  if (step.statement->kind == StatementKind::other) {
+    saying.notify = read_notify(step.statement->text);
+    if (saying.notify) return;
+  }
   const sql::SessionCalls calls = sql::find_session_calls(step.statement->text);
   if (calls.empty()) return;
   const std::span<const ValueView> values = step.parameters.views();
@@ -126,6 +232,10 @@ void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& mad
     if (std::optional<Statement> setting = setting_made(call)) {
       made.push_back(std::make_shared<const Statement>(*std::move(setting)));
     }
+    const bool notifies = call.function == sql::SessionCall::Function::pg_notify;
+    if (notifies && call.arguments[0] && call.arguments[1]) {
+      saying.calls.push_back({*call.arguments[0], *call.arguments[1]});
+    }
   }
 }
 
@@ -135,7 +245,10 @@ void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
       envelope.epilogue, [](const StatementRef& s) { return s->kind == StatementKind::commit; });
   if (commit == envelope.epilogue.end()) return;
   std::vector<StatementRef> before;
-  if (writes) before = before_commit_statements(true);
+  if (writes) {
+    before = before_commit_statements(true);
+    std::ranges::move(objects_.ending(), std::back_inserter(before));
+  }
   if (tainted_) before.push_back(reset_all());
   envelope.epilogue.insert(commit, before.begin(), before.end());
 }
@@ -151,13 +264,15 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
     case StatementKind::set_transaction:
       return mode_in_place_of(statement, alone, shown);
     case StatementKind::discard:
-      return statement->name == "all" && !inside ? nothing("DISCARD ALL") : statement;
+      return discard_in_place_of(statement, inside);
     case StatementKind::setting: {
       if (statement->name == "all") return reset_all();
       if (!is_withheld(statement->name)) return statement;
       // The server says what is wrong with it.
       if (!shown_withheld(statement->name, statement->setting)) return statement;
+      if (is_unknown(statement->name, shown.root)) return statement;
       shown.withheld[statement->name] = statement->setting;
+      shown.local.erase(statement->name);
       return nothing(statement->setting.empty() ? "RESET" : "SET");
     }
     default:
@@ -166,18 +281,44 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
   const std::string_view text = statement->text;
   if (!sql::is_word(text.substr(0, 4), "SHOW") && !may_ask_setting(text)) return statement;
   const std::optional<OwnRow> row = own_row_of(*statement);
-  if (!row || row->setting.empty()) return statement;
+  if (!row || row->setting.empty() || is_unknown(row->setting, shown.root)) return statement;
   std::string value;
   if (row->setting == "transaction_isolation") {
-    value = shown_isolation(isolation_, shown.settings, shown.isolation);
+    value = shown_isolation(isolation_, shown.settings, shown.root.isolation());
   } else {
-    const std::string given = shown.withheld[row->setting];
+    const std::string given(shown.value(row->setting));
     const Result<std::string> said = shown_withheld(row->setting, given);
     value = said ? *said : given;
   }
   return made(StatementKind::read,
               "SELECT " + quote_literal(value) + "::pg_catalog.text AS " + std::string(row->column),
               row->tag == "SHOW" ? "SHOW" : "");
+}
+
+// Nobody else's is discarded.
+StatementRef SandboxSession::discard_in_place_of(const StatementRef& statement, bool inside) {
+  if (statement->name == "all" && !inside) {
+    objects_.leave();
+    return nothing("DISCARD ALL");
+  }
+  if (statement->name != "temp") return statement;
+  const StatementRef drop = objects_.drop_temporary();
+  return drop ? made(StatementKind::definition, drop->text, "DISCARD TEMP")
+              : nothing("DISCARD TEMP");
+}
+
+// SET LOCAL of one that the root does not get.
+StatementRef SandboxSession::limit_in_place_of(const StatementRef& statement, bool alone,
+                                               Shown& shown) {
+  if (!shown_withheld(statement->name, statement->setting)) return statement;
+  if (is_unknown(statement->name, shown.root)) return statement;
+  if (alone) return warning_outside("SET LOCAL");
+  std::string& value = shown.local[statement->name] = statement->setting;
+  if (is_default(value)) {
+    const std::string* servers = shown.root.server_limit(statement->name);
+    value = servers == nullptr ? "0" : *servers;
+  }
+  return nothing("SET");
 }
 
 // Every isolation level is true where sessions run one after another. One that comes too late is
@@ -189,18 +330,17 @@ StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, boo
   const BeginOptions& said = statement->begin;
   const bool modes = said.isolation != Isolation::unset || said.access != Access::unset ||
                      said.deferrable != BeginOptions::Deferrable::unset;
+  if (!modes && is_withheld(statement->name)) return limit_in_place_of(statement, alone, shown);
   if (!modes) return statement;
   if (said.isolation != Isolation::unset) {
-    const std::string_view now = shown_isolation(isolation_, shown.settings, shown.isolation);
+    const std::string_view now =
+        shown_isolation(isolation_, shown.settings, shown.root.isolation());
     if (queried_ && sql::isolation_named(now) != said.isolation) return statement;
     isolation_ = said.isolation;
   }
   if (alone) {
     isolation_ = Isolation::unset;
-    return made(StatementKind::other,
-                "DO 'BEGIN RAISE WARNING USING ERRCODE = ''25P01'', MESSAGE = ''SET TRANSACTION "
-                "can only be used in transaction blocks''; END'",
-                "SET");
+    return warning_outside("SET TRANSACTION");
   }
   if (said.access == Access::unset) return nothing("SET");
   if (said.access == Access::read_write) {

@@ -1,5 +1,6 @@
-// SandboxSession: a native session's settings and transaction modes in a sandbox, whose sessions
-// share one link: what PostgreSQL would end, keep or show for a session of its own. Pure.
+// SandboxSession: a native session's settings, transaction modes and NOTIFYs in a sandbox, whose
+// sessions share one link: what PostgreSQL would end, keep, show or tell for a session of its own.
+// Pure.
 //
 // A unit is prepared when the session has its turn. Statements that must not reach the root, or
 // that only Based can answer, have another in their place, with the client's tag.
@@ -8,10 +9,15 @@
 #include <chrono>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "backends/postgres/client_objects.h"
+#include "backends/postgres/lease_source.h"
 #include "backends/postgres/link_settings.h"
+#include "backends/postgres/listen_journal.h"
+#include "backends/postgres/session_objects.h"
 #include "backends/statement.h"
 #include "backends/unit.h"
 
@@ -20,33 +26,66 @@ namespace based::postgres {
 class SandboxSession {
  public:
   // `reads`: the session was opened for reading.
-  explicit SandboxSession(bool reads) : reads_(reads) {}
+  SandboxSession(bool reads, SandboxObjects* objects) : reads_(reads), objects_(objects) {}
 
   // Takes what the root never gets out of the session's settings.
   void adopt(Settings& settings);
 
-  // `settings` are the session's, `isolation` the root's. Called once for each unit, in order.
-  void prepare(Unit& unit, const Settings& settings, std::string_view isolation);
+  // It says more than is kept for one transaction: it is not to run.
+  std::optional<Error> refusal(const Unit& unit) const;
+  // `settings` are the session's, `root` where the unit runs. Called once for each unit, in order.
+  void prepare(Unit& unit, const Settings& settings, const LeaseSource& root);
+  // A step of that unit is over, and returned or changed so many rows.
+  void step_over(std::size_t step, std::uint64_t rows);
+  // That unit is over.
+  void done(const Envelope& envelope, bool failed);
+  // Its client has gone: nothing of it runs any more.
+  // `unanswered`: what the last unit's steps made is not known, but that they may have.
+  void leave(bool unanswered);
+  // What others are to hear since a transaction has committed; of each only once.
+  std::vector<ListenJournal::Action> take_notifications() { return notifications_.take(); }
   // What a step of that unit sets otherwise than by SET.
   std::span<const StatementRef> settings_made(std::size_t step) const;
 
-  // The client's own limit for its transactions; nullopt: none.
+  // The client's own limits, for its transactions and a step of that unit; nullopt: none.
   std::optional<std::chrono::milliseconds> idle_in_transaction() const;
+  std::optional<std::chrono::milliseconds> transaction() const { return transaction_; }
+  std::optional<std::chrono::milliseconds> statement(std::size_t step) const;
 
  private:
   struct Shown;  // the settings, as the unit's statements change them
+  struct Savepoint {
+    std::string name;
+    Settings local;
+  };
   void begin(const Statement& begin);
-  void note_calls(const Step& step, std::vector<StatementRef>& made);
+  struct Saying {
+    std::vector<SaidNotify> calls;     // said if it had a row
+    std::optional<SaidNotify> notify;  // said by itself
+  };
+  void note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying);
   StatementRef in_place_of(const StatementRef& statement, bool alone, bool inside, Shown& shown);
   StatementRef mode_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
+  StatementRef discard_in_place_of(const StatementRef& statement, bool inside);
+  StatementRef limit_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
+  void follow(const Statement& step);
   void add_ending(Envelope& envelope, bool writes) const;
 
   const bool reads_;
+  SessionObjects objects_;
+  std::vector<StatementRef> asked_;  // by the unit's steps
   Settings withheld_;
+  std::vector<std::optional<std::chrono::milliseconds>> limits_;  // by the unit's steps
+  std::optional<std::chrono::milliseconds> transaction_;
   std::vector<std::vector<StatementRef>> made_;  // by the unit's steps
+  std::vector<Saying> sayings_;                  // by the unit's steps
+  std::vector<SaidNotify> said_;                 // by the steps of the unit that are over
+  ListenJournal notifications_;
   // Of the transaction:
   BeginOptions::Isolation isolation_ = BeginOptions::Isolation::unset;  // as asked for
   bool queried_ = false;
+  Settings local_, local_after_;  // withheld until it ends; and when the unit has succeeded
+  std::vector<Savepoint> savepoints_;
   bool tainted_ = false;  // something was set that cannot be undone by name
 };
 

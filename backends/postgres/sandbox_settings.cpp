@@ -92,8 +92,9 @@ std::string_view name_of(BeginOptions::Isolation level) {
 }  // namespace
 
 bool is_withheld(std::string_view setting) {
-  return setting == read_only_name || setting == "idle_in_transaction_session_timeout" ||
-         setting == "transaction_timeout" || setting == "idle_session_timeout";
+  return setting == read_only_name || setting == "statement_timeout" ||
+         setting == "idle_in_transaction_session_timeout" || setting == "transaction_timeout" ||
+         setting == "idle_session_timeout";
 }
 
 Result<std::string> shown_withheld(std::string_view setting, std::string_view value) {
@@ -103,7 +104,7 @@ Result<std::string> shown_withheld(std::string_view setting, std::string_view va
         std::string(what) + "\"" + std::string(setting) + "\": \"" + plain(value) + "\"");
   };
   if (setting == read_only_name) {
-    if (value.empty()) return std::string("off");
+    if (is_default(value)) return std::string("off");
     const std::optional<bool> on = bool_of(value);
     if (!on) {
       return Error::make(sqlstate::invalid_parameter_value,
@@ -111,11 +112,13 @@ Result<std::string> shown_withheld(std::string_view setting, std::string_view va
     }
     return std::string(*on ? "on" : "off");
   }
-  if (value.empty()) return std::string("0");
+  if (is_default(value)) return std::string("0");
   const std::optional<std::int64_t> ms = milliseconds_of(value);
   if (!ms) return refused("invalid value for parameter ");
   return shown_timeout(*ms);
 }
+
+bool is_default(std::string_view value) { return value.empty() || sql::is_word(value, "DEFAULT"); }
 
 std::optional<std::chrono::milliseconds> read_timeout(std::string_view value) {
   const std::optional<std::int64_t> ms = milliseconds_of(value);
@@ -141,6 +144,7 @@ StatementRef restore_root_settings() {
   statement->kind = StatementKind::other;
   statement->text =
       "SELECT pg_catalog.set_config('default_transaction_read_only', 'off', false), "
+      "pg_catalog.set_config('statement_timeout', '0', false), "
       "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false), "
       "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL "
       "THEN pg_catalog.set_config('transaction_timeout', '0', false) END";
@@ -161,9 +165,10 @@ bool asks_unlock_all(const Statement& statement) {
 }
 
 std::optional<OwnRow> own_row_of(const Statement& statement) {
-  static constexpr std::array<std::string_view, 5> names{
+  static constexpr std::array<std::string_view, 6> names{
       "transaction_isolation", "default_transaction_read_only",
-      "idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"};
+      "statement_timeout",     "idle_in_transaction_session_timeout",
+      "transaction_timeout",   "idle_session_timeout"};
   if (statement.kind != StatementKind::read) return std::nullopt;
   const std::string_view text = statement.text;
   sql::Tokenizer tokens(text, Dialect::postgres);

@@ -14,13 +14,15 @@
 
 namespace based::postgres {
 
-// idle_in_transaction_session_timeout, transaction_timeout, idle_session_timeout,
-// default_transaction_read_only.
+// statement_timeout, idle_in_transaction_session_timeout, transaction_timeout,
+// idle_session_timeout, default_transaction_read_only.
 bool is_withheld(std::string_view setting);
 
 // What SHOW says of it: `value` as SQL text, as behind SET name TO; empty: the default. 22023 for
 // what the server would not take.
 Result<std::string> shown_withheld(std::string_view setting, std::string_view value);
+// RESET, or SET ... TO DEFAULT.
+bool is_default(std::string_view value);
 // nullopt: none, or off.
 std::optional<std::chrono::milliseconds> read_timeout(std::string_view value);
 bool is_on(std::string_view value);

@@ -1,25 +1,21 @@
 // SandboxVacuum: what resets leave behind. A row that was rolled back stays in its table, dead,
 // until a VACUUM, and autovacuum hears nothing of what was rolled back to a mark.
 //
-// VACUUM runs on a link of its own, which is opened for it and closed behind it, one table after
-// another, at most 100 of them and for 60 s: no session waits for it, and a table that is locked is
-// passed over. Loop thread only.
+// One table is vacuumed after another, at most 100 of them and for 60 s; a table that is locked is
+// passed over.
 #pragma once
 
-#include <functional>
+#include <cstddef>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "backends/log.h"
-#include "backends/postgres/channel.h"
-#include "backends/postgres/link.h"
-#include "backends/reactor.h"
+#include "backends/postgres/side_link.h"
 
 namespace based::postgres {
 
-class SandboxVacuum final : public LinkHost {
+class SandboxVacuum final : public SideLink {
  public:
   // `opener` opens links that may write; it outlives this.
   SandboxVacuum(std::string sandbox, LinkLimits limits, Opener& opener, Reactor& reactor, Log& log);
@@ -27,36 +23,17 @@ class SandboxVacuum final : public LinkHost {
 
   // The tables' OIDs, with spaces between them. Nothing where a run is under way.
   void run(std::string_view oids);
-  // Breaks a run off; `done` comes from the loop when no link is left.
-  void stop(std::function<void()> done);
 
  private:
-  struct Holder final : LinkHolder {
-    void on_link_lost(const Error&) override {}
-    void on_cancel_over() override {}
-  };
-
-  void on_opened(Result<std::unique_ptr<Channel>> opened);
+  std::vector<Chore> first_chores() override;
   void on_link_idle(Link& link) override;
-  void on_link_closed(Link& link, const Error& reason, bool was_started) override;
-  std::vector<Chore> cleaning_chores(Link&) override { return {}; }
-  char rest_status() const override { return 'I'; }
+  void on_over(const Error& reason, bool was_started) override;
   void vacuum_next();
-  void on_buried();
 
-  std::string sandbox_;
-  LinkLimits limits_;
-  Opener& opener_;
-  Reactor& reactor_;
-  Log& log_;
   std::string oids_;
   std::vector<std::string> texts_;  // the last one is next
   std::size_t done_count_ = 0;
-  std::unique_ptr<OpenAttempt> attempt_;
-  std::unique_ptr<Link> link_;
-  std::unique_ptr<Reactor::Timer> deadline_, burial_;
-  Holder holder_;
-  std::function<void()> stopped_;
+  std::unique_ptr<Reactor::Timer> deadline_;
 };
 
 }  // namespace based::postgres

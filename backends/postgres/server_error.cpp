@@ -71,16 +71,30 @@ Error server_error(const ErrorFields& fields, std::string_view text) {
   return error;
 }
 
+// Behind a SQLSTATE is the server's own error, without libpq's words of where the server is.
 Error connect_error(std::string_view libpq_message) {
-  Error error = Error::make(sqlstate::cannot_connect, one_line(libpq_message));
   const std::size_t code = find_sqlstate(libpq_message);
-  if (code != std::string_view::npos) {
-    const std::string digits(libpq_message.substr(code, 5));
-    error.sqlstate = Sqlstate::from_peer(digits);
-    const std::size_t in_line = error.message.rfind(digits + ": ");
-    if (in_line != std::string::npos) error.message.erase(in_line, 7);
+  if (code == std::string_view::npos) {
+    Error error = Error::make(sqlstate::cannot_connect, one_line(libpq_message));
+    if (error.message.empty()) error.message = "the connection could not be opened";
+    return error;
   }
-  if (error.message.empty()) error.message = "the connection could not be opened";
+  Error error = Error::make(Sqlstate::from_peer(libpq_message.substr(code, 5)), "");
+  std::string* said = &error.message;
+  for (std::string_view rest = libpq_message.substr(code + 7); !rest.empty();) {
+    const std::size_t end = rest.find('\n');
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (line.starts_with("LOCATION:")) break;
+    for (const auto& [label, field] : {std::pair{std::string_view("DETAIL:  "), &error.detail},
+                                       std::pair{std::string_view("HINT:  "), &error.hint}}) {
+      if (!line.starts_with(label)) continue;
+      line.remove_prefix(label.size());
+      said = field;
+    }
+    if (!said->empty()) *said += " / ";
+    *said += line;
+  }
   return error;
 }
 
@@ -88,6 +102,18 @@ bool is_permanent(const Error& connect_error) {
   return connect_error.sqlstate.klass() == "28" || connect_error.sqlstate.klass() == "42" ||
          connect_error.sqlstate == sqlstate::invalid_catalog_name ||
          connect_error.sqlstate == sqlstate::invalid_parameter_value;
+}
+
+Error away_error(const Error& connect_error, const std::string& name) {
+  Error error = connect_error;
+  error.executed = Executed::no;
+  if (is_permanent(error)) return error;
+  if (error.sqlstate.klass() != "53" && error.sqlstate.klass() != "57") {
+    error.sqlstate = sqlstate::cannot_connect;
+  }
+  error.message = "no connection to the server of " + name + ": " + error.message;
+  error.retryable = true;
+  return error;
 }
 
 }  // namespace based::postgres

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "protocol/postgres/backend.h"
@@ -24,5 +25,8 @@ Error connect_error(std::string_view libpq_message);
 
 // Is it of no use to try again: authentication, authorisation, no such database?
 bool is_permanent(const Error& connect_error);
+
+// What those who wait for a connection to the server of `name` are told of that error.
+Error away_error(const Error& connect_error, const std::string& name);
 
 }  // namespace based::postgres

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "backends/postgres/client_objects.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/startup_settings.h"
 #include "backends/sql/control.h"
@@ -47,6 +48,14 @@ std::vector<CallMade> calls_made(
   return made;
 }
 
+bool notifies(std::string_view text) {
+  if (read_notify(text)) return true;
+  const sql::SessionCalls calls = sql::find_session_calls(text);
+  return std::ranges::any_of(calls.calls, [](const sql::SessionCall& call) {
+    return call.function == sql::SessionCall::Function::pg_notify;
+  });
+}
+
 bool taints(const CallMade& call) {
   if (call.function != Function::set_config) return false;
   const std::optional<std::string>& name = call.arguments[0];
@@ -63,7 +72,7 @@ std::optional<Statement> setting_made(const CallMade& call) {
   if (!name || !local || (!*local && (!value || !call.sure))) return std::nullopt;
   Statement setting;
   setting.name = sql::lower_ascii(*name);
-  if (is_withheld(setting.name) || sql::is_mode_of_transaction(setting.name)) return std::nullopt;
+  if (sql::is_mode_of_transaction(setting.name)) return std::nullopt;
   setting.kind = *local ? StatementKind::set_transaction : StatementKind::setting;
   const std::array<std::pair<std::string, std::string>, 1> given{
       {{setting.name, value.value_or("")}}};

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backends/sql/session_calls.h"
@@ -25,6 +26,8 @@ std::vector<CallMade> calls_made(
     const sql::SessionCalls& calls,
     const std::function<std::optional<std::string>(std::uint32_t)>& parameter);
 
+// Is it a NOTIFY, or may it call pg_notify? Cheap where neither is in the text.
+bool notifies(std::string_view text);
 // Does it set what cannot be undone by name when the transaction ends?
 bool taints(const CallMade& call);
 // The SET or SET LOCAL that a set_config is; nullopt: nothing that is known, or no setting of a

@@ -42,6 +42,13 @@ std::string_view SessionJournal::withheld(std::string_view name) const {
   return found == withheld_.end() ? std::string_view() : found->second;
 }
 
+std::optional<Error> SessionJournal::refuse_withheld() const {
+  for (const auto& [name, value] : start_withheld_) {
+    if (const Result<std::string> taken = shown_withheld(name, value); !taken) return taken.error();
+  }
+  return std::nullopt;
+}
+
 void SessionJournal::reset() {
   become(start_);
   withheld_ = start_withheld_;
@@ -53,7 +60,7 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     case StatementKind::setting:
       return set(statement);
     case StatementKind::set_transaction:
-      if (withholds(statement.name)) local_[statement.name] = statement.setting;
+      if (withholds(statement.name)) set_local(statement);
       return;
     case StatementKind::discard:
       if (statement.name != "all") return;
@@ -88,13 +95,21 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
   }
 }
 
+void SessionJournal::set_local(const Statement& statement) {
+  const auto initial = start_withheld_.find(statement.name);
+  std::string value = statement.setting;
+  if (is_default(value)) value = initial == start_withheld_.end() ? "" : initial->second;
+  local_[statement.name] = std::move(value);
+}
+
 void SessionJournal::set(const Statement& statement) {
   if (statement.name.empty()) return;
   Settings settings = profile_->settings;
   if (statement.name == "session characteristics") {
     set_characteristics(statement.begin, settings);
   } else if (withholds(statement.name)) {
-    if (statement.setting.empty()) {
+    local_.erase(statement.name);
+    if (is_default(statement.setting)) {
       withheld_.erase(statement.name);
       const auto initial = start_withheld_.find(statement.name);
       if (initial != start_withheld_.end()) withheld_.insert(*initial);
@@ -105,6 +120,7 @@ void SessionJournal::set(const Statement& statement) {
   } else if (statement.name == "all") {
     settings = start_->settings;
     withheld_ = start_withheld_;
+    local_.clear();
     std::erase_if(settings, [](const auto& entry) { return survives_reset_all(entry.first); });
     for (const auto& entry : profile_->settings) {
       if (survives_reset_all(entry.first)) settings.insert(entry);

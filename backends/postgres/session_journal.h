@@ -5,6 +5,7 @@
 // has said that they are done.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "backends/postgres/link_settings.h"
 #include "backends/statement.h"
+#include "protocol/result.h"
 
 namespace based::postgres {
 
@@ -28,6 +30,9 @@ class SessionJournal {
 
   // The text of one that is not the link's; empty: its default.
   std::string_view withheld(std::string_view name) const;
+
+  // 22023: one of those that it begins with is nothing that the server would take.
+  std::optional<Error> refuse_withheld() const;
 
   // Has the transaction changed a setting, which its end may undo?
   bool in_doubt() const { return profile_ != committed_; }
@@ -51,6 +56,7 @@ class SessionJournal {
     Settings withheld, local;
   };
   void set(const Statement& statement);
+  void set_local(const Statement& statement);
   void set_characteristics(const BeginOptions& modes, Settings& settings);
   bool withholds(std::string_view name) const;
   void become(SessionProfileRef profile) { profile_ = std::move(profile); }

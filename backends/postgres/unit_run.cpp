@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/parameters.h"
+#include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
 #include "backends/sql/command_tag.h"
 
@@ -128,8 +129,9 @@ void UnitRun::write(const Item& item, std::uint32_t number, FrontendWriter& writ
     expect(Expect::execute, Fate::forward);
   }
   // Otherwise the server keeps the answer until the group ends, and no step's start is known.
-  const bool timed = unit_.statement_timeout > Duration::zero() && unit_.steps.size() > 1;
-  if (timed && item.phase == UnitPhase::step) writer.flush();
+  const bool timed = item.phase == UnitPhase::step && unit_.steps.size() > 1 &&
+                     owner_.step_limit(item.index) > Duration::zero();
+  if (timed) writer.flush();
 }
 
 // --- receiving
@@ -353,8 +355,9 @@ void UnitRun::settle_settings(char status) {
       settings.executed(*item.statement, true);
     }
     if (item.phase == UnitPhase::step) {
-      for (const StatementRef& set : owner_.settings_made(item.index))
-        settings.executed(*set, true);
+      for (const StatementRef& set : owner_.settings_made(item.index)) {
+        if (!is_withheld(set->name)) settings.executed(*set, true);
+      }
     }
     if (kind == StatementKind::rollback || kind == StatementKind::rollback_to) {
       settings.rolled_back();
@@ -364,6 +367,16 @@ void UnitRun::settle_settings(char status) {
   }
   if (group_failed_) settings.rolled_back();
   if (status == 'I') settings.committed(false);
+}
+
+void UnitRun::doubt_settings(LinkSettings& settings) const {
+  for (const Item& item : items_) {
+    settings.may_have_executed(*item.statement);
+    if (item.phase != UnitPhase::step) continue;
+    for (const StatementRef& set : owner_.settings_made(item.index)) {
+      settings.may_have_executed(*set);
+    }
+  }
 }
 
 void UnitRun::on_ready(char status) {

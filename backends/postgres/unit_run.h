@@ -31,6 +31,7 @@ class UnitRun final : public Requester {
     virtual void on_step_over(std::size_t step, std::uint64_t rows) = 0;
     // In a sandbox's root transactions are savepoints, and steps may set what no SET shows.
     virtual bool rooted() const { return false; }
+    virtual Duration step_limit(std::size_t step) const = 0;  // zero: none
     virtual std::span<const StatementRef> settings_made(std::size_t) const { return {}; }
   };
 
@@ -44,6 +45,9 @@ class UnitRun final : public Requester {
   bool needs_recovery() const {
     return error_ && !unit_.envelope.after_error(phase_, step_).empty();
   }
+
+  // Nobody will hear of the answers to what is in flight.
+  void doubt_settings(LinkSettings& settings) const;
 
   const Unit& unit() const { return unit_; }
   Unit& unit() { return unit_; }

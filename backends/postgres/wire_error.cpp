@@ -1,5 +1,6 @@
 #include "backends/postgres/wire_error.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace based::postgres {
@@ -44,12 +45,12 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 }
 
 // A position in a part, in the whole.
-std::string moved(std::string_view digits, std::uint32_t before) {
+std::string moved(std::string_view digits, std::int32_t before) {
   std::uint32_t position = 0;
   const char* end = digits.data() + digits.size();
   const auto read = std::from_chars(digits.data(), end, position);
   if (read.ec != std::errc() || read.ptr != end) return std::string(digits);
-  return std::to_string(std::uint64_t{position} + before);
+  return std::to_string(std::max<std::int64_t>(std::int64_t{position} + before, 1));
 }
 
 }  // namespace

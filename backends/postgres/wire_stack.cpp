@@ -65,8 +65,8 @@ StatementRef WireStack::go_back(std::size_t level) const {
 std::vector<StatementRef> WireStack::release(std::size_t level) {
   if (level > 1 || !on_turn_) return {release_named(name_of(level))};
   on_turn_ = false;
-  if (!std::exchange(turn_read_only_, false)) return {};
-  return {release_named(turn_name), enter_named(turn_name)};
+  renews_turn_ = std::exchange(turn_read_only_, false);
+  return {};
 }
 
 std::vector<StatementRef> WireStack::undo(std::size_t level) {
@@ -82,6 +82,9 @@ StatementRef WireStack::set_read_only_here() {
 }
 
 bool WireStack::is_control(const Statement& statement) const {
+  if (!rules_.rooted && levels_.size() < 2) {
+    return levels_.size() == 1 && !failed_ && statement.kind == StatementKind::begin;
+  }
   if (is_transaction_control(statement.kind)) return true;
   switch (statement.kind) {
     case StatementKind::prepare_transaction:
@@ -96,8 +99,8 @@ bool WireStack::is_control(const Statement& statement) const {
       return rules_.rooted && (statement.name == "all" || statement.name.starts_with("temp"));
     default:
       return rules_.rooted &&
-             (is_close_all(statement) || resets_all(statement) || sets_withheld(statement) ||
-              (own_row_of(statement) && !rules_.inside));
+             (is_close_all(statement) || resets_all(statement) ||
+              (!rules_.inside && (sets_withheld(statement) || own_row_of(statement))));
   }
 }
 
@@ -114,13 +117,13 @@ WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script
   ending_ = std::move(ending);
   switch (statement->kind) {
     case StatementKind::begin:
-      begin(*statement, statement, plan);
+      begin(*statement, plan);
       break;
     case StatementKind::commit:
-      commit(*statement, statement, plan);
+      commit(*statement, plan);
       break;
     case StatementKind::rollback:
-      roll_back(*statement, statement, plan);
+      roll_back(*statement, plan);
       break;
     case StatementKind::savepoint:
       savepoint(statement, plan);
@@ -162,7 +165,7 @@ WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script
   return plan;
 }
 
-void WireStack::begin(const Statement& statement, const StatementRef& itself, Plan& plan) {
+void WireStack::begin(const Statement& statement, Plan& plan) {
   plan.tag = word_at(statement.text, 0) == "start" ? "START TRANSACTION" : "BEGIN";
   if (failed_) {
     plan.error = aborted();
@@ -192,10 +195,6 @@ void WireStack::begin(const Statement& statement, const StatementRef& itself, Pl
     level.isolation = levels_.back().isolation;
   }
   levels_.push_back(std::move(level));
-  if (is_server_s(levels_.size())) {
-    plan.steps = {itself};
-    return;
-  }
   using Access = BeginOptions::Access;
   const bool only = statement.begin.access == Access::read_only ||
                     (statement.begin.access == Access::unset && read_only_ && !inner);
@@ -224,14 +223,12 @@ void WireStack::begin_again(const Statement& statement, Plan& plan) {
   plan.steps = {set_read_only_here()};
 }
 
-void WireStack::commit(const Statement& statement, const StatementRef& itself, Plan& plan) {
-  if (failed_) return roll_back(statement, itself, plan);
+void WireStack::commit(const Statement& statement, Plan& plan) {
+  if (failed_) return roll_back(statement, plan);
   plan.tag = "COMMIT";
   plan.ends_transaction = true;
   if (levels_.empty()) {
-    if (!rules_.rooted) {
-      plan.steps = {itself};
-    } else if (statement.and_chain) {
+    if (statement.and_chain) {
       plan.error = outside("COMMIT AND CHAIN");
     } else {
       plan.warning =
@@ -241,11 +238,6 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
     return;
   }
   const std::size_t level = levels_.size();
-  if (is_server_s(level)) {
-    plan.steps = {itself};
-    if (!statement.and_chain) levels_.pop_back();
-    return;
-  }
   if (level == 1) {
     plan.steps = before_commit_statements(true);
     append(plan.steps, std::move(ending_));
@@ -254,16 +246,14 @@ void WireStack::commit(const Statement& statement, const StatementRef& itself, P
   const Level ended = std::move(levels_.back());
   levels_.pop_back();
   note_guard();
-  chain(statement, ended, plan);
+  chain(statement, ended);
 }
 
-void WireStack::roll_back(const Statement& statement, const StatementRef& itself, Plan& plan) {
+void WireStack::roll_back(const Statement& statement, Plan& plan) {
   plan.tag = "ROLLBACK";
   plan.ends_transaction = true;
   if (levels_.empty()) {
-    if (!rules_.rooted) {
-      plan.steps = {itself};
-    } else if (statement.and_chain) {
+    if (statement.and_chain) {
       plan.error = outside("ROLLBACK AND CHAIN");
     } else {
       plan.warning =
@@ -275,26 +265,26 @@ void WireStack::roll_back(const Statement& statement, const StatementRef& itself
   }
   const bool failed = std::exchange(failed_, false);
   const std::size_t level = levels_.size();
-  if (is_server_s(level)) {
-    plan.steps = {itself};
-    if (!statement.and_chain) levels_.pop_back();
-    return;
-  }
   plan.steps = undo(level);
-  const Level ended = failed ? Level() : std::move(levels_.back());  // an error resets the modes
+  Level ended = std::move(levels_.back());
   levels_.pop_back();
+  if (!ended.savepoints.empty()) {
+    ended.read_only = ended.savepoints.front().read_only;
+  } else if (failed) {
+    ended = Level();  // an error resets the modes
+  }
   note_guard();
-  chain(statement, ended, plan);
+  chain(statement, ended);
 }
 
-void WireStack::chain(const Statement& statement, const Level& ended, Plan& plan) {
+void WireStack::chain(const Statement& statement, const Level& ended) {
   if (!statement.and_chain) return;
   levels_.emplace_back();
   levels_.back().isolation = ended.isolation;
   levels_.back().read_only = ended.read_only;
   note_guard();
-  plan.steps.push_back(enter(levels_.size()));
-  if (ended.read_only) plan.steps.push_back(set_read_only_here());
+  behind_.push_back(enter(levels_.size()));
+  if (ended.read_only) behind_.push_back(set_read_only_here());
 }
 
 // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
@@ -304,7 +294,7 @@ void WireStack::prepare_transaction(const StatementRef& statement, Plan& plan) {
     plan.steps = {statement};
     levels_.clear();
   } else if (word_at(statement->text, 0) == "prepare" && (failed_ || levels_.empty())) {
-    commit(*statement, statement, plan);
+    commit(*statement, plan);
     plan.tag = "ROLLBACK";  // as the server says where there is nothing to prepare
   } else if (failed_) {
     plan.error = aborted();
@@ -323,7 +313,7 @@ void WireStack::savepoint(const StatementRef& statement, Plan& plan) {
     plan.error = Error::make(Sqlstate("42939"), "savepoints called _based_... are Based's own");
   } else {
     plan.steps = {statement};
-    levels_.back().savepoints.push_back(statement->name);
+    levels_.back().savepoints.push_back({statement->name, levels_.back().read_only});
   }
 }
 
@@ -339,12 +329,15 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
     plan.error = aborted();
     return;
   }
-  std::vector<std::string>& names = levels_.back().savepoints;
-  const auto found = std::find(names.rbegin(), names.rend(), statement->name);
+  std::vector<Savepoint>& names = levels_.back().savepoints;
+  const auto found = std::find_if(names.rbegin(), names.rend(), [&](const Savepoint& savepoint) {
+    return savepoint.name == statement->name;
+  });
   if (found == names.rend()) {
     plan.error = no_savepoint(statement->name);
     return;
   }
+  levels_.back().read_only = found->read_only;
   names.erase(releases ? std::prev(found.base()) : found.base(), names.end());
   failed_ = false;
   plan.steps = {statement};
@@ -379,16 +372,13 @@ std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<Statem
 }
 
 std::vector<StatementRef> WireStack::recover(bool ending) {
+  take_behind();
   const std::size_t level = levels_.size();
-  if (ending && level > 0 && !is_server_s(level)) {
+  if (ending && (level > 1 || (level > 0 && rules_.rooted))) {
     levels_.pop_back();
     note_guard();
     failed_ = false;
     return undo(level);
-  }
-  if (ending && level > 0) {
-    levels_.pop_back();
-    return {};
   }
   if (level > 0) {
     failed_ = true;
@@ -399,6 +389,11 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
   if (!guarded_) return {};
   guarded_ = false;
   return undo(1);
+}
+
+std::vector<StatementRef> WireStack::take_behind() {
+  renews_turn_ = false;
+  return std::exchange(behind_, {});
 }
 
 StatementRef WireStack::enter_check() {
@@ -419,6 +414,7 @@ std::vector<StatementRef> WireStack::undo_check(bool over) const {
 }
 
 void WireStack::lose() {
+  take_behind();
   if (levels_.empty()) {
     guarded_ = false;
     return;

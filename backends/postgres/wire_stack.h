@@ -4,9 +4,12 @@
 //
 // In a sandbox a client's transaction is a savepoint in the root, and so is each unit outside of
 // one: its guard, which a BEGIN in the same unit turns into the transaction. That is the turn's own
-// savepoint, _based_turn (sandbox_root.h), where nothing was done since; else _based_t1. A nested
-// transaction is _based_t2 and so on, in a sandbox and outside. The client's own savepoints go by
-// their own names; one of an outer level is not visible in an inner one.
+// savepoint, _based_turn (sandbox_root.h), where nothing was done since that is not committed; else
+// _based_t1. A nested transaction is _based_t2 and so on, in a sandbox and outside. The client's
+// own savepoints go by their own names; one of an outer level is not visible in an inner one.
+//
+// Outside of a sandbox the outermost transaction is the server's own: its control is not for plan()
+// but for the server, and what became of it is noted.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +30,6 @@ struct WireStackRules {
   bool inside = false;  // rooted: in another session's transaction, which is no sandbox's
   bool nested = false;  // BEGIN inside of a transaction begins another one
   std::uint32_t depth_max = 64;
-  bool active() const { return rooted || nested; }
 };
 
 class WireStack {
@@ -44,13 +46,18 @@ class WireStack {
     std::optional<OwnRow> shows;      // and with this row, if it can be shown
     // Where that is the isolation level: what was asked for; unset: the session's default.
     BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
+    // What is seldom due is asked for, and has a round trip of its own. REQUIRES that nothing of
+    // the client's is sent behind the plan before it is answered.
+    void ask_first();
     StatementRef setting;  // a setting that the session keeps and the server does not hear of
   };
 
   explicit WireStack(const WireStackRules& rules) : rules_(rules) {}
 
-  // Is it for plan(), whatever the state?
+  // Is it for plan()? In a sandbox whatever the state.
   bool is_control(const Statement& statement) const;
+  // Which of these are, where each comes, if all before it succeed.
+  std::vector<bool> controls_in(const Script& script) const;
   // Plans it, and goes to the state after it. `in_script`: one of several statements in a text,
   // which are a transaction without a BEGIN.
   // `ending`: what it runs beside what is due anyway.
@@ -63,6 +70,9 @@ class WireStack {
   void note(const Statement& statement);
   void note_text(std::string_view text);  // an ordinary one: backends/sql/ordinary.h
   void note_portal() { guard_used_ = true; }
+  // Of the server's own transaction: it has done this; and so it says at the end of a request.
+  void note_own(const Statement& statement);
+  void follow(char status);
   // The isolation level of a transaction that has asked for none.
   void know_isolation(BeginOptions::Isolation level) { default_isolation_ = level; }
 
@@ -75,6 +85,10 @@ class WireStack {
   std::vector<StatementRef> let_guard_go(bool wrote, std::vector<StatementRef> ending = {});
   // Would that be nothing at all?
   bool goes_freely(bool wrote) const;
+  // What is due when everything that was planned is done. Between two of these steps there is no
+  // savepoint to go back to: nothing of them may be struck by a cancel.
+  bool has_behind() const { return renews_turn_ || !behind_.empty(); }
+  std::vector<StatementRef> take_behind();
   // What was SET LOCAL in the unit without a transaction: the guard's end does not undo it.
   std::vector<std::string> take_local_names() { return std::exchange(local_names_, {}); }
   // default_transaction_read_only, for what begins from now on.
@@ -96,6 +110,7 @@ class WireStack {
   // As the client is to see it: 'I', 'T' or 'E'.
   char status() const;
   bool in_transaction() const { return !levels_.empty(); }
+  bool in_nested() const { return levels_.size() > 1; }
   // A failed transaction of which nothing is left in the root: its client has yet to end it.
   bool is_freed() const { return failed_ && rules_.rooted && !guarded_; }
   // A failed transaction without a savepoint to go back to.
@@ -104,18 +119,22 @@ class WireStack {
   }
 
  private:
+  struct Savepoint {
+    std::string name;
+    bool read_only = false;  // the level was, and is again behind its end
+  };
   struct Level {
-    std::vector<std::string> savepoints;
+    std::vector<Savepoint> savepoints;
     BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
     bool read_only = false;
     bool queried = false;
   };
   Plan planned(const StatementRef& statement, bool in_script, std::vector<StatementRef> ending);
-  void begin(const Statement& statement, const StatementRef& itself, Plan& plan);
+  void begin(const Statement& statement, Plan& plan);
   void begin_again(const Statement& statement, Plan& plan);
-  void commit(const Statement& statement, const StatementRef& itself, Plan& plan);
-  void roll_back(const Statement& statement, const StatementRef& itself, Plan& plan);
-  void chain(const Statement& statement, const Level& ended, Plan& plan);
+  void commit(const Statement& statement, Plan& plan);
+  void roll_back(const Statement& statement, Plan& plan);
+  void chain(const Statement& statement, const Level& ended);
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
@@ -126,7 +145,6 @@ class WireStack {
   void show(OwnRow row, Plan& plan);
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
   void prepare_transaction(const StatementRef& statement, Plan& plan);
-  bool is_server_s(std::size_t level) const { return !rules_.rooted && level == 1; }
   std::string name_of(std::size_t level) const;
   StatementRef enter(std::size_t level);
   StatementRef go_back(std::size_t level) const;
@@ -139,6 +157,8 @@ class WireStack {
   WireStackRules rules_;
   std::vector<Level> levels_;
   std::vector<StatementRef> ending_;  // while a statement is planned
+  std::vector<StatementRef> behind_;
+  bool renews_turn_ = false;  // before that: LeaseSource::renew_turn()
   bool guarded_ = false;
   bool on_turn_ = false;         // the first level's savepoint is the turn's own
   bool turn_read_only_ = false;  // and what was set in it ends with it only

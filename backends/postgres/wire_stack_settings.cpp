@@ -69,11 +69,13 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
   }
   if (plan.error || plan.tag == "RESET") return;
   // Also behind a warning, as more of the same implicit transaction may follow.
-  if (!modes && is_withheld(statement->name)) {
+  if (!modes && !rules_.inside && is_withheld(statement->name)) {
     if (!plan.warning) keep_setting(statement, plan);
   } else if (!modes) {
     plan.steps = {statement};
     if (levels_.empty() && !constraints) local_names_.push_back(statement->name);
+  } else if (word_at(statement->text, 2) == "snapshot") {
+    plan.steps = {statement};    // the server refuses it in a savepoint
   } else if (levels_.empty()) {  // for the rest of the script
     if (said.access == BeginOptions::Access::read_only) plan.steps = {set_read_only_here()};
   } else {

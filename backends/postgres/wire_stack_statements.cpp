@@ -29,6 +29,40 @@ bool is_query(const Statement& statement) {
   }
 }
 
+bool holds_back(const StatementRef& statement) {
+  const bool names = statement->kind == StatementKind::discard ||
+                     (statement->kind == StatementKind::prepare && statement->setting != "execute");
+  return statement->may_copy || names;
+}
+
+bool runs_in_failed(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::commit:
+    case StatementKind::rollback:
+    case StatementKind::rollback_to:
+    case StatementKind::prepare_transaction:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool describes_nothing(std::string_view text) {
+  static constexpr std::array<std::string_view, 34> none{
+      "set",    "reset",     "begin",   "start",      "commit",   "end",       "rollback",
+      "abort",  "savepoint", "release", "declare",    "close",    "do",        "lock",
+      "vacuum", "analyze",   "discard", "deallocate", "listen",   "unlisten",  "notify",
+      "copy",   "create",    "alter",   "drop",       "truncate", "comment",   "grant",
+      "revoke", "insert",    "update",  "delete",     "reindex",  "checkpoint"};
+  if (std::ranges::find(none, word_at(text, 0)) == none.end()) return false;
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  for (sql::Token token = tokens.next(); token.kind != sql::TokenKind::end; token = tokens.next()) {
+    if (token.kind == sql::TokenKind::dollar || token.kind == sql::TokenKind::invalid) return false;
+    if (sql::lower_ascii(token.of(text)) == "returning") return false;
+  }
+  return true;
+}
+
 StatementRef step(StatementKind kind, std::string text, std::string name) {
   auto made = std::make_shared<Statement>();
   made->kind = kind;
@@ -42,6 +76,12 @@ Error refused(Sqlstate code, std::string message) {
       .with_hint(
           "The database runs with force_rollback: it is one transaction that is never "
           "committed.");
+}
+
+void WireStack::Plan::ask_first() {
+  if (steps.empty()) return;
+  const StatementRef question = question_of(steps.back());
+  if (question) restoring = std::exchange(steps.back(), question);
 }
 
 // What PostgreSQL takes outside of a transaction only: in the form that the root's can hold.
@@ -86,7 +126,52 @@ std::optional<Error> WireStack::check(const Statement& statement, bool in_script
   return std::nullopt;
 }
 
+// An error's statement is never noted: what has failed is told by follow().
+void WireStack::note_own(const Statement& statement) {
+  if (!rules_.nested || rules_.rooted || in_nested()) return;
+  switch (statement.kind) {
+    case StatementKind::begin:
+      if (levels_.empty()) levels_.emplace_back();
+      break;
+    case StatementKind::prepare_transaction:
+      if (word_at(statement.text, 0) != "prepare") break;
+      [[fallthrough]];
+    case StatementKind::commit:
+    case StatementKind::rollback:
+      if (!statement.and_chain) levels_.clear();
+      failed_ = false;
+      break;
+    case StatementKind::rollback_to:
+      failed_ = false;
+      break;
+    default:
+      break;
+  }
+}
+
+std::vector<bool> WireStack::controls_in(const Script& script) const {
+  std::vector<bool> found;
+  WireStack ahead = *this;
+  for (const StatementRef& statement : script.statements) {
+    found.push_back(ahead.is_control(*statement));
+    if (rules_.rooted) continue;
+    if (found.back()) {
+      ahead.plan(statement);
+    } else {
+      ahead.note_own(*statement);
+    }
+  }
+  return found;
+}
+
+void WireStack::follow(char status) {
+  if (!rules_.nested || rules_.rooted || in_nested()) return;
+  levels_.resize(status == 'I' ? 0 : 1);
+  failed_ = status == 'E';
+}
+
 void WireStack::note(const Statement& statement) {
+  note_own(statement);
   guard_used_ = true;
   if (is_query(statement)) (levels_.empty() ? guard_queried_ : levels_.back().queried) = true;
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {

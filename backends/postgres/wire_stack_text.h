@@ -16,6 +16,15 @@ std::string word_at(std::string_view text, int index);
 // Does it need a snapshot? Behind such a statement the isolation level is settled.
 bool is_query(const Statement& statement);
 
+// It may begin to COPY, or makes or drops names of statements, which those behind it may use.
+bool holds_back(const StatementRef& statement);
+
+// In a failed transaction the server looks at these alone.
+bool runs_in_failed(const Statement& statement);
+
+// Has it certainly no rows, and no parameters but those that its Parse has declared?
+bool describes_nothing(std::string_view text);
+
 Error outside(std::string_view what);               // of a transaction block
 Error aborted();                                    // so is the transaction
 Error refused(Sqlstate code, std::string message);  // by the sandbox, which the hint explains

@@ -15,7 +15,17 @@ constexpr std::array<std::string_view, 7> first_words{"SELECT", "INSERT", "UPDAT
                                                       "VALUES", "WITH",   "MERGE"};
 
 // A byte as far as a plain text needs it told from others.
-enum class Byte : std::uint8_t { other, gap, letter, digit, quote, minus, slash, semicolon };
+enum class Byte : std::uint8_t {
+  other,
+  gap,
+  letter,
+  digit,
+  quote,
+  minus,
+  slash,
+  dollar,
+  semicolon
+};
 
 constexpr std::array<Byte, 256> make_bytes() {
   std::array<Byte, 256> bytes{};
@@ -29,6 +39,7 @@ constexpr std::array<Byte, 256> make_bytes() {
   bytes['\''] = Byte::quote;
   bytes['-'] = Byte::minus;
   bytes['/'] = Byte::slash;
+  bytes['$'] = Byte::dollar;
   bytes[';'] = Byte::semicolon;
   return bytes;
 }
@@ -39,7 +50,7 @@ Byte byte(char c) { return bytes[static_cast<unsigned char>(c)]; }
 constexpr std::array<bool, 256> make_word_bytes() {
   std::array<bool, 256> of_word{};
   for (std::size_t i = 0; i < of_word.size(); ++i) {
-    of_word[i] = bytes[i] == Byte::letter || bytes[i] == Byte::digit || i == '$';
+    of_word[i] = bytes[i] == Byte::letter || bytes[i] == Byte::digit || bytes[i] == Byte::dollar;
   }
   return of_word;
 }
@@ -67,8 +78,17 @@ const char* behind_literal(const char* at, const char* end) {
   return quote == rest.npos ? nullptr : at + quote + 2;
 }
 
+// The end of the word if it is digits and nothing else, or null: with a letter or a dollar in it,
+// the tokenizer has rules.
+const char* behind_digits(const char* at, const char* end) {
+  const char* const behind = behind_word(at, end);
+  const bool digits =
+      at != behind && std::all_of(at, behind, [](char c) { return byte(c) == Byte::digit; });
+  return digits ? behind : nullptr;
+}
+
 // Ordinary by a look at its bytes alone, a third of the tokenizer's work: words that tell nothing,
-// numbers, literals without a prefix, operators. No comment, no quoted name, no parameter.
+// numbers, parameters, literals without a prefix, operators. No comment, no quoted name.
 bool is_plain(std::string_view text) {
   if (text.empty() || byte(text[0]) != Byte::letter) return false;
   const char* at = text.data();
@@ -86,13 +106,14 @@ bool is_plain(std::string_view text) {
         if (TraitCollector::may_tell({begin, at}) || (at != end && *at == '\'')) return false;
         break;
       }
-      case Byte::digit: {
-        const char* const begin = at;
-        at = behind_word(at, end);
-        // With a letter or a dollar in it, the tokenizer has rules.
-        if (!std::all_of(begin, at, [](char c) { return byte(c) == Byte::digit; })) return false;
+      case Byte::dollar:
+        at = behind_digits(at + 1, end);
+        if (at == nullptr) return false;
         break;
-      }
+      case Byte::digit:
+        at = behind_digits(at, end);
+        if (at == nullptr) return false;
+        break;
       case Byte::quote:
         at = behind_literal(at, end);
         if (at == nullptr) return false;
@@ -148,6 +169,9 @@ bool names_moving_time(std::string_view text) {
 }
 
 bool begins_with_select(std::string_view text) {
+  if (!text.empty() && byte(text[0]) == Byte::letter) {
+    return is_word({text.data(), behind_word(text.data(), text.data() + text.size())}, "SELECT");
+  }
   Tokenizer tokens(text, Dialect::postgres);
   return is_word(tokens.next().of(text), "SELECT");
 }

@@ -228,4 +228,12 @@ Error alone_error(const Statement& statement) {
 
 Error vacuum_warning() { return Error::make(Sqlstate("01000"), vacuum_message); }
 
+void use_sandbox_forms(const Script& script, std::string& text) {
+  for (const StatementRef& statement : script.statements) {
+    const StatementRef& form = statement->in_sandbox;
+    if (!form || form->kind != StatementKind::copy) continue;
+    text.replace(statement->offset, form->text.size(), form->text);
+  }
+}
+
 }  // namespace based::sql

@@ -6,6 +6,7 @@
 // such form: CREATE DATABASE, ALTER SYSTEM, REINDEX DATABASE, CLUSTER of all tables.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "backends/statement.h"
@@ -18,6 +19,9 @@ StatementRef sandbox_form(const Statement& statement);
 
 // The same script with Statement::in_sandbox where there is one; the script itself, where nowhere.
 ScriptRef with_sandbox_forms(const ScriptRef& script);
+
+// Puts the forms of COPYs, which have their length, in their places in the script's text.
+void use_sandbox_forms(const Script& script, std::string& text);
 
 // 25001 in PostgreSQL's words: "VACUUM cannot run inside a transaction block".
 Error alone_error(const Statement& statement);

@@ -1,5 +1,8 @@
 #include "backends/sqlite/executor.h"
 
+#include <algorithm>
+
+#include "backends/sql/sandbox_form.h"
 #include "backends/sqlite/sqlite_error.h"
 #include "backends/sqlite/tag.h"
 #include "backends/sqlite/values.h"
@@ -90,7 +93,10 @@ void Executor::run(Job& job) {
 UnitOutcome Executor::execute(Job& job) {
   UnitOutcome outcome;
   transaction_lost_ = false;
-  const bool expected_open = handle_.in_transaction();
+  around_ = job.setup().around;
+  own_open_ = job.setup().holds_lease;
+  INVARIANT(around_ == 0 || handle_.in_transaction());
+  const bool expected_open = in_own_transaction();
   INVARIANT(!expected_open || job.setup().holds_lease);
   auto ready = handle_.open();
   if (ready) ready = handle_.verify_base();
@@ -116,8 +122,11 @@ UnitOutcome Executor::execute(Job& job) {
     handle_.close();
   }
   handle_broken_ = false;
-  const bool open = handle_.in_transaction();
-  if (!open) transaction_read_only_ = false;
+  if (!handle_.in_transaction()) {
+    read_only_at_.reset();
+    transaction_lost_ |= around_ > 0;
+  }
+  const bool open = in_own_transaction();
   outcome.transaction = open                ? TransactionStatus::open
                         : transaction_lost_ ? TransactionStatus::lost
                                             : TransactionStatus::idle;
@@ -130,6 +139,11 @@ std::optional<Error> Executor::run_unit(Job& job, UnitOutcome& outcome) {
   outcome.phase = UnitPhase::prologue;
   if (auto error = run_controls(&job, job.unit().envelope.prologue, outcome.step)) return error;
   outcome.phase = UnitPhase::step;
+  // SQLite runs some of it in a transaction all the same, without its effect.
+  for (const auto& step : job.unit().steps) {
+    const bool alone = step.statement->kind == StatementKind::standalone && !step.describe;
+    if (alone && around_ > 0) return sql::alone_error(*step.statement);
+  }
   for (outcome.step = 0; outcome.step < job.unit().steps.size(); ++outcome.step) {
     if (auto error = run_step(job, outcome.step)) return error;
   }
@@ -157,8 +171,28 @@ void Executor::recover(Job& job, UnitOutcome& outcome) {
   }
 }
 
+bool Executor::end_innermost(Innermost ended) {
+  if (ended.around == 0) return end_lease(), true;
+  if (read_only_at_ && *read_only_at_ >= ended.around) read_only_at_.reset();
+  vigil_.begin_unstoppable(busy_until(nullptr));
+  // Each is a savepoint of the same name, and the newest is meant.
+  Result<void> done;
+  for (std::size_t i = 0; i < ended.count && done; ++i) {
+    done = handle_.execute("ROLLBACK TO SAVEPOINT \"based_1\"");
+    if (done) done = handle_.execute("RELEASE SAVEPOINT \"based_1\"");
+  }
+  vigil_.end();
+  if (done && handle_.in_transaction()) return true;
+  if (!done) {
+    log_.write(LogLevel::error,
+               "sqlite " + options_.name + ": rollback failed: " + done.error().message);
+  }
+  end_lease();
+  return false;
+}
+
 void Executor::end_lease() {
-  transaction_read_only_ = false;
+  read_only_at_.reset();
   if (!handle_.in_transaction()) return;
   vigil_.begin_unstoppable(busy_until(nullptr));
   auto done = handle_.execute("ROLLBACK");
@@ -203,7 +237,8 @@ std::optional<Error> Executor::run_control(const Job* job, const Statement& stat
   const bool begins = statement.kind == StatementKind::begin;
   // BEGIN IMMEDIATE takes a lock that a file which is only read does not give.
   static const std::string plain_begin = "BEGIN";
-  const auto& text = begins && handle_.read_only() ? plain_begin : statement.text;
+  const bool plain = begins && around_ == 0 && handle_.read_only();
+  const auto& text = plain ? plain_begin : statement.text;
   const bool was_open = handle_.in_transaction();
   auto compiled = compile(control_statements_, text, Author::based);
   if (!compiled) return std::move(compiled).error();
@@ -213,12 +248,32 @@ std::optional<Error> Executor::run_control(const Job* job, const Statement& stat
   std::optional<Error> error;
   if (code != SQLITE_DONE) error = error_now(code, FailedIn::step);
   control_statements_.release(*compiled);
-  if (error) note_failure(*error, was_open, true);
-  if (!error && begins && statement.begin.access == BeginOptions::Access::read_only) {
-    transaction_read_only_ = true;
+  if (error) {
+    note_failure(*error, was_open, true);
+  } else {
+    note_control(statement);
   }
-  if (!handle_.in_transaction()) transaction_read_only_ = false;
+  if (!handle_.in_transaction()) read_only_at_.reset();
   return error;
+}
+
+// What it has done to the session's own transaction.
+void Executor::note_control(const Statement& statement) {
+  switch (statement.kind) {
+    case StatementKind::begin:
+      own_open_ = true;
+      if (statement.begin.access == BeginOptions::Access::read_only && !read_only_at_) {
+        read_only_at_ = around_;
+      }
+      return;
+    case StatementKind::commit:
+    case StatementKind::rollback:
+      own_open_ = false;
+      if (read_only_at_ == around_) read_only_at_.reset();
+      return;
+    default:
+      return;
+  }
 }
 
 // Completes the error of a statement that ran.

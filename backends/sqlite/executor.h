@@ -32,8 +32,14 @@ class Executor : private Handle::Owner {
   void warm_up();
   // Delivers everything through the job, the outcome last.
   void run(Job& job);
-  // Rolls back what the lease's holder left open.
+  // Rolls back what the lease's holder left open, with what is around it.
   void end_lease();
+  struct Innermost {
+    std::size_t count = 0;   // transactions
+    std::size_t around = 0;  // those that stay
+  };
+  // The same of sessions that have joined another's. False: what was to stay has gone, too.
+  bool end_innermost(Innermost ended);
   void on_idle();
   // Sandboxes, with no unit's transaction kept: back to the mark, or to the file as it is; the
   // handle is opened again. What Handle::reset and Handle::open say.
@@ -63,13 +69,17 @@ class Executor : private Handle::Owner {
   std::optional<Error> run_step(Job& job, std::size_t index);
   std::optional<Error> run_statement(Job& job, std::size_t index);
   void trace(const StatementRef& statement, TimePoint began);
-  std::optional<Error> check_allowed(const Job& job, const CompiledStatement& compiled) const;
+  std::optional<Error> check_allowed(const Job& job, const CompiledStatement& compiled);
   std::optional<Error> fetch(Job& job, StepRun& run);
   std::optional<Error> add_row(Job& job, StepRun& run);
   void add_columns(StepRun& run, bool on_row);
   std::optional<Error> hand_over(Job& job);
   StepResult result_of(const StepRun& run);
   void note_failure(Error& error, bool was_open, bool writes);
+  void note_control(const Statement& statement);
+  bool in_own_transaction() const {
+    return handle_.in_transaction() && (around_ == 0 || own_open_);
+  }
 
   Result<CompiledStatement*> compile(StatementCache& cache, const std::string& text, Author author);
   Error error_now(int code, FailedIn where);
@@ -92,8 +102,11 @@ class Executor : private Handle::Owner {
   SessionMemory* memory_ = nullptr;     // of the session whose unit runs
   std::int64_t total_before_step_ = 0;  // the handle's total_changes when the step began
   bool transaction_lost_ = false;       // in this unit
-  bool transaction_read_only_ = false;  // as its BEGIN said
-  std::vector<Trace> traces_;           // of this unit, in a sandbox
+  std::size_t around_ = 0;              // as the job says
+  bool own_open_ = false;               // around_ > 0: is the session's own transaction open?
+  // The outermost transaction that only reads, as its BEGIN said: so many are around it.
+  std::optional<std::size_t> read_only_at_;
+  std::vector<Trace> traces_;  // of this unit, in a sandbox
   std::uint64_t rows_of_step_ = 0;
   std::uint64_t commits_before_ = 0;  // the last reset
   bool handle_broken_ = false;        // I/O failed: reopen before the next unit

@@ -17,18 +17,21 @@ struct Executor::StepRun {
   std::vector<int> booleans;  // the columns of that type
 };
 
-std::optional<Error> Executor::check_allowed(const Job& job,
-                                             const CompiledStatement& compiled) const {
+std::optional<Error> Executor::check_allowed(const Job& job, const CompiledStatement& compiled) {
   // SQLite calls even the reading of some pragmas a write.
   const bool writes = compiled.facts.is_pragma ? compiled.facts.writes_pragma
                                                : sqlite3_stmt_readonly(compiled.handle) == 0 &&
                                                      sqlite3_stmt_isexplain(compiled.handle) == 0;
-  if (writes && (job.setup().session_read_only || transaction_read_only_)) {
+  if (writes && (job.setup().session_read_only || read_only_at_)) {
     return Error::make(sqlstate::read_only_sql_transaction,
                        "cannot execute " + compiled.tag + " in a read-only " +
                            (job.setup().session_read_only ? "session" : "transaction"));
   }
-  if (compiled.facts.needs_transaction && !handle_.in_transaction()) {
+  if (compiled.facts.needs_transaction && !in_own_transaction()) {
+    // It has acted while it was compiled.
+    if (auto undone = handle_.execute("PRAGMA defer_foreign_keys = OFF"); !undone) {
+      return std::move(undone).error();
+    }
     return Error::make(sqlstate::no_active_sql_transaction,
                        "PRAGMA defer_foreign_keys can only be set in a transaction")
         .with_detail("it ends with the transaction, and would reach another session's otherwise");

@@ -286,7 +286,7 @@ Result<void> Handle::reset(const std::optional<std::string>& mark) {
   close();
   if (mark) {
     if (overlay_ != nullptr) return overlay_->reset_to(*mark);
-    return Error::make(sqlstate::invalid_savepoint, "there is no mark " + *mark);
+    return no_mark_error(*mark);
   }
   if (overlay_ != nullptr && !overlay_->reset()) overlay_ = nullptr;
   return {};

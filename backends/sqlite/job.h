@@ -38,6 +38,7 @@ class Job {
     std::uint64_t session_id = 0;
     bool session_read_only = false;
     bool holds_lease = false;
+    std::size_t around = 0;  // transactions of other sessions that it runs inside of
     std::shared_ptr<SessionMemory> memory;
     std::size_t bytes_max = 0;
     Deliver deliver;

@@ -22,12 +22,13 @@ struct Edge {
   LaneState from, to;
 };
 constexpr std::array edges = {
-    Edge{LaneState::idle, LaneState::running},   Edge{LaneState::running, LaneState::idle},
-    Edge{LaneState::running, LaneState::leased}, Edge{LaneState::running, LaneState::cleaning},
-    Edge{LaneState::leased, LaneState::running}, Edge{LaneState::leased, LaneState::cleaning},
-    Edge{LaneState::cleaning, LaneState::idle},  Edge{LaneState::idle, LaneState::closed},
-    Edge{LaneState::idle, LaneState::cleaning},  Edge{LaneState::running, LaneState::closed},
-    Edge{LaneState::leased, LaneState::closed},  Edge{LaneState::cleaning, LaneState::closed},
+    Edge{LaneState::idle, LaneState::running},    Edge{LaneState::running, LaneState::idle},
+    Edge{LaneState::running, LaneState::leased},  Edge{LaneState::running, LaneState::cleaning},
+    Edge{LaneState::leased, LaneState::running},  Edge{LaneState::leased, LaneState::cleaning},
+    Edge{LaneState::cleaning, LaneState::idle},   Edge{LaneState::idle, LaneState::closed},
+    Edge{LaneState::idle, LaneState::cleaning},   Edge{LaneState::running, LaneState::closed},
+    Edge{LaneState::leased, LaneState::closed},   Edge{LaneState::cleaning, LaneState::closed},
+    Edge{LaneState::cleaning, LaneState::leased},
 };
 constexpr bool has_edge(LaneState from, LaneState to) {
   for (const auto& edge : edges) {
@@ -77,7 +78,7 @@ void Lane::transition(LaneState to, std::string_view reason) {
 }
 
 bool Lane::holds_lease(const LaneClient& client) const {
-  return holder_.leased && holder_.client == &client;
+  return (holder_.leased && holder_.client == &client) || is_parked(client);
 }
 
 void Lane::submit(LaneClient& client) {
@@ -87,6 +88,12 @@ void Lane::submit(LaneClient& client) {
   }
   if (state_ == LaneState::leased && holder_.client == &client) return begin(client);
   if (state_ == LaneState::idle) return begin(client);
+  if (state_ == LaneState::leased && may_join(client, holder_)) return park(), begin(client);
+  const bool refused = options_.turns == TurnMode::error && state_ == LaneState::leased;
+  if (refused && !is_parked(client) && is_stranger(client, holder_)) {
+    client.refuse(held_error());
+    return;
+  }
   if (waiters_.size() >= options_.waiting_max) {
     auto error = Error::make(sqlstate::too_many_connections,
                              "too many units wait for the database " + options_.name + " (" +
@@ -114,13 +121,14 @@ void Lane::begin(LaneClient& client) {
 // The lane is the client's from here on: bookkeeping only.
 void Lane::hold(LaneClient* client) {
   const auto now = reactor_.now();
-  if (state_ == LaneState::idle) {
+  if (state_ == LaneState::idle || holder_.client == nullptr) {
     holder_ = Holder{};
     holder_.client = client;
     holder_.lease_began = now;
     if (client != nullptr) {
       const auto& options = client->options();
       holder_.session_id = options.session_id;
+      holder_.group = options.group;
       holder_.label = options.label;
       holder_.client_name = options.client;
       holder_.idle_limit = options.idle_in_transaction > Duration{} ? options.idle_in_transaction
@@ -128,6 +136,7 @@ void Lane::hold(LaneClient* client) {
     }
   }
   holder_.unit_began = now;
+  holder_.rests = false;
   holder_.one_shot = client == nullptr || client->is_one_shot();
   std::string words;
   if (client != nullptr) words = first_words(client->first_statement(), statement_words_bytes);
@@ -145,7 +154,7 @@ void Lane::post(const std::shared_ptr<Job>& job) {
 // until the thread has claimed them.
 void Lane::run_ahead() {
   if (state_ != LaneState::running || holder_.leased || !holder_.one_shot) return;
-  if (!resets_.empty()) return;
+  if (!resets_.empty() || !parked_.empty()) return;
   auto next = std::next(waiters_.begin(), static_cast<std::ptrdiff_t>(posted_));
   for (; next != waiters_.end() && posted_ < ahead_max; ++next, ++posted_) {
     auto& waiter = next->second;
@@ -180,14 +189,18 @@ void Lane::finished(LaneClient* client, Parcel& last) {
     ++counters_.errors;
     if (outcome.error->sqlstate == sqlstate::query_canceled) ++counters_.cancelled;
   }
+  if (options_.turns == TurnMode::join && holder_.job != nullptr) note_joined(outcome);
   holder_.job = nullptr;
   if (state_ == LaneState::closed) return;
   holder_.leased = outcome.lease_held;
+  if (holder_.leased) holder_.idle_since = reactor_.now();
+  holder_.open = outcome.transaction == TransactionStatus::open;
+  if (!parked_.empty()) return finished_inside(outcome);
   if (holder_.leased && client == nullptr) return clean("abandoned");
   if (holder_.leased && !resets_.empty()) return start_reset();
   if (holder_.leased) {
-    holder_.idle_since = reactor_.now();
     transition(LaneState::leased, "transaction open");
+    refuse_strangers();
     arm();
     return;
   }
@@ -231,7 +244,7 @@ void Lane::abandon(LaneClient& client) {
     waiter->second.job->cancel("the session was closed");
     return;
   }
-  if (holder_.client != &client) return;
+  if (abandon_parked(client) || holder_.client != &client) return;
   holder_.client = nullptr;
   if (state_ == LaneState::running && holder_.job != nullptr) {
     holder_.job->cancel("the session was closed");
@@ -240,38 +253,43 @@ void Lane::abandon(LaneClient& client) {
   }
 }
 
-void Lane::clean(std::string_view reason) {
+// The holder's transaction is rolled back.
+void Lane::clean(std::string_view reason) { end_from(parked_.size(), reason); }
+
+// The transactions of the session at this place and of those inside of it.
+void Lane::end_from(std::size_t index, std::string_view reason) {
   transition(LaneState::cleaning, reason);
-  holder_.leased = false;
-  holder_.client = nullptr;
-  thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_}] {
-    executor->end_lease();
-    reactor_.post([weak] {
+  std::vector<Holder> ended = take_from(index);
+  note_lost(joined_in(ended), "a session that has left it");
+  thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_},
+                 innermost = Executor::Innermost{.count = ended.size(), .around = index}] {
+    const bool others_stand = executor->end_innermost(innermost);
+    reactor_.post([weak, others_stand] {
       const auto lane = weak.lock();
-      if (lane && *lane != nullptr) (*lane)->cleaned();
+      if (lane && *lane != nullptr) (*lane)->cleaned(others_stand);
     });
   });
   arm();
+  lose_all(std::move(ended), outer_ended_error());
 }
 
-void Lane::cleaned() {
+void Lane::cleaned(bool others_stand) {
   if (state_ != LaneState::cleaning) return;
+  if (!others_stand || !resets_.empty()) lose_all(take_from(0), outer_ended_error());
+  if (!parked_.empty()) return unpark("rolled back"), go_on();
   transition(LaneState::idle, "rolled back");
   next();
 }
 
-void Lane::take_lease(std::string_view why, std::string detail) {
+void Lane::take_lease(Holder& holder, std::string_view why, std::string detail) {
   ++counters_.leases_expired;
-  auto* client = holder_.client;
   log_.write(LogLevel::warning, "lane " + options_.name + ": session " +
-                                    std::to_string(holder_.session_id) +
+                                    std::to_string(holder.session_id) +
                                     " loses its transaction: " + std::string{why} +
-                                    "; last statement: " + holder_.last_statement);
-  clean("lease expired");
-  if (client == nullptr) return;
-  client->lose_lease(Error::make(sqlstate::idle_in_transaction_session_timeout, std::string{why})
-                         .with_detail(std::move(detail))
-                         .with_scope(ErrorScope::transaction));
+                                    "; last statement: " + holder.last_statement);
+  holder.ending = Error::make(sqlstate::idle_in_transaction_session_timeout, std::string{why})
+                      .with_detail(std::move(detail))
+                      .with_scope(ErrorScope::transaction);
 }
 
 std::string Lane::describe_holder() const {

@@ -2,8 +2,9 @@
 //
 // Units wait here in order of arrival, up to a limit and each until its own deadline. A session
 // whose unit left a transaction open holds the lane (its lease): its units go first, everybody else
-// waits, and a lease that rests too long is taken away. Loop thread; the executor behind it runs on
-// the lane's own thread.
+// waits, and a lease that rests too long is taken away. Sessions that have joined it run inside of
+// its transaction while it rests (lane_joins.cpp). Loop thread; the executor behind it runs on the
+// lane's own thread.
 #pragma once
 
 #include <cstdint>
@@ -48,6 +49,8 @@ class LaneClient {
   virtual TimePoint queue_deadline() const = 0;
   // It is one autocommit unit and cannot leave a transaction behind.
   virtual bool is_one_shot() const = 0;
+  // May it run inside of another's transaction? Of which group it is; 0: none.
+  virtual bool joins() const { return true; }
   virtual std::string_view first_statement() const = 0;
 };
 
@@ -81,6 +84,8 @@ class Lane {
   bool withdraw(LaneClient& client);
   // The client is going: its lease and what it runs are ended. REQUIRES that it does not wait.
   void abandon(LaneClient& client);
+  // BackendSession::rest.
+  void rest(const LaneClient& client, bool sound);
   // The client's sink paused or resumed: the slow reader's clock.
   void reader_changed() { arm(); }
 
@@ -88,11 +93,15 @@ class Lane {
   void reset(Reset reset);
 
   bool holds_lease(const LaneClient& client) const;
+  // The transactions of others that the running unit is inside of.
+  std::size_t around() const { return parked_.size(); }
   // Where a client that gave up had been waiting: names the holder.
   std::string describe_holder() const;
   LaneStatus status() const;
   const Executor& executor() const { return *executor_; }
   std::uint64_t units() const { return counters_.units; }
+  // Turns that went with a transaction that they had joined.
+  std::uint64_t joins_lost() const { return joins_lost_; }
 
   // `done` runs on the loop when the handle is closed and the thread has ended.
   void close(std::function<void(std::vector<std::string>)> done);
@@ -104,14 +113,25 @@ class Lane {
     TimePoint deadline{};
     std::shared_ptr<Job> job;  // posted to the thread before its turn; none: it waits here
   };
+  // Where turns are joined, those that have joined a transaction, and how many they were when each
+  // savepoint that is open in it began.
+  struct Joined {
+    std::uint64_t count = 0;
+    std::vector<std::pair<std::string, std::uint64_t>> savepoints;
+  };
   // Who has the lane: while a unit of his runs, and while he rests with a lease.
   struct Holder {
     LaneClient* client = nullptr;  // null: gone
     bool one_shot = false;         // its unit
     std::uint64_t session_id = 0;
+    std::uint64_t group = 0;
     std::string label, client_name, last_statement;
     Duration idle_limit{};
     bool leased = false;
+    bool open = false;            // a transaction, behind its last unit
+    bool rests = false;           // and may be joined
+    std::optional<Error> ending;  // its lease is to be taken away for this
+    Joined joined;
     TimePoint lease_began{}, idle_since{}, unit_began{};
     std::shared_ptr<Job> job;  // while running
   };
@@ -131,10 +151,34 @@ class Lane {
   void refuse_resets();
   void next();
   void clean(std::string_view reason);
-  void cleaned();
-  void take_lease(std::string_view why, std::string detail);
+  void cleaned(bool others_stand);
+  void take_lease(Holder& holder, std::string_view why, std::string detail);
   std::map<std::uint64_t, Waiter>::iterator find_waiter(const LaneClient& client);
   void erase_waiter(std::map<std::uint64_t, Waiter>::iterator waiter);
+
+  bool is_parked(const LaneClient& client) const;
+  bool may_join(const LaneClient& client, const Holder& holder) const;
+  bool is_stranger(const LaneClient& client, const Holder& holder) const;
+  bool serve();
+  void park();
+  void unpark(std::string_view reason);
+  void go_on();
+  void finished_inside(const UnitOutcome& outcome);
+  bool abandon_parked(const LaneClient& client);
+  void end_from(std::size_t index, std::string_view reason);
+  std::vector<Holder> take_from(std::size_t index);
+  void lose_all(std::vector<Holder> holders, const Error& reason);
+  static Error outer_ended_error();
+  Error held_error() const;
+  void refuse_strangers();
+  void note_joined(const UnitOutcome& outcome);
+  void note_savepoint(const Statement& control);
+  static std::uint64_t joined_in(const std::vector<Holder>& holders);
+  void note_lost(std::uint64_t count, const std::string& whose);
+  std::optional<std::size_t> first_ended() const;
+  TimePoint parked_due() const;
+  TimePoint parked_due(const Holder& holder) const;
+  void end_overdue_parked(TimePoint now);
 
   void arm();
   void on_timer();
@@ -149,6 +193,7 @@ class Lane {
   Log& log_;
   LaneState state_ = LaneState::idle;
   Holder holder_;
+  std::vector<Holder> parked_;  // whose transactions are around the holder's, the outermost first
   std::map<std::uint64_t, Waiter> waiters_;  // by arrival
   std::set<std::pair<TimePoint, std::uint64_t>> deadlines_;
   std::uint64_t arrivals_ = 0;
@@ -156,6 +201,7 @@ class Lane {
   std::deque<Reset> resets_;  // to be started
   SandboxLog* sandbox_log_;
   Counters counters_;
+  std::uint64_t joins_lost_ = 0;
   std::unique_ptr<Reactor::Timer> timer_;
   std::unique_ptr<Executor> executor_;
   std::shared_ptr<Lane*> anchor_;       // what is posted finds the lane through it, or null

@@ -50,9 +50,7 @@ void Lane::reset(Reset reset) {
 void Lane::start_reset() {
   auto reset = std::move(resets_.front());
   resets_.pop_front();
-  auto* client = holder_.leased ? holder_.client : nullptr;
-  holder_.leased = false;
-  holder_.client = nullptr;
+  std::vector<Holder> ended = take_from(0);
   transition(LaneState::cleaning, "sandbox reset");
   thread_->post([this, executor = executor_.get(), weak = std::weak_ptr<Lane*>{anchor_},
                  reset = std::move(reset)] {
@@ -65,11 +63,11 @@ void Lane::start_reset() {
     reactor_.post([weak, done = reset.done, error = std::move(error)] {
       done(error);
       const auto lane = weak.lock();
-      if (lane && *lane != nullptr) (*lane)->cleaned();
+      if (lane && *lane != nullptr) (*lane)->cleaned(false);
     });
   });
   arm();
-  if (client != nullptr) client->lose_lease(reset_error());
+  lose_all(std::move(ended), reset_error());
 }
 
 void Lane::refuse_resets() {

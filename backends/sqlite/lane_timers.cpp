@@ -39,6 +39,7 @@ TimePoint Lane::slow_reader_due() const {
 
 TimePoint Lane::next_due() const {
   auto due = std::min(lease_due(), slow_reader_due());
+  if (!parked_.empty()) due = std::min(due, parked_due());
   if (!deadlines_.empty()) due = std::min(due, deadlines_.begin()->first);
   return due;
 }
@@ -56,6 +57,7 @@ void Lane::arm() {
 void Lane::on_timer() {
   const auto now = reactor_.now();
   refuse_overdue(now);
+  if (!parked_.empty()) end_overdue_parked(now);
   if (lease_due() <= now) {
     if (state_ == LaneState::running) {
       if (holder_.job != nullptr) {
@@ -63,11 +65,13 @@ void Lane::on_timer() {
       }
     } else if (options_.transaction_max > Duration{} &&
                holder_.lease_began + options_.transaction_max <= now) {
-      take_lease("the transaction has reached the time limit", "");
+      take_lease(holder_, "the transaction has reached the time limit", "");
+      clean("lease expired");
     } else {
       const bool wanted = !waiters_.empty();
-      take_lease("the transaction was idle for too long",
+      take_lease(holder_, "the transaction was idle for too long",
                  wanted ? others_wait() : "nobody waits, but the hard limit was reached");
+      clean("lease expired");
     }
   }
   if (slow_reader_due() <= now) {

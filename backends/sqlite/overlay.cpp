@@ -177,7 +177,7 @@ Result<void> Overlay::reset() {
 Result<void> Overlay::reset_to(std::string_view name) {
   const auto found = find_mark(name);
   if (found == marks_.end()) {
-    return Error::make(sqlstate::invalid_savepoint, "there is no mark " + std::string{name});
+    return no_mark_error(std::string{name});
   }
   if (auto checked = check_reset(); !checked) return checked;
   marks_.erase(found + 1, marks_.end());

@@ -53,6 +53,7 @@ class SqliteSandbox::MarkRequest final : public LaneClient {
   std::optional<TimePoint> paused_since() const override { return std::nullopt; }
   TimePoint queue_deadline() const override { return deadline_; }
   bool is_one_shot() const override { return true; }
+  bool joins() const override { return false; }
   std::string_view first_statement() const override { return text_; }
 
  private:
@@ -101,8 +102,7 @@ void SqliteSandbox::finished(MarkRequest& request, const std::optional<Error>& e
 
 void SqliteSandbox::reset(const std::optional<std::string>& mark, Done done) {
   if (mark && !has_mark(*mark)) {
-    return post(std::move(done),
-                Error::make(sqlstate::invalid_savepoint, "there is no mark " + *mark));
+    return post(std::move(done), no_mark_error(*mark));
   }
   start({.mark = mark}, std::move(done));
 }
@@ -161,6 +161,7 @@ SandboxStatus SqliteSandbox::status() const {
   status.kind = "overlay";
   status.age_ms = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(age).count());
+  status.joins_lost = lane_->joins_lost();
   status.marks = marks_;
   return status;
 }

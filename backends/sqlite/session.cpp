@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "backends/envelope.h"
 #include "protocol/check.h"
 
 namespace based::sqlite {
@@ -41,7 +42,8 @@ SqliteSession::SqliteSession(const SqliteOptions& database, Reactor& reactor, La
 
 SqliteSession::~SqliteSession() {
   *anchor_ = nullptr;
-  if (!lane_.withdraw(*this)) lane_.abandon(*this);
+  lane_.withdraw(*this);
+  lane_.abandon(*this);
 }
 
 void SqliteSession::transition(UnitState to) {
@@ -86,10 +88,12 @@ bool SqliteSession::is_one_shot() const {
 
 std::shared_ptr<Job> SqliteSession::start(Job::Deliver deliver) {
   transition(UnitState::running);
+  if (lane_.around() > 0) nest(unit_.envelope, nullptr);
   job_ = std::make_shared<Job>(Job::Setup{.unit = std::move(unit_),
                                           .session_id = options_.session_id,
                                           .session_read_only = options_.read_only,
                                           .holds_lease = lane_.holds_lease(*this),
+                                          .around = lane_.around(),
                                           .memory = memory_,
                                           .bytes_max = database_.result_buffer_bytes,
                                           .deliver = std::move(deliver)});
@@ -208,6 +212,8 @@ void SqliteSession::refuse(Error error) {
   refusal_ = UnitOutcome{};
   refusal_->error = std::move(error);
   refusal_->phase = UnitPhase::queue;
+  // A request of who is parked waits, too.
+  if (lane_.holds_lease(*this)) refusal_->transaction = TransactionStatus::open;
   post(&SqliteSession::end_refused);
 }
 
@@ -220,6 +226,12 @@ void SqliteSession::on_vain_wait(Error error) {
 void SqliteSession::end_refused() { complete(*std::exchange(refusal_, std::nullopt)); }
 
 void SqliteSession::lose_lease(Error reason) {
+  if (state_ == UnitState::waiting) {  // the lane has forgotten its unit
+    refuse(std::move(reason));
+    refusal_->transaction = TransactionStatus::lost;
+    return;
+  }
+  if (refusal_) refusal_->transaction = TransactionStatus::lost;
   lost_ = std::move(reason);
   // In the middle of giving rows: it hears of it after their end.
   if (state_ != UnitState::none) return;

@@ -35,6 +35,10 @@ class SqliteSession final : public BackendSession, private LaneClient, private W
   void submit(Unit unit) override;
   void cancel(std::string_view reason) override;
   void resume() override;
+  bool is_joined() const override {
+    return options_.group != 0 || database_.turns == TurnMode::join;
+  }
+  void rest(bool sound) override { lane_.rest(*this, sound); }
 
  private:
   const SessionOptions& options() const override { return options_; }

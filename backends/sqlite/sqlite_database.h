@@ -38,8 +38,9 @@ struct SqliteOptions {
 
   SqliteJournalMode journal_mode = SqliteJournalMode::automatic;  // ignored under force_rollback
   SqliteSynchronous synchronous = SqliteSynchronous::full;
-  bool read_only = false;       // the file is opened for reading only
-  bool force_rollback = false;  // the file is never written: changes live in an overlay and go
+  bool read_only = false;           // the file is opened for reading only
+  bool force_rollback = false;      // the file is never written: changes live in an overlay and go
+  TurnMode turns = TurnMode::wait;  // of a sandbox
   // What SANDBOX LIST shows. Empty: this one only.
   std::function<std::vector<SandboxStatus>()> siblings;
   std::vector<std::string> init_sql;  // run on each opening of the handle, with all rights

@@ -107,9 +107,8 @@ Result<std::unique_ptr<JoinTicket>> NativeConnection::ticket_for(const Open& ope
   if (open.share && !open.join.empty()) {
     return Error::make(sqlstate::invalid_parameter_value, "either share or join can be asked for");
   }
-  JoinTokens* tokens = database.joins();
-  if (tokens == nullptr) return no_joins_error(database.name());
-  return open.share ? tokens->share(user_) : tokens->join(open.join, user_);
+  JoinTokens& tokens = database.joins();
+  return open.share ? tokens.share(user_) : tokens.join(open.join, user_);
 }
 
 void NativeConnection::open_session(const Frame& frame) {

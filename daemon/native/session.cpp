@@ -308,6 +308,7 @@ void Session::finish_error(const Error& error, std::optional<std::uint32_t> item
 void Session::finish(MessageType type, const std::string& payload, bool failed) {
   previous_failed_ = failed;
   const std::unique_ptr<Run> done = std::move(run_);
+  if (!stack_.empty() && backend_) backend_->rest(stack_.state() == StackState::sound);
   host_.send_final(type, number_, done->header.request, payload, done->payload.size());
   if (closed_ && done->header.type == MessageType::close) host_.closed(number_);
 }

@@ -215,23 +215,22 @@ void Session::finish_ending_error(const Error& error) {
   finish_error(error, is_step ? std::optional(run_->steps[run_->next].item) : std::nullopt);
 }
 
-// A commit that failed has rolled its levels back, by itself or by the envelope's recovery.
+// An end of the levels, or of some, that the database refused or never came to.
 void Session::failed_ending(const UnitOutcome& outcome, const Error& error) {
-  LevelsEnd rolled_back = run_->ending;
-  rolled_back.kind = LevelsEnd::Kind::rollback;
-  rolled_back.profile = stack_.levels()[rolled_back.depth].profile;
+  const LevelsEnd& ending = run_->ending;
+  const bool whole = ending.depth == 0;
   const bool alive = outcome.transaction == TransactionStatus::open ||
                      outcome.transaction == TransactionStatus::failed;
-  if (rolled_back.depth == 0) {
-    if (alive) reset_backend();
-    return end_levels(rolled_back);
-  }
   const bool recovered = outcome.transaction == TransactionStatus::open &&
                          outcome.phase == UnitPhase::epilogue &&
-                         run_->ending.kind == LevelsEnd::Kind::commit;
-  if (recovered) return end_levels(rolled_back);
-  if (alive) reset_backend();
-  abort_transaction(error);
+                         ending.kind == LevelsEnd::Kind::commit;
+  if (alive && (whole || !recovered)) reset_backend();
+  if (!whole && !recovered) return abort_transaction(error);
+  // A commit that failed has rolled its levels back, by itself or by the envelope's recovery.
+  LevelsEnd rolled_back = ending;
+  rolled_back.kind = LevelsEnd::Kind::rollback;
+  rolled_back.profile = stack_.levels()[rolled_back.depth].profile;
+  end_levels(rolled_back);
 }
 
 }  // namespace based::native

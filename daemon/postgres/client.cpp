@@ -36,6 +36,9 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 }
 
 constexpr std::size_t read_ahead_max = 64 * 1024;
+// A client whose statement runs for long may have gone behind what it has sent since.
+constexpr std::size_t read_on_max = 2 * 1024 * 1024;
+constexpr std::chrono::seconds read_on_after{1};
 
 // Is it what a ReadyForQuery answers?
 bool is_request(char type) {
@@ -332,12 +335,14 @@ void PostgresClient::deliver() {
 // up to a limit.
 void PostgresClient::keep_for_later() {
   cutter_.keep();
-  if (!taking_ && cutter_.kept_bytes() >= read_ahead_max) transport_.set_reading(false);
+  const std::size_t most = reads_on_ ? read_on_max : read_ahead_max;
+  if (!taking_ && cutter_.kept_bytes() >= most) transport_.set_reading(false);
 }
 
 void PostgresClient::set_taking(bool on) {
   taking_ = on;
   if (!on) return;
+  reads_on_ = false;
   transport_.set_reading(true);
   front_end_.go_on_soon(*this);
 }
@@ -393,6 +398,9 @@ void PostgresClient::look_at_clock() {
   } else if (state_ == State::serving && limits.idle > Duration::zero() &&
              now - since_ >= limits.idle && session_->at_rest()) {
     end(Error::make(Sqlstate("57P05"), "terminating connection due to idle-session timeout"));
+  } else if (state_ == State::serving && !taking_ && !reads_on_ && now - since_ >= read_on_after) {
+    reads_on_ = true;
+    transport_.set_reading(true);
   }
 }
 
@@ -419,6 +427,8 @@ void PostgresClient::add_status(std::vector<SessionStatus>& sessions) const {
   status.state = state_ == State::serving && session_->at_rest()
                      ? "idle"
                      : std::string(names[static_cast<std::size_t>(state_)]);
+  const bool open = state_ == State::serving && session_->in_transaction();
+  status.transaction = open ? "open" : "none";
   sessions.push_back(std::move(status));
 }
 

@@ -88,6 +88,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   std::int32_t process_id_;
   std::uint16_t minor_ = 0;
   bool taking_ = true;
+  bool reads_on_ = false;  // beyond the usual limit, while it is not taking
   bool delivering_ = false;
   bool ssl_declined_ = false;
   bool gss_declined_ = false;

@@ -42,10 +42,9 @@ Result<void> PostgresClient::take_join_options(Startup& startup, Database& datab
         sqlstate::invalid_parameter_value,
         share != "on" ? "based.share is on or off" : "either based.share or based.join can be set");
   }
-  JoinTokens* tokens = database.joins();
-  if (tokens == nullptr) return no_joins_error(database.name());
+  JoinTokens& tokens = database.joins();
   Result<std::unique_ptr<JoinTicket>> ticket =
-      share.empty() ? tokens->join(join, user_) : tokens->share(user_);
+      share.empty() ? tokens.join(join, user_) : tokens.share(user_);
   if (!ticket) return ticket.error();
   ticket_ = *std::move(ticket);
   if (!share.empty()) startup.settings.emplace_back(token_setting, ticket_->token());

@@ -275,6 +275,7 @@ void SqliteWire::ready() {
   end_in_sync_ = false;
   if (stack_.empty()) portals_.clear();
   for (const auto& [name, value] : settings_.to_report()) writer_.parameter_status(name, value);
+  if (!stack_.empty()) backend_->rest(usable());
   writer_.ready(stack_.empty() ? 'I' : usable() ? 'T' : 'E');
   flush();
   if (tell_at_rest_ && at_rest()) {
@@ -304,7 +305,7 @@ void SqliteWire::resume_messages() {
 }
 
 // The client is told; its transaction has failed, what was implicit is rolled back.
-void SqliteWire::fail(Error error, const WireStatement* of) {
+void SqliteWire::fail(Error error, const WireStatement* of, Fate fate) {
   release_tag();
   loss_.reset();
   std::optional<std::uint32_t> position;
@@ -323,7 +324,7 @@ void SqliteWire::fail(Error error, const WireStatement* of) {
   if (implicit_) {
     start_ending(stack_.plan_rollback_all(), "");
   } else if (!stack_.empty()) {
-    stack_.fail();
+    if (fate == Fate::fails) stack_.fail();
   } else if (end_in_sync_) {
     ready();
   }
@@ -331,7 +332,10 @@ void SqliteWire::fail(Error error, const WireStatement* of) {
 
 void SqliteWire::cancel(std::string_view reason) {
   if (!busy()) return;
-  if (purpose_ == Purpose::steps || purpose_ == Purpose::describe) backend_->cancel(reason);
+  if (purpose_ == Purpose::steps || purpose_ == Purpose::describe ||
+      purpose_ == Purpose::entering) {
+    backend_->cancel(reason);
+  }
 }
 
 void SqliteWire::on_drained() {

@@ -66,13 +66,16 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   void cancel(std::string_view reason) override;
   void on_drained() override;
   bool at_rest() const override;
+  bool in_transaction() const override { return !stack_.empty(); }
   void tell_when_at_rest() override { tell_at_rest_ = true; }
 
  private:
-  enum class Purpose : std::uint8_t { none, steps, ending, describe, sandbox };
+  enum class Purpose : std::uint8_t { none, steps, entering, ending, describe, sandbox };
   enum class Reading : std::uint8_t { all, until_sync };
   // What a description is for. parse: only the types of columns that parameters meet.
   enum class Describing : std::uint8_t { parse, statement, portal };
+  // What an error does to the transaction.
+  enum class Fate : std::uint8_t { fails, stays };
   // One statement of the unit in flight.
   struct Running {
     WireStatementRef prepared;
@@ -119,7 +122,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   void ready();
   void flush();
   void resume_messages();
-  void fail(Error error, const WireStatement* of = nullptr);
+  void fail(Error error, const WireStatement* of = nullptr, Fate fate = Fate::fails);
   Result<WireStatementRef> as_of_now(const WireStatementRef& prepared);
   Result<std::vector<WireStatementRef>> parse(std::string_view text, ParameterStyle style);
   Result<WireStatementRef> make_statement(std::string_view text, const StatementRef& statement,
@@ -150,6 +153,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
                 const std::vector<std::int16_t>& formats = {});
   void run_control(const Statement& statement);
   void begin_level(const Statement& statement);
+  void begun(std::string_view tag);
   void end_transaction(const Statement& statement);
   void run_savepoint(const Statement& statement);
   void run_command(const SessionCommand& command, bool tells_columns);
@@ -173,6 +177,8 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   bool in_read_only() const;
   void run_group(std::size_t count, bool alone);
   void submit(Unit unit, Purpose purpose);
+  void start_entering(std::string_view tag);
+  void entering_done(UnitOutcome& outcome);
   void start_ending(Result<LevelsEnd> plan, std::string tag);
   void complete_ending();
   void end_levels(const LevelsEnd& plan);

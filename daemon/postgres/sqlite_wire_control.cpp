@@ -62,12 +62,18 @@ void SqliteWire::begin_level(const Statement& statement) {
     if (stack_.empty() && unset && settings_.read_only()) {
       options.access = BeginOptions::Access::read_only;
     }
-    auto begun =
+    auto level =
         stack_.begin(options, LevelKind::transaction, reactor_.now(), settings_.snapshot());
-    if (!begun) return fail(std::move(begun).error());
+    if (!level) return fail(std::move(level).error());
   } else {
     warn(sqlstate::active_sql_transaction, "there is already a transaction in progress");
   }
+  begun(tag);
+}
+
+// What others may join has begun when the client is told so.
+void SqliteWire::begun(std::string_view tag) {
+  if (backend_->is_joined() && stack_.entered_depth() < stack_.depth()) return start_entering(tag);
   writer_.command_complete(tag);
 }
 
@@ -103,10 +109,10 @@ void SqliteWire::run_savepoint(const Statement& statement) {
       if (outside) return fail(only_in_block("SAVEPOINT"));
       BeginOptions options;
       options.name = statement.name;
-      auto begun =
+      auto level =
           stack_.begin(options, LevelKind::savepoint, reactor_.now(), settings_.snapshot());
-      if (!begun) return fail(std::move(begun).error());
-      return writer_.command_complete("SAVEPOINT");
+      if (!level) return fail(std::move(level).error());
+      return begun("SAVEPOINT");
     }
     case StatementKind::release:
       if (outside) return fail(only_in_block("RELEASE SAVEPOINT"));

@@ -172,6 +172,9 @@ void SqliteWire::on_done(UnitOutcome outcome) {
       steps_done(outcome);
       running_.clear();
       break;
+    case Purpose::entering:
+      entering_done(outcome);
+      break;
     case Purpose::ending:
       ending_done(outcome);
       break;

@@ -27,6 +27,12 @@ bool is_control(StatementKind kind) {
   return is_transaction_control(kind) || kind == StatementKind::sandbox;
 }
 
+// Did it wait in vain, behind those that have joined its transaction? That is as it was.
+bool never_ran(const UnitOutcome& outcome) {
+  return outcome.error && outcome.phase == UnitPhase::queue &&
+         outcome.transaction == TransactionStatus::open;
+}
+
 // Whatever was open is rolled back.
 void SqliteWire::reset_backend() {
   backend_.reset();
@@ -34,7 +40,8 @@ void SqliteWire::reset_backend() {
   backend_ = database_.open_session({.session_id = options_.session_id,
                                      .label = settings_.value("application_name").value_or(""),
                                      .client = options_.client,
-                                     .idle_in_transaction = idle},
+                                     .idle_in_transaction = idle,
+                                     .group = options_.group},
                                     *this);
 }
 
@@ -117,6 +124,29 @@ void SqliteWire::submit(Unit unit, Purpose purpose) {
   backend_->submit(std::move(unit));
 }
 
+// --- levels that begin at once
+
+void SqliteWire::start_entering(std::string_view tag) {
+  Unit unit;
+  unit.envelope = envelopes_.around(stack_, {});
+  unit.keep_lease = true;
+  ending_.tag = tag;
+  submit(std::move(unit), Purpose::entering);
+}
+
+void SqliteWire::entering_done(UnitOutcome& outcome) {
+  if (!outcome.error) {
+    stack_.entered();
+    return writer_.command_complete(ending_.tag);
+  }
+  const bool waited = never_ran(outcome);
+  Error error = std::move(*outcome.error);
+  error.position.reset();
+  note_failure(outcome, error);
+  if (stack_.state() == StackState::sound) end_levels(stack_.plan_rollback({}).value());
+  fail(std::move(error), nullptr, waited ? Fate::stays : Fate::fails);
+}
+
 // --- ends of levels
 
 void SqliteWire::start_ending(Result<LevelsEnd> plan, std::string tag) {
@@ -151,10 +181,11 @@ void SqliteWire::end_levels(const LevelsEnd& plan) {
 void SqliteWire::complete_ending() {
   end_levels(ending_.plan);
   if (ending_.chain) {
-    auto begun = stack_.begin(std::move(*ending_.chain), LevelKind::transaction, reactor_.now(),
+    auto level = stack_.begin(std::move(*ending_.chain), LevelKind::transaction, reactor_.now(),
                               settings_.snapshot());
     ending_.chain.reset();
-    if (!begun) return fail(std::move(begun).error());
+    if (!level) return fail(std::move(level).error());
+    return begun(ending_.tag);
   }
   if (!ending_.tag.empty()) writer_.command_complete(ending_.tag);
   if (end_in_sync_) ready();
@@ -170,6 +201,9 @@ void SqliteWire::ending_done(UnitOutcome& outcome) {
     if (whole || alive) return complete_ending();
     stack_.abort(ended_by_itself());
     return fail(ended_by_itself());
+  }
+  if (never_ran(outcome) && !implicit_) {
+    return fail(std::move(*outcome.error), nullptr, Fate::stays);
   }
   if (whole && plan.kind != LevelsEnd::Kind::commit) {
     // What is gone is rolled back, too.
@@ -223,6 +257,7 @@ void SqliteWire::steps_done(UnitOutcome& outcome) {
     return release_tag();
   }
   const bool ours = own_error_.has_value();
+  const bool waited = never_ran(outcome);
   Error error = ours ? std::move(*own_error_) : std::move(*outcome.error);
   if (ours && !outcome.error) error.executed = Executed::yes;
   const bool in_step = !ours && outcome.phase == UnitPhase::step;
@@ -233,11 +268,12 @@ void SqliteWire::steps_done(UnitOutcome& outcome) {
   if (of && error.position) error.position = of->statement->client_offset(*error.position);
   if (!of) error.position.reset();
   note_failure(outcome, error);
-  fail(std::move(error), of.get());
+  fail(std::move(error), of.get(), ours || !waited ? Fate::fails : Fate::stays);
 }
 
 void SqliteWire::describe_done(UnitOutcome& outcome) {
   if (outcome.error) {
+    const bool waited = never_ran(outcome);
     Error error = std::move(*outcome.error);
     const WireStatementRef of = std::exchange(described_, nullptr);
     // Its Parse has failed.
@@ -246,7 +282,7 @@ void SqliteWire::describe_done(UnitOutcome& outcome) {
     }
     if (error.position) error.position = of->statement->client_offset(*error.position);
     note_failure(outcome, error);
-    return fail(std::move(error), of.get());
+    return fail(std::move(error), of.get(), waited ? Fate::stays : Fate::fails);
   }
   if (!stack_.empty()) stack_.entered();
   if (describing_ == Describing::parse) {

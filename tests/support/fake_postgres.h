@@ -66,6 +66,17 @@ class FakeServer {
     sleeping_ = false;
     error("ERROR", "57014", "canceling statement due to user request");
     fail();
+    if (std::exchange(in_query_, false)) {
+      skipping_ = false;
+      message('Z', std::string(1, status));
+    }
+    flush();
+  }
+  // What runs is done after all.
+  void wake() {
+    sleeping_ = false;
+    complete();
+    if (std::exchange(in_query_, false)) message('Z', std::string(1, status));
     flush();
   }
   void notify(std::string_view channel, std::string_view payload) {
@@ -87,6 +98,7 @@ class FakeServer {
   int cancels = 0;
   std::vector<std::string> texts;  // executed
   std::function<void(const std::string&)> on_execute;
+  std::string sleeps_at;  // a text that runs until it is cancelled or woken, beside "sleep"
 
  private:
   bool take_message() {
@@ -136,6 +148,15 @@ class FakeServer {
         return message('n', "");
       case 'E':
         return execute();
+      case 'Q':  // one statement
+        in_query_ = true;
+        bound_ = body.substr(0, body.find_first_of(std::string(";\0", 2)));
+        execute();
+        skipping_ = false;
+        if (!sleeping_ && std::exchange(in_query_, false)) message('Z', std::string(1, status));
+        return;
+      case 'H':  // every answer is sent at once
+        return;
       case 'X':
         return die();
       default:
@@ -153,7 +174,7 @@ class FakeServer {
       error("ERROR", "25P02", "current transaction is aborted");
       return fail();
     }
-    if (bound_ == "sleep") {
+    if (bound_ == "sleep" || (!sleeps_at.empty() && bound_ == sleeps_at)) {
       sleeping_ = true;
       return;
     }
@@ -161,7 +182,13 @@ class FakeServer {
       error("ERROR", "22012", "division by zero");
       return fail();
     }
-    if (bound_ == "BEGIN") status = 'T';
+    complete();
+  }
+
+  void complete() {
+    const bool back = bound_.starts_with("ROLLBACK TO");
+    const bool ends = bound_ == "COMMIT" || (bound_.starts_with("ROLLBACK") && !back);
+    if (bound_.starts_with("BEGIN") || back) status = 'T';
     const bool undone = bound_ == "COMMIT" && (status == 'E' || fails_silently);
     if (ends) status = 'I';
     if (bound_.empty()) return message('I', "");
@@ -200,6 +227,7 @@ class FakeServer {
   std::map<std::string, std::string> prepared_;
   bool skipping_ = false;
   bool sleeping_ = false;
+  bool in_query_ = false;
 };
 
 class FakeChannel final : public Channel {

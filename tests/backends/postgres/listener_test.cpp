@@ -294,4 +294,37 @@ TEST_CASE("LISTEN and UNLISTEN are effective in their order when the transaction
   CHECK(shown(journal.take()) == "-* ");
 }
 
+TEST_CASE("a transaction's NOTIFYs are limited in number and in bytes") {
+  using enum StatementKind;
+  ListenJournal journal;
+  const std::string long_one(ListenJournal::bytes_max / 2, 'x');
+  journal.notify("a", long_one);
+  journal.notify("a", long_one);  // is once
+  CHECK_FALSE(journal.full());
+  journal.done(*statement(savepoint, "s"), "SAVEPOINT");
+  journal.notify("b", long_one);
+  CHECK(journal.full());
+  journal.done(*statement(rollback_to, "s"), "ROLLBACK");
+  CHECK_FALSE(journal.full());
+  journal.notify("b", long_one);
+  CHECK(journal.full());
+  journal.ready('I', false);
+  CHECK(journal.full());  // until they are told
+  CHECK(shown(journal.take()) == "-a -b ");
+  CHECK_FALSE(journal.full());
+  journal.notify("a", long_one);  // in another transaction
+  CHECK(journal.take().empty());
+  journal.roll_back();
+
+  for (std::size_t i = 1; i < ListenJournal::actions_max; ++i) {
+    journal.notify("a", std::to_string(i));
+  }
+  CHECK_FALSE(journal.full());
+  journal.done(*statement(listen, "a"), "LISTEN");
+  CHECK(journal.full());
+  journal.roll_back();
+  CHECK_FALSE(journal.full());
+  CHECK(ListenJournal::full_error().sqlstate == sqlstate::program_limit_exceeded);
+}
+
 }  // namespace based::postgres

@@ -198,10 +198,16 @@ TEST_CASE("libpq's failure is one line with the server's SQLSTATE where it says 
       "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  28P01: password "
       "authentication failed for user \"x\"\nLOCATION:  auth_failed, auth.c:338\n");
   CHECK(wrong.sqlstate.text() == "28P01");
-  CHECK(wrong.message ==
-        "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  password authentication "
-        "failed for user \"x\"");
+  CHECK(wrong.message == "password authentication failed for user \"x\"");
   CHECK(is_permanent(wrong));
+  const Error several = connect_error(
+      "connection to server at \"a\" failed: FATAL:  28000: first\nLOCATION:  x, y.c:1\n"
+      "connection to server at \"b\" failed: FATAL:  3D000: database \"x: y\" does not exist\n"
+      "DETAIL:  It seems to have just been dropped.\nHINT:  one\ntwo\nLOCATION:  x, y.c:2\n");
+  CHECK(several.sqlstate.text() == "3D000");
+  CHECK(several.message == "database \"x: y\" does not exist");
+  CHECK(several.detail == "It seems to have just been dropped.");
+  CHECK(several.hint == "one / two");
   const Error refused = connect_error("connection failed: Connection refused\n\tIs it running?\n");
   CHECK(refused.sqlstate.text() == "08001");
   CHECK(refused.message == "connection failed: Connection refused / Is it running?");

@@ -24,6 +24,7 @@ std::string row(const char* text) {
 TEST_CASE("a timeout is shown in the largest unit that divides it, as the server does") {
   CHECK(shown("") == "0");
   CHECK(shown("0") == "0");
+  CHECK(shown("default") == "0");
   CHECK(shown("'90s'") == "90s");
   CHECK(shown("90000") == "90s");
   CHECK(shown("' 2 min '") == "2min");
@@ -50,6 +51,7 @@ TEST_CASE("the questions that Based answers") {
         "current_setting transaction_isolation");
   CHECK(row("select pg_catalog.current_setting('Idle_Session_Timeout')") ==
         "current_setting idle_session_timeout");
+  CHECK(row("show statement_timeout") == "statement_timeout statement_timeout");
   for (const char* text : {"show work_mem", "select current_setting('work_mem')", "show all",
                            "select current_setting('transaction_isolation') from t",
                            "select current_setting('transaction_isolation'), 1", "select 1"}) {

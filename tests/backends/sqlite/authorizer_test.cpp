@@ -125,6 +125,7 @@ TEST_CASE_FIXTURE(Shared, "deferring foreign keys is the transaction's, and ends
   one->sql("CREATE TABLE p(id PRIMARY KEY)");
   one->sql("CREATE TABLE c(p REFERENCES p(id))");
   CHECK(one->sql("PRAGMA defer_foreign_keys = on").code() == "25P01");
+  CHECK(one->sql("PRAGMA defer_foreign_keys").value() == "0");  // it acts when it is compiled
   one->control("BEGIN IMMEDIATE");
   CHECK(one->sql("PRAGMA defer_foreign_keys = on").ok());
   CHECK(one->sql("INSERT INTO c VALUES(1)").ok());

@@ -6,26 +6,6 @@ using namespace based::native;
 
 namespace {
 
-struct Fixture {
-  explicit Fixture(FakeDatabase::Options options = {}, const Open& open = {})
-      : daemon(std::move(options)), c(daemon) {
-    c.open(1, open);
-    REQUIRE(c.run() == Lines{"#2 END idle opened app"});
-  }
-  std::string exec(std::string_view sql) { return last(c.exec(1, sql)); }
-  std::string tx(const Tx& request) { return last(c.tx(1, request)); }
-  std::string tx(TxOp op) { return last(c.tx(1, op)); }
-  std::string last(std::uint32_t request) {
-    const Lines lines = c.answers_to(request, c.run());
-    REQUIRE(!lines.empty());
-    return lines.back();
-  }
-  FakeDatabase& db() { return *daemon.database; }
-
-  Daemon daemon;
-  Client c;
-};
-
 constexpr Dialect both[] = {Dialect::postgres, Dialect::sqlite};
 
 }  // namespace
@@ -34,7 +14,7 @@ TEST_CASE("a lost transaction aborts the stack, which each level acknowledges by
   for (const Dialect dialect : both) {
     for (const char* how : {"lose", "or rollback"}) {
       CAPTURE(how);
-      Fixture f({.dialect = dialect});
+      OneSession f({.dialect = dialect});
       f.exec("begin; insert a");
       f.exec("begin; insert b");
       const std::string error = f.exec(how);
@@ -52,7 +32,7 @@ TEST_CASE("a lost transaction aborts the stack, which each level acknowledges by
 }
 
 TEST_CASE("a lease lost between requests is told at once, and then again") {
-  Fixture f;
+  OneSession f;
   f.exec("begin; insert a");
   f.db().lose_leases(Error::make(sqlstate::idle_in_transaction_session_timeout, "rested too long"));
   CHECK(f.c.run() == Lines{"NOTICE transaction_lost 25P03 aborted/1"});
@@ -63,7 +43,7 @@ TEST_CASE("a lease lost between requests is told at once, and then again") {
 }
 
 TEST_CASE("settings made in a transaction that is lost are lost with it") {
-  Fixture f;
+  OneSession f;
   f.exec("set search_path to a");
   f.exec("begin; set search_path to b");
   f.exec("lose");
@@ -73,14 +53,14 @@ TEST_CASE("settings made in a transaction that is lost are lost with it") {
 }
 
 TEST_CASE("a transaction that a text opened unseen is rolled back and told") {
-  Fixture f;
+  OneSession f;
   CHECK(f.exec("hidden begin") == "ERROR 25000 idle transaction");
   CHECK(f.db().transactions() == 0);
   CHECK(f.exec("insert a") == "END idle [INSERT +1]");
 }
 
 TEST_CASE("a transaction that a text ended unseen aborts the stack") {
-  Fixture f;
+  OneSession f;
   f.exec("begin; insert a");
   CHECK(f.exec("hidden commit") == "ERROR 25000 aborted/1 transaction executed");
   CHECK(f.exec("select 1") == "ERROR 25P02 aborted/1");
@@ -89,7 +69,7 @@ TEST_CASE("a transaction that a text ended unseen aborts the stack") {
 
 TEST_CASE("a BEGIN that the database refuses leaves the levels to be tried again") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     f.tx(TxOp::begin);
     f.tx(TxOp::begin);
     bool refuse = true;
@@ -107,7 +87,7 @@ TEST_CASE("a BEGIN that the database refuses leaves the levels to be tried again
 }
 
 TEST_CASE("a wait that ends without a connection changes nothing") {
-  Fixture f;
+  OneSession f;
   f.tx(TxOp::begin);
   bool refuse = true;
   f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
@@ -129,7 +109,7 @@ auto cancelled_at(std::string text) {
 
 TEST_CASE("a cancel that strikes a guard leaves the levels, failed where PostgreSQL fails them") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     f.exec("begin; insert a");
     f.exec("begin; insert b");
     f.db().fault = cancelled_at(R"(SAVEPOINT "based_guard")");
@@ -153,7 +133,7 @@ TEST_CASE("a cancel that strikes a guard leaves the levels, failed where Postgre
 
 TEST_CASE(
     "a level that cannot be entered fails the one around it on PostgreSQL, and none on SQLite") {
-  Fixture f;
+  OneSession f;
   f.exec("begin; insert a");
   f.exec("begin");
   f.exec("begin");
@@ -169,7 +149,7 @@ TEST_CASE(
   CHECK(f.exec("insert c") == "END idle [INSERT +1]");
   CHECK(f.db().committed == Lines{"c"});
 
-  Fixture g({.dialect = Dialect::sqlite});
+  OneSession g({.dialect = Dialect::sqlite});
   g.exec("begin; insert a");
   g.exec("begin");
   g.db().fault = cancelled_at(R"(SAVEPOINT "based_2")");
@@ -183,7 +163,7 @@ TEST_CASE("what a prologue had opened when it failed is closed again: nothing ha
   for (const Dialect dialect : both) {
     for (const bool rooted : {false, true}) {
       if (rooted && dialect == Dialect::sqlite) continue;
-      Fixture f({.dialect = dialect, .rooted = rooted});
+      OneSession f({.dialect = dialect, .rooted = rooted});
       f.exec("begin");
       f.exec("begin");
       f.db().fault = cancelled_at(R"(SAVEPOINT "based_2")");
@@ -204,7 +184,7 @@ TEST_CASE("what a prologue had opened when it failed is closed again: nothing ha
 }
 
 TEST_CASE("in a sandbox a guard or level that cannot be opened costs its unit only") {
-  Fixture f({.rooted = true});
+  OneSession f({.rooted = true});
   f.exec("insert a");
   f.db().fault = cancelled_at(R"(SAVEPOINT "based_guard")");
   CHECK(f.exec("insert b") == "ERROR 57014 idle");
@@ -218,7 +198,7 @@ TEST_CASE("in a sandbox a guard or level that cannot be opened costs its unit on
 
 TEST_CASE("a COMMIT that fails has rolled back, on both backends") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     f.exec("begin; insert a");
     f.db().fault = [&](UnitPhase phase, std::string_view text) -> std::optional<Error> {
       if (phase != UnitPhase::epilogue || text != "COMMIT") return std::nullopt;
@@ -234,7 +214,7 @@ TEST_CASE("a COMMIT that fails has rolled back, on both backends") {
 
 TEST_CASE("an inner commit that fails costs its level only") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     f.exec("begin; insert a");
     f.exec("begin; insert b");
     f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
@@ -249,7 +229,7 @@ TEST_CASE("an inner commit that fails costs its level only") {
 }
 
 TEST_CASE("a rollback of everything succeeds also when the database cannot do it") {
-  Fixture f;
+  OneSession f;
   f.exec("begin; insert a");
   f.db().fault = [&](UnitPhase phase, std::string_view) -> std::optional<Error> {
     if (phase != UnitPhase::epilogue) return std::nullopt;
@@ -262,7 +242,7 @@ TEST_CASE("a rollback of everything succeeds also when the database cannot do it
 }
 
 TEST_CASE("in a rooted database everything is a savepoint, and clients see nothing of it") {
-  Fixture f({.rooted = true});
+  OneSession f({.rooted = true});
   CHECK(f.exec("insert a") == "END idle [INSERT +1]");
   CHECK(f.exec("fail") == "ERROR 23505 idle at=5");
   CHECK(f.exec("begin; insert b; begin; insert c; rollback; commit") ==
@@ -273,7 +253,7 @@ TEST_CASE("in a rooted database everything is a savepoint, and clients see nothi
 }
 
 TEST_CASE("one session's transaction and failure are no other's") {
-  Fixture f;
+  OneSession f;
   f.c.open(2);
   f.c.run();
   f.exec("begin; insert a");

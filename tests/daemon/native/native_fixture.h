@@ -104,4 +104,25 @@ class Client {
   std::uint32_t request_ = 0;
 };
 
+// A daemon and a client that has opened session 1.
+struct OneSession {
+  explicit OneSession(FakeDatabase::Options options = {}, const Open& open = {})
+      : daemon(std::move(options)), c(daemon) {
+    c.open(1, open);
+    REQUIRE(c.run() == Lines{"#2 END idle opened app"});
+  }
+  std::string exec(std::string_view sql) { return last(c.exec(1, sql)); }
+  std::string tx(const Tx& request) { return last(c.tx(1, request)); }
+  std::string tx(TxOp op) { return last(c.tx(1, op)); }
+  std::string last(std::uint32_t request) {
+    const Lines lines = c.answers_to(request, c.run());
+    REQUIRE(!lines.empty());
+    return lines.back();
+  }
+  FakeDatabase& db() { return *daemon.database; }
+
+  Daemon daemon;
+  Client c;
+};
+
 }  // namespace based::native

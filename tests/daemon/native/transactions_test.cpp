@@ -6,26 +6,6 @@ using namespace based::native;
 
 namespace {
 
-struct Fixture {
-  explicit Fixture(FakeDatabase::Options options = {}, const Open& open = {})
-      : daemon(std::move(options)), c(daemon) {
-    c.open(1, open);
-    REQUIRE(c.run() == Lines{"#2 END idle opened app"});
-  }
-  std::string exec(std::string_view sql) { return last(c.exec(1, sql)); }
-  std::string tx(const Tx& request) { return last(c.tx(1, request)); }
-  std::string tx(TxOp op) { return last(c.tx(1, op)); }
-  std::string last(std::uint32_t request) {
-    const Lines lines = c.answers_to(request, c.run());
-    REQUIRE(!lines.empty());
-    return lines.back();
-  }
-  FakeDatabase& db() { return *daemon.database; }
-
-  Daemon daemon;
-  Client c;
-};
-
 Tx begin_with(LevelOptions options) {
   Tx tx;
   tx.op = TxOp::begin;
@@ -47,7 +27,7 @@ constexpr Dialect both[] = {Dialect::postgres, Dialect::sqlite};
 
 TEST_CASE("levels nest, commit and roll back alike on both backends") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     CHECK(f.tx(TxOp::begin) == "END open/1 level=1");
     CHECK(f.exec("insert a") == "END open/1 [INSERT +1]");
     CHECK(f.tx(TxOp::begin) == "END open/2 level=2");
@@ -62,7 +42,7 @@ TEST_CASE("levels nest, commit and roll back alike on both backends") {
 }
 
 TEST_CASE("a level without a statement asks the database for nothing") {
-  Fixture f;
+  OneSession f;
   f.tx(TxOp::begin);
   f.tx(TxOp::begin);
   CHECK(f.tx(TxOp::commit) == "END open/1");
@@ -71,7 +51,7 @@ TEST_CASE("a level without a statement asks the database for nothing") {
 }
 
 TEST_CASE("BEGIN travels with the first statement") {
-  Fixture f({.dialect = Dialect::sqlite});
+  OneSession f({.dialect = Dialect::sqlite});
   f.tx(TxOp::begin);
   f.tx(TxOp::begin);
   f.exec("insert a");
@@ -80,7 +60,7 @@ TEST_CASE("BEGIN travels with the first statement") {
 }
 
 TEST_CASE("a level that is not the top is not committed, and nothing happens") {
-  Fixture f;
+  OneSession f;
   f.tx(TxOp::begin);
   f.tx(TxOp::begin);
   f.exec("insert a");
@@ -94,7 +74,7 @@ TEST_CASE("a level that is not the top is not committed, and nothing happens") {
 
 TEST_CASE("an error fails the level on both backends until its rollback") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     f.exec("begin; insert a");
     f.tx(TxOp::begin);
     CHECK(f.exec("fail") == "ERROR 23505 failed/2 at=5");
@@ -109,7 +89,7 @@ TEST_CASE("an error fails the level on both backends until its rollback") {
 
 TEST_CASE("the commit of a failed level is a rollback and an error") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     f.exec("begin; insert a");
     f.exec("fail");
     CHECK(f.tx(TxOp::commit) == "ERROR 40000 idle transaction");
@@ -122,7 +102,7 @@ TEST_CASE("the commit of a failed level is a rollback and an error") {
 }
 
 TEST_CASE("errors that the database never saw leave the level as it is") {
-  Fixture f;
+  OneSession f;
   f.exec("begin; insert a");
   CHECK(f.exec("insert $1") == "ERROR 42P02 open/1");
   CHECK(f.exec("select 'x") == "ERROR 42601 open/1 at=7");
@@ -135,7 +115,7 @@ TEST_CASE("errors that the database never saw leave the level as it is") {
 
 TEST_CASE("transaction control as SQL acts on the same stack, in any spelling") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     CHECK(f.exec("StArT /* x */ transaction") == "END open/1 [BEGIN]");
     CHECK(f.exec("insert a") == "END open/1 [INSERT +1]");
     CHECK(f.exec("savepoint s") == "END open/2 [SAVEPOINT]");
@@ -152,7 +132,7 @@ TEST_CASE("transaction control as SQL acts on the same stack, in any spelling") 
 }
 
 TEST_CASE("COMMIT as SQL takes the savepoints on its transaction along") {
-  Fixture f;
+  OneSession f;
   f.exec("begin; insert a; savepoint s; insert b; savepoint s; insert c; commit");
   CHECK(f.db().committed == Lines{"a", "b", "c"});
   f.exec("begin; savepoint s; insert d; rollback");
@@ -161,7 +141,7 @@ TEST_CASE("COMMIT as SQL takes the savepoints on its transaction along") {
 }
 
 TEST_CASE("AND CHAIN begins again with the same modes") {
-  Fixture f;
+  OneSession f;
   f.exec("begin isolation level serializable; insert a; commit and chain; insert b");
   CHECK(f.db().take_log() == Lines{"BEGIN ISOLATION LEVEL SERIALIZABLE", "insert a", "COMMIT",
                                    "BEGIN ISOLATION LEVEL SERIALIZABLE", "insert b"});
@@ -172,7 +152,7 @@ TEST_CASE("AND CHAIN begins again with the same modes") {
 
 TEST_CASE("a force_rollback level forgets when it is committed, and says so") {
   for (const Dialect dialect : both) {
-    Fixture f({.dialect = dialect});
+    OneSession f({.dialect = dialect});
     LevelOptions forgets;
     forgets.force_rollback = true;
     f.tx(TxOp::begin);
@@ -188,7 +168,7 @@ TEST_CASE("a force_rollback level forgets when it is committed, and says so") {
 }
 
 TEST_CASE("if_open joins, nests or refuses") {
-  Fixture f;
+  OneSession f;
   LevelOptions join;
   join.if_open = LevelOptions::IfOpen::join;
   LevelOptions alone;
@@ -200,7 +180,7 @@ TEST_CASE("if_open joins, nests or refuses") {
 }
 
 TEST_CASE("TX status shows the levels from the outermost") {
-  Fixture f;
+  OneSession f;
   LevelOptions named;
   named.name = "outer";
   f.tx(begin_with(named));
@@ -212,14 +192,14 @@ TEST_CASE("TX status shows the levels from the outermost") {
 TEST_CASE("a nested read-only level takes no writes on either backend") {
   LevelOptions reads;
   reads.read_only = true;
-  Fixture f({.dialect = Dialect::sqlite});
+  OneSession f({.dialect = Dialect::sqlite});
   f.tx(TxOp::begin);
   f.exec("insert a");
   f.tx(begin_with(reads));
   CHECK(f.exec("select 1") == "END open/2 [SELECT 1]");
   CHECK(f.exec("insert b") == "ERROR 25006 failed/2");
   CHECK(f.tx(TxOp::rollback) == "END open/1");
-  Fixture p;
+  OneSession p;
   p.tx(TxOp::begin);
   p.tx(begin_with(reads));
   p.exec("select 1");
@@ -242,7 +222,7 @@ TEST_CASE("an implicit transaction begins with the first statement and ends with
   Open open;
   open.transaction.emplace();
   for (const bool commit : {true, false}) {
-    Fixture f({}, open);
+    OneSession f({}, open);
     CHECK(f.exec("insert a") == "END open/1 [INSERT +1]");
     CHECK(f.tx(TxOp::begin) == "END open/2 level=2");
     f.exec("insert b");
@@ -256,7 +236,7 @@ TEST_CASE("an implicit transaction begins with the first statement and ends with
 TEST_CASE("an implicit transaction that was ended begins again") {
   Open open;
   open.transaction.emplace();
-  Fixture f({}, open);
+  OneSession f({}, open);
   f.exec("insert a");
   CHECK(f.exec("commit") == "END idle [COMMIT]");
   CHECK(f.exec("insert b") == "END open/1 [INSERT +1]");
@@ -269,7 +249,7 @@ TEST_CASE("CLOSE with commit refuses what it cannot commit, rolls back, and clos
   Open open;
   open.transaction.emplace();
   SUBCASE("a failed transaction") {
-    Fixture f({}, open);
+    OneSession f({}, open);
     f.exec("insert a");
     f.exec("fail");
     CHECK(f.last(f.c.close(1, true)) == "ERROR 40000 idle transaction");
@@ -277,7 +257,7 @@ TEST_CASE("CLOSE with commit refuses what it cannot commit, rolls back, and clos
     CHECK(f.exec("select 1") == "ERROR 08003 idle session");
   }
   SUBCASE("a level inside") {
-    Fixture f({}, open);
+    OneSession f({}, open);
     f.exec("insert a");
     f.tx(TxOp::begin);
     CHECK(f.last(f.c.close(1, true)) == "ERROR 25001 idle transaction");
@@ -285,13 +265,13 @@ TEST_CASE("CLOSE with commit refuses what it cannot commit, rolls back, and clos
     CHECK(f.db().sessions() == 0);
   }
   SUBCASE("an explicit transaction") {
-    Fixture f;
+    OneSession f;
     f.exec("begin; insert a");
     CHECK(f.last(f.c.close(1, true)) == "ERROR 25001 idle transaction");
     CHECK(f.db().committed.empty());
   }
   SUBCASE("nothing open is nothing to refuse") {
-    Fixture f;
+    OneSession f;
     f.exec("insert a");
     CHECK(f.last(f.c.close(1, true)) == "END idle");
     CHECK(f.db().committed == Lines{"a"});
@@ -299,7 +279,7 @@ TEST_CASE("CLOSE with commit refuses what it cannot commit, rolls back, and clos
 }
 
 TEST_CASE("what comes behind CLOSE finds no session, and its number may be used again") {
-  Fixture f;
+  OneSession f;
   f.c.close(1);
   f.c.exec(1, "select 1");
   CHECK(f.c.run() == Lines{"#3 END idle", "#4 ERROR 08003 idle session"});

@@ -1,0 +1,48 @@
+// BeginBatch: is what a client sends a BEGIN without modes, and nothing else? A Query of it, or in
+// the extended protocol a batch from its Parse or Bind to its Sync. Pure.
+//
+// PostgreSQL's manual, "Message Flow".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "backends/statement.h"
+#include "backends/wire.h"
+
+namespace based::postgres {
+
+class BeginBatch {
+ public:
+  // Most messages are none by their first letters: then takes() need not be asked. A batch that has
+  // begun has to be.
+  static bool may_begin(const WireMessage& message);
+  static bool is_bare_begin(const ScriptRef& script);
+
+  // Does the message go on with the batch, or begin one? `script`: what it brings or binds; null
+  // where that is ordinary, or where the batch itself has brought it. False: the batch is none; it
+  // is as new.
+  bool takes(const WireMessage& message, const ScriptRef& script);
+  bool has_begun() const { return step_ != Step::none; }
+  // REQUIRES that takes() has said true of a Query, or of a Sync.
+  const ScriptRef& script() const { return script_; }
+  // What the server would answer, up to the ReadyForQuery.
+  std::string replies() const;
+  // Has it made BEGIN the unnamed statement, or dropped that?
+  bool parses() const { return parses_; }
+  bool simple() const { return simple_; }
+
+ private:
+  enum class Step : std::uint8_t { none, parsed, bound, described, executed };
+  bool goes_on(const WireMessage& message, const ScriptRef& script);
+  bool begins(Step step, const ScriptRef& script);
+
+  Step step_ = Step::none;
+  bool parses_ = false;
+  bool described_ = false;
+  bool simple_ = false;
+  ScriptRef script_;
+};
+
+}  // namespace based::postgres

@@ -1,0 +1,114 @@
+// The Relay's names of prepared statements: when it is known what they stand for, and when what
+// they stand for has to be on the link.
+#include <algorithm>
+
+#include "backends/postgres/relay.h"
+#include "backends/sql/ordinary.h"
+#include "protocol/postgres/frontend.h"
+
+namespace based::postgres {
+namespace {
+
+bool names_statement(char type) {
+  return type == request::query || type == request::parse || type == request::bind ||
+         type == request::describe || type == request::close;
+}
+
+// Will it make or drop the statement of this name; empty: one of any name?
+bool changes_name(const Item& item, std::string_view name) {
+  if (item.done) return false;
+  if (item.kind == ItemKind::parse || item.kind == ItemKind::close) {
+    return !item.name().empty() && (name.empty() || item.name() == name);
+  }
+  const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+  return script != nullptr && std::ranges::any_of(script->statements, [](const auto& statement) {
+           return statement->kind == StatementKind::prepare ||
+                  statement->kind == StatementKind::discard;
+         });
+}
+
+// Has it a transaction with modes, which the server takes only before anything was parsed in it,
+// and names of statements?
+bool goes_behind_names(const Script& script) {
+  const auto has_modes = [](const StatementRef& s) {
+    const bool begins =
+        s->kind == StatementKind::begin || s->kind == StatementKind::set_transaction;
+    return begins && (s->begin.isolation != BeginOptions::Isolation::unset ||
+                      s->begin.access != BeginOptions::Access::unset ||
+                      s->begin.deferrable != BeginOptions::Deferrable::unset);
+  };
+  const auto names = [](const StatementRef& s) { return s->kind == StatementKind::prepare; };
+  return std::ranges::any_of(script.statements, has_modes) &&
+         std::ranges::any_of(script.statements, names);
+}
+
+}  // namespace
+
+// What the name of a statement stands for depends on requests that are not answered: they parse or
+// close it, or have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
+bool Relay::awaits_name(const WireMessage& message) const {
+  if (!message.first || !names_statement(message.type)) return false;
+  const bool open = link_->queue().is_open();
+  if (link_->queue().size() <= (open ? 1U : 0U)) return false;
+  const std::size_t earlier = open ? sent_.back().first_item - first_item_ : items_.size();
+  std::string_view name = message.body;
+  switch (message.type) {
+    case request::query: {
+      const std::string_view text = name.substr(0, name.find('\0'));
+      if (sql::is_ordinary(text)) return false;
+      if (awaits_any_name(earlier)) return true;
+      const ScriptRef script = look_at(text);
+      return script && goes_behind_names(*script);
+    }
+    case request::parse:
+      break;
+    case request::bind:
+      name.remove_prefix(std::min(name.size(), name.find('\0') + 1));  // of the portal
+      break;
+    case request::describe:
+    case request::close:
+      if (!name.starts_with('S')) return false;
+      name.remove_prefix(1);
+      break;
+    default:
+      return false;
+  }
+  name = name.substr(0, name.find('\0'));
+  if (message.type == request::parse) {
+    // Whether the transaction has failed decides over one that the server has no need of.
+    if (!name.empty()) return true;
+    const std::string_view text = std::string_view(message.body).substr(1);
+    return !sql::is_ordinary(text.substr(0, text.find('\0'))) && awaits_any_name(earlier);
+  }
+  if (message.type == request::bind) {
+    const PreparedRef* prepared = name.empty() ? &unnamed_ : find_prepared(name);
+    if (prepared != nullptr && *prepared && (*prepared)->script && awaits_any_name(earlier)) {
+      return true;
+    }
+  }
+  if (name.empty()) {
+    const bool uses = message.type == request::bind || message.type == request::describe;
+    return uses && awaits_unnamed(earlier);
+  }
+  return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(earlier),
+                     [name](const Item& item) { return changes_name(item, name); });
+}
+
+bool Relay::awaits_any_name(std::size_t earlier) const {
+  return std::any_of(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(earlier),
+                     [](const Item& item) { return changes_name(item, {}); });
+}
+
+// What a text has to find on the link and cannot be put there in its own transaction, in a request
+// of its own. Where that fails, the text does not find it.
+void Relay::own_names_ahead(const Script& script) {
+  if (!sent_.empty() || link_->queue().is_open() || link_->status() != 'I') return;
+  if (!goes_behind_names(script)) return;
+  link_->send_owed();
+  link_->queue().push({.open = true});
+  own_names(script);
+  FrontendWriter(link_->out()).sync();
+  link_->queue().close(true);
+}
+
+}  // namespace based::postgres

@@ -1,0 +1,37 @@
+// SessionObjects: what a native session has made in a sandbox, and what ends with its transaction
+// or with itself. Pure.
+#pragma once
+
+#include <vector>
+
+#include "backends/postgres/client_objects.h"
+#include "backends/statement.h"
+
+namespace based::postgres {
+
+class SessionObjects {
+ public:
+  // `shared` outlives it; null outside of a sandbox.
+  explicit SessionObjects(SandboxObjects* shared) : shared_(shared) {}
+
+  // Behind the savepoint of what is outside of a transaction: what others have left.
+  std::vector<StatementRef> left_by_others();
+  // A statement is sent; it has succeeded; its transaction's end.
+  void sent(const Statement& statement) { objects_.sent(statement); }
+  void done(const Statement& statement);
+  void committed();
+  void rolled_back();
+  // Before a transaction that may have written ends well: what PostgreSQL would do by itself.
+  std::vector<StatementRef> ending() const;
+  // Drops the session's temporary tables; null: it has none.
+  StatementRef drop_temporary() const { return drop_objects(objects_.owned_temporary()); }
+  // DISCARD ALL, or the session's end: what it has made goes in front of the next unit.
+  void leave();
+
+ private:
+  SandboxObjects* const shared_;
+  ClientObjects objects_;
+  std::vector<ClientObject> cleared_;  // of others, in this transaction
+};
+
+}  // namespace based::postgres
