@@ -2,7 +2,6 @@
 
 import pathlib
 import random
-import shutil
 import sqlite3
 import struct
 import subprocess
@@ -378,7 +377,6 @@ class Files(Tester):
     def on_a_read_only_file_system(self, journal_mode, settings=""):
         """A daemon whose other database is a file that was made before its file system became read-only."""
         folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, folder)
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "based-test", str(folder)],
                                  capture_output=True, check=False)
         if mounted.returncode != 0:

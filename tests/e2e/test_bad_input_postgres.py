@@ -7,6 +7,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client as client
+from pg_client import PgClient, Refused
 from servers import Daemon, PostgresCluster
 
 cluster = daemon = None
@@ -103,7 +104,13 @@ class OnPostgresql(unittest.TestCase):
     def test_a_connection_that_the_server_refuses_is_the_servers_own_error(self):
         for name, code in (("wrong", "28P01"), ("no_database", "3D000"), ("no_user", "28000")):
             with self.subTest(database=name), self.db.session(database=name) as session:
-                self.failure(code, "select 1", session=session)
+                message = self.failure(code, "select 1", session=session).message
+                with self.assertRaises(Refused) as caught:
+                    PgClient(f"127.0.0.1:{daemon.port}", database=name)
+                self.assertEqual((caught.exception.code, caught.exception.fields["M"]), (code, message))
+                self.assertIn("does not exist" if name != "wrong" else "password authentication failed", message)
+                for said in ("connection", "127.0.0.1", str(cluster.port), "FATAL"):
+                    self.assertNotIn(said, message)
         with self.db.session(database="right") as session:
             self.assertEqual(list(session.exec("select current_user::text")), [["app_scram"]])
         self.assertNotIn(":right@", daemon.log())

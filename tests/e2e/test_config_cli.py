@@ -1,7 +1,6 @@
 """The command line and the configuration as a user meets them: texts, exit codes, one line a problem."""
 
 import os
-import shutil
 import subprocess
 import unittest
 
@@ -13,7 +12,6 @@ OK, USAGE, UNAVAILABLE, CONFIG = 0, 64, 69, 78
 class CommandLine(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
 
     def based(self, *arguments, config=None, env=None):
         """(exit code, standard output, lines of standard error); only for what ends by itself."""

@@ -74,7 +74,6 @@ def random_load(database, texts, seed, end):
 class SqliteFile(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
         self.path = self.folder / "app.db"
 
     def base(self, journal="delete"):

@@ -1,6 +1,7 @@
 """What ends before its time on PostgreSQL: the server's connection is free again, nothing stays behind."""
 
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -8,6 +9,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client as client
+from pg_client import PgClient
 from raw_client import RawClient
 from servers import Daemon, Gate, PostgresCluster, wait_until
 
@@ -236,6 +238,21 @@ class TheEnd(Tester):
         daemon.wait_log("shutdown: 1 open transaction rolled back")
         self.nothing_runs()
         self.assertEqual(cluster.query("select a from t"), [])
+
+    def test_the_log_counts_the_open_transactions_of_both_protocols(self):
+        daemon = Daemon(config=f"[server]\nshutdown_timeout = '500ms'\n[databases.postgres]\nurl = '{cluster.url()}'\n")
+        self.addCleanup(daemon.close)
+        session = self.session(daemon, database="postgres")
+        session.tx("begin")
+        session.exec("select 1")
+        wires = [PgClient(f"127.0.0.1:{daemon.port}") for _ in range(3)]
+        for wire, text in zip(wires, ("begin; insert into t values (1)", "begin; select 1/0", "select 1")):
+            self.addCleanup(wire.close)
+            wire.query(text)
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait(20), 0)
+        self.assertEqual(re.findall("shutdown: .* rolled back", daemon.log()),
+                         ["shutdown: 3 open transactions rolled back"])
 
     def test_a_signal_while_it_ends_does_not_wait_for_the_database(self):
         gate = Gate(cluster.port)

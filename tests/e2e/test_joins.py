@@ -1,7 +1,9 @@
 """Sessions that share their transactions by a token: who may join, whose work is whose, and in which order it ends."""
 
+import contextlib
 import pathlib
 import random
+import sqlite3
 import sys
 import unittest
 
@@ -11,8 +13,8 @@ import psycopg
 import psycopg2
 
 import based_client
-from pg_client import PgClient, Refused, bind, execute, parse, query, sync
-from servers import Daemon, PostgresCluster, wait_until
+from pg_client import PgClient, Refused, bind, execute, flush, parse, query, sync
+from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
 cluster = None
 
@@ -27,19 +29,39 @@ def tearDownModule():
     cluster.close()
 
 
-class Sharing(unittest.TestCase):
-    """One daemon with a sandbox, app, in which sessions take turns."""
+class OnPostgres:
+    def url(self):
+        cluster.query("truncate things")
+        return f"postgresql://postgres@127.0.0.1:{cluster.port}/postgres"
 
-    TABLE = 'force_rollback = true\ntimeout = "400ms"'
+    def committed(self, sql):
+        """What somebody beside the daemon sees."""
+        return cluster.query(sql)
+
+
+class OnSqlite:
+    def url(self):
+        self.file = temporary_folder() / "things.db"
+        self.committed("create table things (id int primary key)")
+        return f"sqlite:///{self.file}"
+
+    def committed(self, sql):
+        with contextlib.closing(sqlite3.connect(self.file, timeout=20, isolation_level=None)) as connection:
+            return [[str(value) for value in row] for row in connection.execute(sql).fetchall()]
+
+
+class Sharing(unittest.TestCase):
+    """One daemon with a database, app, in which sessions take turns."""
+
+    TABLE = SANDBOX = 'force_rollback = true\ntimeout = "400ms"'
+    OUTSIDE = 'timeout = "400ms"'
     COUNT = "select count(*) from things"
 
     def setUp(self):
-        cluster.query("truncate things")
         self.daemon(self.TABLE)
 
     def daemon(self, table):
-        url = f"postgresql://postgres@127.0.0.1:{cluster.port}/postgres"
-        self.running = Daemon(config=f'[databases.app]\nurl = "{url}"\n{table}\n[databases.lite]\nurl = "sqlite:///lite.db"\n')
+        self.running = Daemon(config=f'[databases.app]\nurl = "{self.url()}"\n{table}\n')
         self.addCleanup(self.running.close)
         self.address = f"127.0.0.1:{self.running.port}"
 
@@ -106,7 +128,9 @@ class Sharing(unittest.TestCase):
                     yield owner, member, self.wire()
 
 
-class Joining(Sharing):
+class Joining:
+    """Wherever it is."""
+
     def test_a_statement_joins_the_transaction_and_goes_with_it(self):
         for owner, member, other in self.pairs():
             self.tx(owner, "begin")
@@ -165,7 +189,7 @@ class Joining(Sharing):
             self.tx(member, "begin")
             self.run_in(member, "insert into things values (2)")
             member.close()
-            wait_until(lambda: owner.query(self.COUNT) == "T:count D:1 C:SELECT 1 Z:T", "its work is gone")
+            wait_until(lambda: self.ids(owner) == [1], "its work is gone")
             owner.query("rollback")
 
     def test_an_owner_that_goes_takes_its_transaction(self):
@@ -188,7 +212,60 @@ class Joining(Sharing):
             owner.tx("rollback")
 
 
-class InASandbox(Sharing):
+    def test_what_has_only_begun_is_joined(self):
+        owner, token = self.shared()
+        for member in (self.wire(join=token), self.native(join=token)):
+            self.assertEqual(owner.query("begin"), "C:BEGIN Z:T")
+            self.run_in(member, "insert into things values (1)")
+            self.assertEqual(owner.query("savepoint s"), "C:SAVEPOINT Z:T")
+            self.run_in(member, "insert into things values (2)")
+            self.assertEqual(owner.query("rollback to s"), "C:ROLLBACK Z:T")
+            self.assertEqual(self.ids(member), [1])
+            self.assertEqual(owner.query("rollback and chain"), "C:ROLLBACK Z:T")
+            self.run_in(member, "insert into things values (3)")
+            self.assertEqual(owner.query("rollback"), "C:ROLLBACK Z:I")
+            self.assertEqual(self.ids(member), [])
+
+    def test_a_failed_transaction_is_not_joined(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.query("begin; savepoint s")
+        self.assertEqual(owner.query("select * from nowhere"), "E:42P01 Z:E")
+        self.assertEqual(self.failure(member, self.COUNT)[0], "55P03")
+        owner.query("rollback to s")
+        self.assertEqual(self.ids(member), [])
+        owner.query("rollback")
+
+    def test_a_transaction_of_a_pipeline_is_not_joined(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.send(parse("", "insert into things values (1)"), bind(), execute(), flush())
+        self.assertEqual([owner.message()[0] for _ in range(3)], ["1", "2", "C"])
+        self.assertEqual(self.failure(member, self.COUNT)[0], "55P03")
+        owner.send(sync())
+        self.assertEqual(owner.answers(), "Z:I")
+        self.assertEqual(self.ids(member), [1])
+        self.run_in(member, "delete from things")
+
+
+class InASandbox(Joining):
+    def test_a_reset_is_told_to_all(self):
+        owner, token = self.shared()
+        member, native, other = self.wire(join=token), self.native(join=token), self.wire()
+        owner.query("begin; insert into things values (1)")
+        native.tx("begin")
+        native.exec("insert into things values (2)")
+        member.query("begin; insert into things values (3)")
+        self.assertEqual(other.query("sandbox reset"), "C:SANDBOX RESET Z:I")
+        self.assertEqual(self.ids(other), [])
+        for client in (owner, member):
+            self.assertEqual(client.query(self.COUNT), "E:40001 Z:E")
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(self.failure(native, self.COUNT)[0], "25P02")
+        native.tx("rollback")
+        for client in (owner, member, native):
+            self.assertEqual(self.ids(client), [])
+
     def test_who_has_not_joined_is_outside(self):
         owner, token = self.shared()
         second, its_token = self.shared()
@@ -214,12 +291,9 @@ class InASandbox(Sharing):
 
 
 class Outside(Joining):
-    """The same where transactions are real ones."""
+    """Where transactions are real ones."""
 
-    TABLE = 'timeout = "400ms"'
-
-    def links(self):
-        return int(cluster.query("select count(*) from pg_stat_activity where backend_type = 'client backend'")[0][0]) - 1
+    TABLE = Sharing.OUTSIDE
 
     def test_others_see_what_the_outermost_commits(self):
         for owner, member, other in self.pairs():
@@ -229,15 +303,15 @@ class Outside(Joining):
             self.run_in(member, "insert into things values (2)")
             self.tx(member, "commit")
             self.run_in(member, "insert into things values (3)")
-            self.assertEqual(self.ids(other), [])
+            self.assertEqual(self.committed(self.COUNT), [["0"]])
             self.tx(owner, "commit")
-            self.assertEqual(cluster.query("select count(*) from things"), [["3"]])
+            self.assertEqual(self.committed(self.COUNT), [["3"]])
             self.tx(member, "begin")  # outermost now
             self.run_in(member, "delete from things")
             self.assertEqual(self.ids(owner), [])
-            self.assertEqual(self.ids(other), [1, 2, 3])
+            self.assertEqual(self.committed(self.COUNT), [["3"]])
             self.tx(member, "commit")
-            self.assertEqual(cluster.query("select count(*) from things"), [["0"]])
+            self.assertEqual(self.committed(self.COUNT), [["0"]])
 
     def test_what_fails_inside_is_the_members_own(self):
         for owner, member, other in self.pairs():
@@ -265,7 +339,53 @@ class Outside(Joining):
                 self.assertEqual(run(end), f"2 C:{end.upper()} Z:I")
                 self.assertEqual(self.ids(owner), left)
             owner.query("rollback")
-            self.assertEqual(cluster.query("delete from things returning id"), [] if inside else [["2"]])
+            self.assertEqual(self.committed("delete from things returning id"), [] if inside else [["2"]])
+
+    def test_a_random_crowd(self):
+        rnd = random.Random(11)
+        owner, token = self.shared()
+        clients = [owner, self.wire(join=token), self.native(join=token), self.native(join=token), self.wire(join=token)]
+        # What is there at each depth: committed, of the outermost transaction, of the one in it, ...
+        inside, there, number = [], [set()], 0
+        for _ in range(400):
+            free = [client for client in clients if client not in inside]
+            client = inside[-1] if inside and (not free or rnd.random() < 0.5) else rnd.choice(free)
+            choice = rnd.random()
+            if client in inside and choice < 0.4:
+                how = "commit" if choice < 0.2 else "rollback"
+                self.tx(client, how)
+                inside.pop()
+                done = there.pop()
+                there[-1] |= done if how == "commit" else set()
+            elif client not in inside and choice < 0.3:
+                self.tx(client, "begin")
+                self.run_in(client, "select 1")  # a native transaction begins with its first statement
+                inside.append(client)
+                there.append(set())
+            elif client not in inside and choice < 0.4:
+                self.assertEqual(self.failure(client, "select * from nowhere")[0], "42P01")
+            else:
+                number += 1
+                self.run_in(client, f"insert into things values ({number})")
+                there[-1].add(number)
+            self.assertEqual(set(self.ids(inside[-1] if inside else client)), set().union(*there))
+            if not number % 5:
+                self.assertEqual(self.committed(self.COUNT), [[str(len(there[0]))]])
+        for client in reversed(inside):
+            self.tx(client, "rollback")
+
+
+class InASandboxOfPostgres(OnPostgres, InASandbox, Sharing):
+    pass
+
+
+class InASandboxOfSqlite(OnSqlite, InASandbox, Sharing):
+    pass
+
+
+class OutsideOnPostgres(OnPostgres, Outside, Sharing):
+    def links(self):
+        return int(cluster.query("select count(*) from pg_stat_activity where backend_type = 'client backend'")[0][0]) - 1
 
     def test_an_isolation_level_is_the_outermosts(self):
         owner, token = self.shared()
@@ -321,39 +441,6 @@ class Outside(Joining):
         for client in (owner, member, native):
             self.assertEqual(self.ids(client), [])
 
-    def test_a_random_crowd(self):
-        rnd = random.Random(11)
-        owner, token = self.shared()
-        clients = [owner, self.wire(join=token), self.native(join=token), self.native(join=token), self.wire(join=token)]
-        # What is there at each depth: committed, of the outermost transaction, of the one in it, ...
-        inside, there, number = [], [set()], 0
-        for _ in range(400):
-            free = [client for client in clients if client not in inside]
-            client = inside[-1] if inside and (not free or rnd.random() < 0.5) else rnd.choice(free)
-            choice = rnd.random()
-            if client in inside and choice < 0.4:
-                how = "commit" if choice < 0.2 else "rollback"
-                self.tx(client, how)
-                inside.pop()
-                done = there.pop()
-                there[-1] |= done if how == "commit" else set()
-            elif client not in inside and choice < 0.3:
-                self.tx(client, "begin")
-                self.run_in(client, "select 1")  # a native transaction begins with its first statement
-                inside.append(client)
-                there.append(set())
-            elif client not in inside and choice < 0.4:
-                self.assertEqual(self.failure(client, "select 1/0")[0], "22012")
-            else:
-                number += 1
-                self.run_in(client, f"insert into things values ({number})")
-                there[-1].add(number)
-            self.assertEqual(set(self.ids(inside[-1] if inside else client)), set().union(*there))
-            if not number % 5:
-                self.assertEqual(cluster.query("select count(*) from things"), [[str(len(there[0]))]])
-        for client in reversed(inside):
-            self.tx(client, "rollback")
-
     def test_each_group_has_a_connection_up_to_a_limit(self):
         self.daemon('timeout = "400ms"\nmax_pinned = 2')
         before = self.links()
@@ -371,7 +458,131 @@ class Outside(Joining):
         self.run_in(self.shared()[0], "select 1")
 
 
-class Tokens(Sharing):
+class OutsideOnSqlite(OnSqlite, Outside, Sharing):
+    def nested(self):
+        """Three that are in transactions, one inside of the other, and one that is in none."""
+        owner, token = self.shared()
+        native, member = self.native(join=token), self.wire(join=token)
+        owner.query("begin; insert into things values (1)")
+        native.tx("begin")
+        native.exec("insert into things values (2)")
+        member.query("begin; insert into things values (3)")
+        return owner, native, member, self.wire(join=token)
+
+    def test_what_rolls_back_all_of_it_is_told_to_all(self):
+        owner, native, member, fourth = self.nested()
+        self.assertEqual(fourth.query("insert or rollback into things values (1)"), "E:23505 Z:I")
+        for client in (owner, member):
+            self.assertEqual(client.query(self.COUNT), "E:40001 Z:E")
+            self.assertEqual(client.query(self.COUNT), "E:25P02 Z:E")
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(self.failure(native, self.COUNT)[0], "25P02")
+        native.tx("rollback")
+        for client in (owner, native, member, fourth):
+            self.assertEqual(self.ids(client), [])
+
+    def test_who_waits_hears_of_it_too(self):
+        self.daemon('timeout = "20s"')
+        owner, native, member, fourth = self.nested()
+        owner.send(query(self.COUNT))
+        with based_client.connect(self.address) as watcher:
+            wait_until(lambda: watcher.status()["databases"][0]["lanes"][0]["waiting"] == 1, "it waits")
+        fourth.query("insert or rollback into things values (1)")
+        self.assertEqual(owner.answers(), "E:40001 Z:E")
+        self.assertEqual(owner.query(self.COUNT), "E:25P02 Z:E")
+
+    def test_one_in_the_middle_takes_what_is_inside(self):
+        owner, native, member, fourth = self.nested()
+        native.close()
+        wait_until(lambda: self.ids(fourth) == [1], "its work and the member's are gone")
+        self.assertEqual(member.query("commit"), "E:40001 Z:I")
+        self.run_in(member, "insert into things values (4)")
+        self.assertEqual(owner.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(self.committed("select id from things order by 1"), [["1"], ["4"]])
+
+    def test_one_that_is_silent_for_too_long(self):
+        self.daemon('timeout = "10s"\nidle_in_transaction = "300ms"')
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.query("begin; insert into things values (1)")
+        wait_until(lambda: self.ids(member) == [], "it is rolled back")
+        self.assertEqual(owner.query(self.COUNT), "E:25P03 Z:E")
+
+    def test_those_outside_wait_for_the_outermost(self):
+        self.daemon('timeout = "10s"\nidle_while_waited = "300ms"')
+        owner, native, member, fourth = self.nested()
+        self.assertEqual(self.ids(self.wire()), [])
+        self.assertEqual(owner.query(self.COUNT), "E:25P03 Z:E")
+        self.assertRegex(member.query(self.COUNT), "^E:(25P03|40001) Z:E$")
+
+    def test_a_silent_one_is_not_kept_by_who_is_busy_inside_of_it(self):
+        self.daemon('timeout = "20s"\nidle_while_waited = "300ms"')
+        owner, token = self.shared()
+        member, other = self.wire(join=token), self.wire()
+        owner.query("begin; insert into things values (1)")
+        member.query("begin; insert into things values (2)")
+        other.send(query("select id from things"))
+        wait_until(lambda: member.query("select 1") == "E:40001 Z:E", "its transaction has gone with the owner's")
+        self.assertEqual(other.answers(), "T:id C:SELECT 0 Z:I")
+        self.assertEqual(owner.query("select 1"), "E:25P03 Z:E")
+
+    def test_deferred_keys_are_looked_at_by_the_outermost(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        member.query("create table parts (thing int references things deferrable initially deferred)")
+        self.assertEqual(member.query("insert into parts values (7)"), "E:23503 Z:I")
+        owner.query("begin; insert into things values (1)")
+        self.assertEqual(member.query("begin; insert into parts values (7); commit"), "C:BEGIN C:INSERT 0 1 C:COMMIT Z:I")
+        self.assertEqual(owner.query("commit"), "E:23503 Z:I")
+        self.assertEqual(self.committed("select id from things union all select thing from parts"), [])
+
+    def test_read_only_transactions(self):
+        owner, token = self.shared()
+        for member in (self.wire(join=token), self.native(join=token)):
+            insert = "insert into things values (1)"
+            owner.query("begin read only")
+            self.assertEqual(owner.value(self.COUNT), "0")
+            self.assertEqual(self.failure(member, insert)[0], "25006")
+            owner.query("commit")
+            owner.query("begin")
+            member.query("begin read only") if isinstance(member, PgClient) else member.tx("begin", read_only=True)
+            self.assertEqual(self.failure(member, insert)[0], "25006")
+            self.tx(member, "rollback")
+            self.assertEqual(owner.query(insert), "C:INSERT 0 1 Z:T")
+            owner.query("rollback")
+
+    def test_what_runs_outside_of_transactions_only(self):
+        owner, token = self.shared()
+        for member in (self.wire(join=token), self.native(join=token)):
+            owner.query("begin; insert into things values (1)")
+            self.assertEqual(self.failure(member, "vacuum")[0], "25001")
+            self.assertEqual(self.ids(member), [1])
+            owner.query("rollback")
+            self.run_in(member, "vacuum")
+
+    def test_a_portal_goes_on_behind_what_has_joined(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        self.run_in(owner, "insert into things values (1), (2), (3)")
+        owner.query("begin")
+        self.assertEqual(owner.ask(parse("", "select id from things order by 1"), bind(), execute("", 1), sync()), "1 2 D:1 s Z:T")
+        self.run_in(member, "insert into things values (4)")
+        self.assertEqual(owner.ask(execute("", 1), execute(), sync()), "D:2 s D:3 C:SELECT 1 Z:T")
+        self.assertEqual(self.ids(owner), [1, 2, 3, 4])
+        owner.query("commit")
+        self.run_in(member, "delete from things")
+
+    def test_the_last_row_and_the_changes_are_each_ones_own(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        ask = "select changes(), last_insert_rowid()"
+        owner.query("begin; insert into things values (1), (2)")
+        member.query("insert into things values (3)")
+        self.assertEqual((owner.rows(ask), member.rows(ask)), ([["2", "2"]], [["1", "3"]]))
+        owner.query("rollback")
+
+
+class Tokens:
     def test_a_token_ends_with_its_session(self):
         for native in (False, True):
             owner, token = self.shared(native)
@@ -404,8 +615,6 @@ class Tokens(Sharing):
         self.assertEqual(self.native_refusal(share=True, join=token), "22023")
         self.assertEqual(self.native_refusal(share="on"), "22023")
         self.assertEqual(self.native_refusal(join="x" * 256), "54000")
-        self.assertEqual(self.refused(share="on", database="lite"), "0A000")
-        self.assertEqual(self.native_refusal(share=True, database="lite"), "0A000")
 
     def test_only_the_owner_sees_its_token(self):
         owner, token = self.shared()
@@ -415,7 +624,15 @@ class Tokens(Sharing):
         self.assertNotIn("token", self.native(join=token).opened.end["session"])
 
 
-class Drivers(Sharing):
+class TokensOnPostgres(OnPostgres, Tokens, Sharing):
+    pass
+
+
+class TokensOnSqlite(OnSqlite, Tokens, Sharing):
+    pass
+
+
+class Drivers(OnPostgres, Sharing):
     """A test that holds a transaction open while the server under test works, each with a driver as it is."""
 
     def connect(self, driver, option):
@@ -451,7 +668,7 @@ class Drivers(Sharing):
                     server.rollback()
 
 
-class Refusing(Sharing):
+class Refusing(OnPostgres, Sharing):
     TABLE = 'force_rollback = true\ntimeout = "10s"\nturns = "error"'
 
     def test_those_of_the_group_join_and_others_are_refused_at_once(self):

@@ -1,7 +1,6 @@
 """How a client of PostgreSQL's protocol begins, byte by byte: every legal shape is taken, every other one is refused."""
 
 import pathlib
-import shutil
 import signal
 import socket
 import stat
@@ -375,7 +374,6 @@ class Startup(unittest.TestCase):
 
     def folder(self):
         path = temporary_folder()
-        self.addCleanup(shutil.rmtree, path)
         return path
 
     def test_each_tcp_port_has_a_socket_in_unix_socket_dir_that_psql_finds(self):

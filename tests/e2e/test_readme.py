@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import unittest
@@ -22,7 +21,6 @@ def blocks(language):
 class Readme(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
 
     def test_its_conversation_is_the_one_that_can_be_run(self):
         shown = blocks("python")[0].split("session:\n")

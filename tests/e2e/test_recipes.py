@@ -14,8 +14,9 @@ import test_driver_node
 from servers import BASED, ROOT, Daemon, PostgresCluster, temporary_folder
 
 RECIPES = ROOT / "tests" / "recipes"
-SHOWN = ("pytest/conftest.py", "go/sandbox_test.go", "node/sandbox.js", "rspec/sandbox_helper.rb", "junit/Sandbox.java",
-         "based.toml", "github-actions.yml")
+INSTALLED = BASED.parent / "jest"
+SHOWN = ("pytest/conftest.py", "go/sandbox_test.go", "jest/sandbox.js", "node/sandbox.js", "rspec/sandbox_helper.rb",
+         "junit/Sandbox.java", "based.toml", "github-actions.yml")
 JARS = [f"/usr/share/java/{name}.jar" for name in (
     "postgresql", "junit-jupiter-api", "junit-jupiter-engine", "junit-platform-commons", "junit-platform-console",
     "junit-platform-engine", "junit-platform-launcher", "junit-platform-reporting", "opentest4j", "apiguardian-api",
@@ -36,7 +37,6 @@ def setUpModule():
 class Recipes(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "BASED_PORT": str(daemon.port)}
 
     def run_twice(self, command, cwd, passed, **environment):
@@ -45,7 +45,7 @@ class Recipes(unittest.TestCase):
             done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=200,
                                   env={**self.environment, **environment})
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            self.assertRegex(done.stdout, passed)
+            self.assertRegex(done.stdout + done.stderr, passed)
         self.assertEqual(cluster.query("select count(*) from accounts"), [["0"]])
 
     def test_pytest(self):
@@ -60,6 +60,17 @@ class Recipes(unittest.TestCase):
         test_driver_node.install()
         self.run_twice(["node", "--test", RECIPES / "node" / "accounts.test.js"], self.folder, "# pass 4",
                        NODE_PATH=str(test_driver_node.INSTALLED / "node_modules"))
+
+    def test_jest_and_vitest(self):
+        """Beside what npm has installed for them: they look for it from where the tests are."""
+        INSTALLED.mkdir(parents=True, exist_ok=True)
+        for source in (RECIPES / "jest").iterdir():
+            shutil.copy(source, INSTALLED)
+        subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"], cwd=INSTALLED, check=True,
+                       capture_output=True, timeout=300)
+        programs = INSTALLED / "node_modules" / ".bin"
+        self.run_twice([programs / "jest", "--ci"], INSTALLED, "4 passed", CI="true")
+        self.run_twice([programs / "vitest", "run", "--globals"], INSTALLED, r"4 passed", CI="true", NO_COLOR="1")
 
     def test_rspec(self):
         self.run_twice(["rspec", "--order", "random", RECIPES / "rspec" / "accounts_spec.rb"], self.folder,

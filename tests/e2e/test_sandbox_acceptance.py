@@ -5,16 +5,18 @@ Here are the items that no other file has:
 unique violation, syntax     test_sandbox_acceptance   a_unique_violation_..., an_error_in_a_transaction_...
 the unnamed statement        test_sandbox_acceptance   the_unnamed_statement_...
 COMMIT in the middle         test_sandbox_acceptance   a_commit_in_the_middle_...; test_sandbox_wire
-its spellings                test_sandbox_acceptance   every_spelling_...; test_sandbox_nets without the tokenizer
+its spellings                test_sandbox_acceptance   every_spelling_...; test_sandbox_nets without the tokenizer;
+                             test_sandbox_turns        two_phase_commit_is_refused
 deferred constraints         test_sandbox_acceptance   Deferred
 SET LOCAL, roles             test_sandbox_state        set_local_..., a_local_role_...; natively test_sandbox_native_state
+ON COMMIT DROP twice         test_sandbox_state        on_commit_drop; natively test_sandbox_native_state
 many writes and errors       test_sandbox_acceptance   Many
 turns                        test_sandbox_turns; test_force_rollback sessions_take_turns_...
 SIGKILL                      test_sandbox_kills
 drivers                      test_sandbox_drivers; test_recipes
-COPY                         test_sandbox_acceptance   Copy
+COPY                         test_sandbox_acceptance   Copy; natively it is refused
 a cancel                     test_sandbox_acceptance   Cancel
-the same key                 test_sandboxes            the_same_key_..., who_waits_for_another_sandbox_...
+the same key                 test_sandboxes            the_same_key_..., who_waits_..., eight_that_write_...
 a SQLite file's bytes        test_sandboxes_sqlite, test_force_rollback SqliteFile, test_sandbox_kills
 """
 
@@ -24,7 +26,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client
-from pg_client import (bind, copy_data, copy_done, copy_fail, describe, execute, extended, fields, parse, query,
+from pg_client import (bind, copy_data, copy_done, copy_fail, describe, execute, extended, fields, flush, parse, query,
                        sync)
 from wire_servers import Conversation, Servers, both
 
@@ -118,6 +120,15 @@ class Mapping(Fresh):
         for text in ("commit and chain", "rollback and chain"):
             self.assertEqual(self.client.query(text), "E:25P01 Z:I")
 
+    def test_no_snapshot_is_taken_over(self):
+        for send in (query, lambda sql: extended(sql) + sync()):
+            text = "set transaction snapshot '00000003-0000001B-1'"
+            alone, inside = ("0A000", "22023") if self.directly else ("25001", "25001")  # there is none; it is a savepoint
+            self.assertRegex(self.client.ask(send(text)), f"N:25P01 E:{alone} Z:I$")
+            self.client.query("begin isolation level repeatable read")
+            self.assertRegex(self.client.ask(send(text)), f"E:{inside} Z:E$")
+            self.client.query("rollback")
+
 
 @both
 class Deferred(Fresh):
@@ -148,6 +159,23 @@ class Deferred(Fresh):
         self.client.query("begin; insert into child values (3, 7); rollback")
         self.assertEqual(self.client.value("select count(*) from told"), "2")
 
+    def test_one_that_is_made_in_the_transaction_is_as_it_is_declared(self):
+        self.client.query("create table at_once (n int constraint by_statement unique deferrable initially immediate)")
+        self.addCleanup(self.client.query, "rollback; drop table at_once")
+        for _ in range(2):  # others have been fired before
+            self.assertEqual(self.client.query("begin; create table later (n int references keyed deferrable initially deferred); "
+                                               "insert into later values (9)"), "C:BEGIN C:CREATE TABLE C:INSERT 0 1 Z:T")
+            self.assertEqual(self.client.query("commit"), "E:23503 Z:I")
+            self.assertEqual(self.client.query("insert into at_once values (1), (1)"), "E:23505 Z:I")
+            self.assertEqual(self.client.query("begin; insert into at_once values (1), (1)"), "C:BEGIN E:23505 Z:E")
+            self.client.query("rollback")
+            self.client.query("begin; set constraints by_statement deferred; insert into at_once values (1), (1)")
+            self.assertEqual(self.client.query("commit"), "E:23505 Z:I")
+        self.client.query("insert into keyed values (9, 'parent')")
+        self.assertEqual(self.client.query("begin; insert into child values (1, 9); delete from keyed; select 1 as n"),
+                         "C:BEGIN C:INSERT 0 1 C:DELETE 1 T:n D:1 C:SELECT 1 Z:T")
+        self.assertEqual(self.client.query("commit"), "E:23503 Z:I")
+
     def test_what_is_set_immediate_is_so_for_the_transaction_only(self):
         self.client.query("begin; set constraints of_parent immediate")
         self.assertEqual(self.client.query("insert into child values (1, 7)"), "E:23503 Z:E")
@@ -176,6 +204,24 @@ class Copy(Fresh):
                            (copy_data("none,x\n") + copy_done(), "22P02")):
             self.assertEqual(self.client.ask(query("copy keyed from stdin csv") + data), f"G:2 E:{code} Z:I")
         self.assertEqual(self.client.rows("select * from keyed"), [["1", "one"]])
+
+    def test_what_else_comes_while_it_copies_in(self):
+        for begin in (query("copy keyed from stdin csv"), extended("copy keyed from stdin csv") + flush()):
+            self.client.send(begin)
+            self.assertTrue(self.client.take(3 if begin[:1] == b"P" else 1).endswith("G:2"))
+            self.client.send(copy_data("1,one\n"), sync(), flush(), copy_data("2,two\n"), copy_done(), sync()[:0 if
+                             begin[:1] == b"Q" else None])  # the server takes no notice of a Sync in it
+            self.assertEqual(self.client.answers(), "C:COPY 2 Z:I")
+            self.client.query("delete from keyed")
+        other = self.connect()
+        other.query("insert into keyed values (3, 'kept')")
+        for wrong in (query("select 1"), extended("select 1") + sync()):
+            gone = self.connect()
+            gone.send(query("copy keyed from stdin csv") + copy_data("4,four\n"))
+            self.assertEqual(gone.take(1), "G:2")
+            gone.send(wrong)
+            self.assertRegex(gone.answers(), "^E:08P01 (E:08P01 )?closed$")
+            self.assertEqual(other.rows("select * from keyed"), [["3", "kept"]])
 
 
 @both
@@ -261,6 +307,57 @@ class Native(Conversation):
             self.assertEqual(list(self.session.exec("select count(*) from told")), [[1]])
             self.session.exec("delete from child; delete from keyed; delete from told")
         self.assertEqual(self.wrong("insert into child values (1, 7)"), "23503")
+
+    def test_a_text_is_there_again_behind_whatever_ends(self):
+        asked = "select $1::int + 1"
+        for end in ("commit", "rollback", "sandbox reset", "discard all"):
+            if end in ("commit", "rollback"):
+                self.session.exec("begin")
+            for number in range(3):  # from the second time on it is prepared
+                self.assertEqual([list(row) for row in self.session.exec(asked, [number]).rows], [[number + 1]])
+            self.session.exec(end)
+        self.assertEqual(self.wrong(asked, ["none"]), "22P02")
+        self.assertEqual([list(row) for row in self.session.exec(asked, [7]).rows], [[8]])
+
+    def test_every_spelling_of_an_end(self):
+        for text, kept, state in (("-- x\nend transaction ;", 1, "idle"), ("Commit Work", 1, "idle"), ("ABORT", 0, "idle"),
+                                  ("end and /**/ chain", 1, "open"), ("commit and no chain", 1, "idle"),
+                                  ("rollback and chain", 0, "open"), ("/* x */ rollBack work", 0, "idle")):
+            with self.subTest(text):
+                self.session.exec("delete from keyed")
+                self.session.exec("begin; insert into keyed values (1, 'x')")
+                self.session.exec(text)
+                self.assertEqual(self.session.state[0], state)
+                if state == "open":
+                    self.session.exec("rollback")
+                self.assertEqual(len(self.ids()), kept)
+        self.session.exec("begin; insert into keyed values (2, 'x')")
+        self.assertEqual(self.wrong("selct"), "42601")
+        self.assertEqual(self.wrong("commit"), "40000")  # here it is an error that it has rolled back
+        self.assertEqual((self.session.state, self.ids()), (["idle", 0], []))
+
+    def test_copy_is_refused_and_harms_nothing(self):
+        self.session.exec("insert into keyed values (1, 'kept')")
+        for text in ("copy keyed from stdin", "copy keyed to stdout", "copy (select 1) to stdout"):
+            self.assertEqual(self.wrong(text), "0A000")
+        self.session.exec("begin; insert into keyed values (2, 'too')")
+        self.assertEqual(self.wrong("copy keyed from stdin"), "0A000")
+        self.session.exec("rollback")
+        self.assertEqual(self.ids(), [1])
+
+    def test_writes_and_errors_leave_few_locks(self):
+        each = 100
+        for first in range(0, MANY, each):
+            started = [self.session.start(based_client.EXEC, "insert into keyed values ($1, 'x')", [n], {})
+                       for n in range(first, first + each) for _ in range(2)]
+            for first_time, again in zip(started[::2], started[1::2]):
+                first_time.wait()
+                with self.assertRaises(based_client.Error) as caught:
+                    again.wait()
+                self.assertEqual(caught.exception.code, "23505")
+        locks = "select count(*), (select count(*) from keyed) from pg_locks where pid = pg_backend_pid()"
+        [(held, rows)] = self.session.exec(locks).rows
+        self.assertEqual((rows, held < 30), (MANY, True), held)
 
     def test_a_cancel_ends_its_own_request_only(self):
         other = self.database.session(database="one")

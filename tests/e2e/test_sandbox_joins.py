@@ -1,7 +1,9 @@
 """turns = "join" and "error": what others may do while a session of a sandbox rests in its transaction."""
 
+import contextlib
 import pathlib
 import random
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import based_client
-from pg_client import PgClient, bind, execute, parse, query, sync
+from pg_client import PgClient, bind, execute, fields, parse, query, sync
 from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
 cluster = None
@@ -26,26 +28,45 @@ def tearDownModule():
     cluster.close()
 
 
+class OnPostgres:
+    def url(self):
+        return f"postgresql://postgres@127.0.0.1:{cluster.port}/postgres"
+
+    def committed(self):
+        return int(cluster.query("select count(*) from things")[0][0])
+
+
+class OnSqlite:
+    def url(self):
+        self.file = temporary_folder() / "things.db"
+        with contextlib.closing(sqlite3.connect(self.file)) as connection:
+            connection.execute("create table things (id int primary key, note text)")
+        return f"sqlite:///{self.file}"
+
+    def committed(self):
+        with contextlib.closing(sqlite3.connect(self.file)) as connection:
+            return connection.execute("select count(*) from things").fetchone()[0]
+
+
 class Turns(unittest.TestCase):
     def daemon(self, table):
-        url = f"postgresql://postgres@127.0.0.1:{cluster.port}/postgres"
-        self.running = Daemon(config=f'[databases.pg]\nurl = "{url}"\nforce_rollback = true\n{table}\n')
+        self.running = Daemon(config=f'[databases.app]\nurl = "{self.url()}"\nforce_rollback = true\n{table}\n')
         self.addCleanup(self.end)
         self.address = f"127.0.0.1:{self.running.port}"
         return self.running
 
     def end(self):
         self.running.close()
-        self.assertEqual(cluster.query("select count(*) from things"), [["0"]])
+        self.assertEqual(self.committed(), 0)
 
     def wire(self, **parameters):
-        client = PgClient(self.address, database="pg", **parameters)
+        client = PgClient(self.address, database="app", **parameters)
         self.addCleanup(client.close)
         return client
 
     def native(self, **options):
         connection = self.enterContext(based_client.connect(self.address))
-        return connection.session(database="pg", **options)
+        return connection.session(database="app", **options)
 
     def refusal(self, session, sql):
         with self.assertRaises(based_client.Error) as refused:
@@ -53,7 +74,7 @@ class Turns(unittest.TestCase):
         return refused.exception
 
 
-class Joined(Turns):
+class Joined:
     """turns = "join": others run inside of the transaction of who rests."""
 
     COUNT = "select count(*) from things"
@@ -86,7 +107,7 @@ class Joined(Turns):
         self.assertEqual(server.query("insert into things values (2, 'twice')"), "E:23505 Z:I")
         native.exec("insert into things values (3, 'native')")
         self.assertEqual(self.refusal(native, "insert into things values (3, 'twice')").code, "23505")
-        self.assertEqual(test.query("select count(*) from things"), "T:count D:3 C:SELECT 1 Z:T")
+        self.assertEqual(test.value(self.COUNT), "3")
         self.assertEqual(test.query("rollback"), "C:ROLLBACK Z:I")
         self.assertEqual(server.value(self.COUNT), "0")
         self.running.wait_log("5 turns that had joined a transaction were rolled back with it, by session")
@@ -145,31 +166,13 @@ class Joined(Turns):
         test, server = self.wire(), self.wire()
         test.query("begin; insert into things values (1, '')")
         server.query("begin; insert into things values (2, '')")
-        test.send(query(self.COUNT))
+        test.send(query("select id from things order by 1"))
         watched = self.enterContext(based_client.connect(self.address))
         wait_until(lambda: watched.status()["databases"][0]["sandboxes"][0]["waiting"] == 1, "the test waits")
         self.assertTrue(test.quiet())
         server.query("commit")
-        self.assertEqual(test.answers(), "T:count D:2 C:SELECT 1 Z:T")
+        self.assertEqual(test.answers(), "T:id D:1 D:2 C:SELECT 2 Z:T")
         test.query("rollback")
-
-    def test_settings_and_what_is_prepared_are_each_ones_own(self):
-        self.daemon()
-        test, server = self.wire(), self.wire(application_name="server", options="-c search_path=pg_catalog")
-        test.query("set work_mem = '7MB'")
-        test.ask(parse("p", "select 'of the test'"), sync())
-        test.query("begin; set local lock_timeout = '3s'; set work_mem = '8MB'")
-        server.ask(parse("p", "select 'of the server'"), sync())
-        server.query("set work_mem = '9MB'")
-        self.assertEqual(server.rows("select current_setting('work_mem'), current_setting('search_path')"),
-                         [["9MB", "pg_catalog"]])
-        ask = "select current_setting('work_mem'), current_setting('lock_timeout'), current_setting('search_path')"
-        self.assertEqual(test.rows(ask), [["8MB", "3s", '"$user", public']])
-        self.assertEqual(test.ask(bind("", "p"), execute(), sync()), "2 D:of the test C:SELECT 1 Z:T")
-        self.assertEqual(server.ask(bind("", "p"), execute(), sync()), "2 D:of the server C:SELECT 1 Z:I")
-        test.query("rollback")
-        self.assertEqual(test.rows(ask), [["7MB", "5s", '"$user", public']])
-        self.assertEqual(server.value("show work_mem"), "9MB")
 
     def test_a_savepoint_of_the_other_takes_what_has_joined_above_it(self):
         self.daemon()
@@ -204,7 +207,7 @@ class Joined(Turns):
         test.query("begin; insert into things values (1, '')")
         server.query("begin; insert into things values (2, '')")
         server.close()
-        wait_until(lambda: test.query(self.COUNT) == "T:count D:1 C:SELECT 1 Z:T", "the joined one is rolled back")
+        wait_until(lambda: test.value(self.COUNT) == "1", "the joined one is rolled back")
         test.query("rollback")
 
     def test_a_reset_ends_them_all(self):
@@ -224,24 +227,6 @@ class Joined(Turns):
         native.tx("rollback")
         self.assertEqual(list(native.exec(self.COUNT)), [[0]])
 
-    def test_a_lost_root_is_told_to_all_of_them(self):
-        self.daemon()
-        test, native, server = self.wire(), self.native(), self.wire()
-        test.query("begin; insert into things values (1, '')")
-        native.tx("begin")
-        native.exec("insert into things values (2, '')")
-        server.query("begin; insert into things values (3, '')")
-        roots = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
-        self.assertEqual(cluster.query(roots), [["t"]])
-        self.running.wait_log("was LOST")
-        for client in (test, server):
-            self.assertRegex(client.query(self.COUNT), "^E:(40000|57P01|08006) Z:E$")
-            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
-            self.assertEqual(client.value(self.COUNT), "0")
-        self.assertEqual(self.refusal(native, "select 1").code, "25P02")
-        native.tx("rollback")
-        self.assertEqual(list(native.exec(self.COUNT)), [[0]])
-
     def test_one_that_is_silent_for_too_long_is_ended_also_while_others_are_inside(self):
         self.daemon('timeout = "10s"\nturns = "join"\nidle_in_transaction = "300ms"')
         test, native, server = self.wire(), self.native(), self.wire()
@@ -249,7 +234,7 @@ class Joined(Turns):
             self.begin(client)
             self.run_in(client, "insert into things values (1, '')")
             wait_until(lambda: server.value(self.COUNT) == "0", "it is rolled back")
-        self.assertEqual(test.message()[0], "E")
+        self.assertEqual(self.told_that_it_is_gone(test), "25P03")
         self.assertEqual(self.refusal(native, "select 1").code, "25P02")
 
     def test_a_mark_waits_for_the_transaction(self):
@@ -270,7 +255,7 @@ class Joined(Turns):
         self.daemon()
         test, server = self.wire(), self.wire()
         test.query("begin; savepoint s")
-        test.query("select 1/0")
+        test.query("select * from nowhere")
         self.assertEqual(server.error(query("select 1"))["C"], "55P03")
         self.assertEqual(test.query("rollback to s"), "C:ROLLBACK Z:T")
         self.assertEqual(server.value("select 1"), "1")
@@ -308,7 +293,7 @@ class Joined(Turns):
         self.assertNotIn("LOST", self.running.log())
 
 
-class Refusing(Turns):
+class Refusing:
     """turns = "error": nobody waits for a transaction."""
 
     def test_at_once(self):
@@ -326,11 +311,64 @@ class Refusing(Turns):
         self.assertEqual(other.value("select count(*) from things"), "2")
         self.assertEqual(list(native.exec("select count(*) from things")), [[2]])
 
-    def test_sqlite_has_no_such_setting(self):
-        folder = temporary_folder()
-        program = self.daemon('turns = "join"').process.args[0]
-        (folder / "c.toml").write_text('[databases.a]\nurl = "sqlite:///x.db"\nturns = "join"\n')
-        checked = subprocess.run([program, "--config", folder / "c.toml", "--check-config"], capture_output=True, text=True)
+
+class JoinedOnPostgres(OnPostgres, Joined, Turns):
+    def told_that_it_is_gone(self, client):
+        kind, body = client.message()
+        self.assertEqual(kind, "E")
+        return fields(body)["C"]
+
+    def test_settings_and_what_is_prepared_are_each_ones_own(self):
+        self.daemon()
+        test, server = self.wire(), self.wire(application_name="server", options="-c search_path=pg_catalog")
+        test.query("set work_mem = '7MB'")
+        test.ask(parse("p", "select 'of the test'"), sync())
+        test.query("begin; set local lock_timeout = '3s'; set work_mem = '8MB'")
+        server.ask(parse("p", "select 'of the server'"), sync())
+        server.query("set work_mem = '9MB'")
+        self.assertEqual(server.rows("select current_setting('work_mem'), current_setting('search_path')"),
+                         [["9MB", "pg_catalog"]])
+        ask = "select current_setting('work_mem'), current_setting('lock_timeout'), current_setting('search_path')"
+        self.assertEqual(test.rows(ask), [["8MB", "3s", '"$user", public']])
+        self.assertEqual(test.ask(bind("", "p"), execute(), sync()), "2 D:of the test C:SELECT 1 Z:T")
+        self.assertEqual(server.ask(bind("", "p"), execute(), sync()), "2 D:of the server C:SELECT 1 Z:I")
+        test.query("rollback")
+        self.assertEqual(test.rows(ask), [["7MB", "5s", '"$user", public']])
+        self.assertEqual(server.value("show work_mem"), "9MB")
+
+    def test_a_lost_root_is_told_to_all_of_them(self):
+        self.daemon()
+        test, native, server = self.wire(), self.native(), self.wire()
+        test.query("begin; insert into things values (1, '')")
+        native.tx("begin")
+        native.exec("insert into things values (2, '')")
+        server.query("begin; insert into things values (3, '')")
+        roots = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+        self.assertEqual(cluster.query(roots), [["t"]])
+        self.running.wait_log("was LOST")
+        for client in (test, server):
+            self.assertRegex(client.query(self.COUNT), "^E:(40000|57P01|08006) Z:E$")
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+            self.assertEqual(client.value(self.COUNT), "0")
+        self.assertEqual(self.refusal(native, "select 1").code, "25P02")
+        native.tx("rollback")
+        self.assertEqual(list(native.exec(self.COUNT)), [[0]])
+
+
+class JoinedOnSqlite(OnSqlite, Joined, Turns):
+    def told_that_it_is_gone(self, client):
+        return client.error(query("select 1"))["C"]
+
+
+class RefusingOnPostgres(OnPostgres, Refusing, Turns):
+    pass
+
+
+class RefusingOnSqlite(OnSqlite, Refusing, Turns):
+    def test_a_file_that_is_no_sandbox_has_no_turns(self):
+        program = self.daemon('turns = "error"').process.args[0]
+        (self.file.parent / "c.toml").write_text('[databases.a]\nurl = "sqlite:///x.db"\nturns = "join"\n')
+        checked = subprocess.run([program, "--config", self.file.parent / "c.toml", "--check-config"], capture_output=True, text=True)
         self.assertEqual(checked.returncode, 78)
         self.assertIn("turns", checked.stdout + checked.stderr)
 

@@ -19,6 +19,7 @@ from pg_client import PgClient
 
 LEFT_OUT = ("vacuum", "set_config")
 IN_ORDER = {"table t": "table t order by 1", "copy t to stdout": "copy (table t order by 1) to stdout"}
+UNUSED = "'M': 'skipping cleanup for portal"
 TYPED = b"\0\1\0\0\0"  # a Parse's end, but for the type's last byte
 REFUSED = re.compile("'C': '(25P02|0A000|3B001)'")
 CONTROL = re.compile(rb"\0(begin|start|commit|end|rollback|abort|savepoint|release|set local|set transaction|reset all|discard)")
@@ -29,7 +30,10 @@ class Speaker(test_wire_model.Speaker):
         text = super().sql(one)
         while any(what in text for what in LEFT_OUT):
             text = super().sql(one)
-        return IN_ORDER.get(text, text)
+        for read, in_order in IN_ORDER.items():
+            if text == read or text.startswith(read + "; "):  # what comes behind it has been here
+                return in_order + text[len(read):]
+        return text
 
     def part(self, may_execute=True):
         kinds, data = super().part(may_execute=False)  # portals of one unit are seen in the next one
@@ -41,6 +45,12 @@ class Speaker(test_wire_model.Speaker):
 class SandboxModel(test_wire_model.Model):
     speaker = Speaker
     pools = {"direct": "max_size = 1", "one": "force_rollback = true"}
+
+    def alike(self, wanted, found):
+        """Also where PostgreSQL warns of a portal that a failed transaction was given for its end, and has not used: in
+        a sandbox the server has none."""
+        warned = [(kind, [line for line in lines if UNUSED not in line]) for kind, lines in wanted]
+        return super().alike(warned, found)
 
     def compare(self, pair, parts, where):
         failed = pair.direct.status == "E"

@@ -215,6 +215,71 @@ class Cases:
         self.other.exec("alter table changing add b int; insert into changing values (1, 2)")
         self.assertEqual([list(row) for row in self.one.exec("select * from changing").rows], [[1, 2]])
 
+    def test_tables_end_with_their_transaction(self):
+        for end in ("commit", "rollback", "commit"):
+            self.one.exec("begin; create temp table gone on commit drop as select 1 as n")
+            self.assertEqual(self.value(self.one, "select n from gone"), 1)
+            self.one.exec(end)
+            self.assertEqual(self.code(self.one, "select n from gone"), "42P01")
+        for _ in range(2):
+            self.one.exec("create temporary table gone (n int) on commit drop")
+        with self.one.transaction():
+            self.one.exec("create temp table gone (n int) on commit drop")
+            self.one.tx("begin")
+            self.one.exec("insert into gone values (1)")
+            self.one.tx("commit")
+            self.assertEqual(self.value(self.one, "select n from gone"), 1)
+        self.assertEqual(self.code(self.one, "select n from gone"), "42P01")
+
+    def test_rows_end_with_their_transaction(self):
+        self.one.exec("create temp table short (n int) on commit delete rows")
+        for begin in ("begin", "begin read only"):
+            self.one.exec(f"{begin}; insert into short values (1)")
+            self.assertEqual(self.value(self.one, "select count(*) from short"), 1)
+            self.one.exec("commit")
+            self.assertEqual(self.value(self.one, "select count(*) from short"), 0)
+        self.one.exec("insert into short values (1)")
+        self.assertEqual(self.value(self.one, "select count(*) from short"), 0)
+        self.one.exec("drop table short")
+
+    def test_cursors_end_with_their_transaction(self):
+        for end in ("commit", "rollback"):
+            self.one.exec("begin; declare c cursor for select 1 as a")
+            self.assertEqual(self.value(self.one, "fetch c"), 1)
+            self.one.exec(end)
+            self.assertEqual(self.code(self.one, "fetch c"), "34000")
+        for text in ("declare c cursor for select 1", "lock table t"):
+            self.assertEqual(self.code(self.one, text), "25P01")
+        self.one.exec("begin; lock table t; rollback")
+
+    def test_what_it_has_made_ends_with_it(self):
+        for _ in range(2):
+            session = self.session()
+            session.exec("create temp table mine (n int)")
+            session.exec("insert into mine values (1)")
+            session.exec("declare held cursor with hold for select 7 as a")
+            session.exec("select pg_advisory_lock(4711)")
+            self.assertEqual((self.value(session, "fetch held"), self.value(session, "select n from mine")), (7, 1))
+            session.close()
+            asked = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711"
+            wait_until(lambda: self.value(self.other, asked) == 0, "the lock is given back")
+            self.assertEqual(self.code(self.other, "fetch held"), "34000")
+            self.assertEqual(self.code(self.other, "select n from mine"), "42P01")
+
+    def test_discard_drops_the_sessions_own(self):
+        self.other.exec("create temp table theirs (n int)")
+        for what in ("all", "temp"):
+            self.one.exec("create temp table mine (n int)")
+            self.one.exec("insert into mine values (1)")
+            self.assertEqual(self.one.exec(f"discard {what}").tag, f"DISCARD {what.upper()}")
+            self.assertEqual(self.code(self.one, "select n from mine"), "42P01")
+        self.one.exec("create temp table mine (n int)")
+        self.one.exec("begin; discard temp; rollback")
+        self.assertEqual(self.value(self.one, "select count(*) from mine"), 0)
+        self.assertEqual(self.value(self.other, "select count(*) from theirs"), 0)
+        self.one.exec("discard all")
+        self.other.exec("discard all")
+
 
 class InTheDatabase(Cases, Asks):
     database = "plain"

@@ -142,6 +142,17 @@ class Temporary:
         self.assertEqual(self.client.rows("select n from short"), [])
         self.client.query("drop table short")
 
+    def test_on_commit_delete_rows_where_nothing_may_be_written(self):
+        self.client.query("create temp table short(n int) on commit delete rows")
+        self.client.query("begin read only; insert into short values (1)")
+        self.assertEqual(self.client.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(self.client.rows("select n from short"), [])
+        self.assertEqual(self.client.query("begin read only; select 1 as a; commit"), "C:BEGIN T:a D:1 C:SELECT 1 C:COMMIT Z:I")
+        other = self.connect()
+        for role in ("set local role reader", "set local session authorization reader"):
+            self.assertEqual(other.query(f"begin; {role}; select count(*) from t; commit").split()[-2:], ["C:COMMIT", "Z:I"])
+        self.client.query("drop table short")
+
     def test_one_that_lasts(self):
         self.client.query("begin; create temp table lasts(n int); insert into lasts values (1); commit")
         self.assertEqual(self.client.rows("select n from lasts"), [["1"]])

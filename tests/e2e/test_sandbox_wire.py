@@ -1,6 +1,7 @@
 """A sandbox answers as PostgreSQL does, where its transactions are savepoints of a root."""
 
 import pathlib
+import re
 import sys
 import unittest
 
@@ -16,6 +17,44 @@ def setUpModule():
 
 @both
 class Sandbox:
+    def test_a_function_that_drops_every_prepared_statement_takes_no_transaction_with_it(self):
+        self.server("create or replace function drop_all() returns int language plpgsql "
+                    "as $$ begin execute 'deallocate all'; return 1; end $$")
+        client = self.connect()
+        self.addCleanup(client.query, "delete from t where n = 80")
+
+        def simple(sql):
+            return client.query(sql).partition(" ")[2] if sql.startswith("select") else client.query(sql)
+
+        def by_extended(sql):
+            return client.ask(extended(sql), sync()).removeprefix("1 2 ")
+
+        for run in (simple, by_extended):
+            with self.subTest(run.__name__):
+                for end, kept in (("commit", 1), ("rollback", 0), ("release s", 1)):
+                    for _ in range(2):  # so that whatever is kept for the next time is there
+                        self.assertEqual(run("begin"), "C:BEGIN Z:T")
+                        self.assertEqual(run("savepoint s"), "C:SAVEPOINT Z:T")
+                        self.assertEqual(run("insert into t values (80)"), "C:INSERT 0 1 Z:T")
+                        self.assertEqual(run("select drop_all()"), "D:1 C:SELECT 1 Z:T")
+                        if end == "release s":
+                            self.assertEqual(run(end), "C:RELEASE Z:T")
+                        last = "rollback" if end == "rollback" else "commit"
+                        self.assertEqual(run(last), f"C:{last.upper()} Z:I")
+                        self.assertEqual(run("delete from t where n = 80"), f"C:DELETE {kept} Z:I")
+                self.assertEqual(run("select drop_all()"), "D:1 C:SELECT 1 Z:I")
+                self.assertEqual(run("insert into t values (80)"), "C:INSERT 0 1 Z:I")
+                self.assertEqual(run("delete from t where n = 80"), "C:DELETE 1 Z:I")
+
+    def test_the_unnamed_statement_is_there_behind_a_savepoint_and_a_commit(self):
+        client = self.connect()
+        self.assertEqual(client.ask(parse("begin", "begin"), parse("s", "savepoint s"), parse("commit", "commit"),
+                                    parse("", "select 81 as own"), sync()), "1 1 1 1 Z:I")
+        for name, status in (("begin", "T"), ("s", "T"), ("commit", "I")):
+            self.assertRegex(client.ask(bind("", name), execute(), sync()), f"^2 C:[A-Z]* Z:{status}$")
+            self.assertEqual(client.ask(describe("S"), bind(), execute(), sync()),
+                             f"t: T:own 2 D:81 C:SELECT 1 Z:{status}")
+
     def test_the_guard_of_a_lost_root_is_not_seen(self):
         client = self.connect()
         self.assertEqual(client.parameters.get("default_transaction_read_only", "off"), "off")
@@ -42,6 +81,20 @@ class Sandbox:
                 self.assertEqual(client.query(f"delete from t where n = 10{number}"), "C:DELETE 1 Z:I")
                 client.query("set work_mem = '6MB'; rollback; select 1/0")
                 self.assertEqual(client.query("show work_mem"), "T:work_mem D:7MB C:SHOW Z:I")
+
+    def test_in_a_failed_transaction_what_cannot_be_parsed_is_told_first(self):
+        client = self.connect()
+        client.query("insert into t values (6)")  # a root that is written to is not renewed under its feet
+        for fails in ("begin; select 1/0", "begin; insert into t values (7); select 1/0"):
+            client.query(fails)
+            for _ in range(2):
+                self.assertEqual(client.query("selec"), "E:42601 Z:E")
+                self.assertEqual(client.query("select 1; selec"), "E:42601 Z:E")
+                self.assertEqual(client.query("select 1"), "E:25P02 Z:E")
+                self.assertEqual(client.ask(parse("", "selec"), sync()), "E:42601 Z:E")
+                self.assertEqual(client.ask(extended("select 1"), sync()), "E:25P02 Z:E")
+            self.assertEqual(client.query("commit"), "C:ROLLBACK Z:I")
+        self.assertEqual(client.query("select n from t where n = 7"), "T:n C:SELECT 0 Z:I")
 
     def position(self, client, sql):
         error = client.error(query(sql))
@@ -219,6 +272,35 @@ class Sandbox:
                          "1 2 N:25P01 C:SET 1 2 E:25006 Z:I")
         self.assertEqual(client.query("set transaction isolation level serializable; select 1 as a"),
                          "C:SET T:a D:1 C:SELECT 1 Z:I")
+
+    def test_a_failed_transaction_ends_once(self):
+        client = self.connect()
+        for second, tag in (("end", "COMMIT"), ("commit", "COMMIT"), ("abort", "ROLLBACK")):
+            with self.subTest(second):
+                self.assertTrue(client.query("begin; select 1 / 0").endswith("E:22012 Z:E"))
+                self.assertEqual(client.ask(extended("end"), extended(second), sync()),
+                                 f"1 2 C:ROLLBACK 1 2 N:25P01 C:{tag} Z:I")
+
+    def test_the_modes_of_a_chain(self):
+        client = self.connect()
+        begin, only = "begin isolation level serializable read only", "show transaction_read_only; show transaction_isolation"
+        inside = "begin; savepoint s; set transaction read only"
+        for text, rolled_back, committed in (
+                (begin, "on serializable", "on serializable"),
+                (f"{begin}; savepoint s; select 1 / 0", "on serializable", "on serializable"),
+                (f"{begin}; select 1 / 0", "off read committed", "off read committed"),
+                (inside, "off read committed", "on read committed"),
+                (f"{inside}; release s", "off read committed", "off read committed"),
+                (f"{inside}; rollback to s", "off read committed", "off read committed"),
+                (f"{inside}; savepoint x; select 1 / 0", "off read committed", "off read committed"),
+                (f"{inside}; savepoint x; rollback to x", "off read committed", "on read committed")):
+            for end, shown in (("rollback", rolled_back), ("commit", committed)):
+                with self.subTest(text, end=end):
+                    client.query(text)
+                    self.assertTrue(client.query(f"{end} and chain").endswith(" Z:T"))
+                    found = re.findall("D:(.*?) C:", client.query(only))
+                    self.assertEqual(" ".join(found), shown)
+                    client.query("rollback")
 
     def test_a_statement_is_done_when_it_is_committed(self):
         client = self.connect()

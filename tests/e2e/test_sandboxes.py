@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import shutil
 import sqlite3
 import struct
 import subprocess
@@ -110,6 +109,33 @@ class Names(Sandboxes):
         outside.rows("rollback")
         two.rows("set lock_timeout = '50ms'")
         self.assertNotIn("D", two.error(query("insert into things values (2, 'two')")))  # nobody could look
+
+    def test_eight_that_write_the_same_key_hear_which_one_has_it(self):
+        self.daemon()
+        one = self.connect("app#w0")
+        one.rows("insert into things values (2, 'w0')")
+        wires = [self.connect(f"app#w{number}") for number in range(1, 5)]
+        connection = self.native()
+        natives = [connection.session(database=f"app#w{number}") for number in range(5, 8)]
+        for client in wires:
+            client.rows("set lock_timeout = '2500ms'")
+        for session in natives:
+            session.exec("set lock_timeout = '2500ms'")
+        insert = "insert into things values (2, 'late')"
+        for number, client in enumerate(wires):
+            client.send(query(insert) if number % 2 else parse("", insert) + bind() + execute() + sync())
+        asked = [session.start(based_client.EXEC, insert, None, {}) for session in natives]
+        for client in wires:
+            [wrong] = [fields(body) for kind, body in client.messages() if kind == "E"]
+            self.assertEqual(wrong["C"], "55P03")
+            self.assertRegex(wrong["D"], 'sandbox "app#w[0-7]"')
+        for request in asked:
+            with self.assertRaises(based_client.Error) as refused:
+                request.wait()
+            self.assertEqual(refused.exception.code, "55P03")
+            self.assertRegex(refused.exception.detail, 'sandbox "app#w[0-7]"')
+        for client in (one, *wires):
+            self.assertEqual(client.value("select count(*) from things"), "2" if client is one else "1")
 
     def test_every_way_to_name_one_is_the_same_sandbox(self):
         self.daemon()
@@ -374,6 +400,23 @@ class Commands(Sandboxes):
         self.assertRegex(one.ask(bind(statement="m"), execute(), sync()), "E:25001 Z:E$")
         one.rows("rollback")
 
+    def test_what_cannot_be_read_is_said_where_it_is(self):
+        self.daemon()
+        one, session = self.connect("app#w"), self.native().session(sandbox="w")
+        for text, near, position in (("sandbox", "end of input", None), ("sandbox restet", 'or near "restet"', "9"),
+                                     ("sandbox reset fixtures", 'or near "fixtures"', "15"),
+                                     ("/* x */ Sandbox mark a b", 'or near "b"', "24"), ("sandbox mark $1", 'or near "$1"', "14"),
+                                     ("sandbox mark a; sandbox drop it", 'or near "it"', "30")):
+            with self.subTest(text):
+                for messages in (query(text), parse("", text) + bind() + execute() + sync()):
+                    wrong = one.error(messages)
+                    self.assertEqual((wrong["C"], wrong["M"], wrong.get("P")), ("42601", f"syntax error at {near}", position))
+                with self.assertRaises(based_client.Error) as refused:
+                    session.exec(text)
+                self.assertEqual((refused.exception.code, refused.exception.message), ("42601", f"syntax error at {near}"))
+        self.assertEqual(one.rows("sandbox status")[0][9], "")  # nothing of it was done
+        one.rows("sandbox mark a")
+
     def test_pipelined_with_other_units(self):
         self.daemon()
         one = self.connect("app#w")
@@ -587,13 +630,15 @@ class CommandLine(Sandboxes):
 
     def test_over_the_unix_socket(self):
         folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         self.daemon(f'unix_socket_dir = "{folder}"')
         done = self.based("--socket", str(folder), "--port", str(self.running.port), "app#w", "reset")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_what_cannot_be_read_or_reached(self):
         running = self.daemon()
+        for option in ("--help", "-h"):
+            done = self.based(option)
+            self.assertEqual((done.returncode, done.stderr, done.stdout[:20]), (0, "", "usage: based sandbox"))
         for arguments in ((), ("app",), ("app", "restet"), ("--what", "app", "reset"), ("app", "reset;", "drop")):
             with self.subTest(arguments):
                 done = self.based(*arguments)
@@ -609,7 +654,6 @@ class CommandLine(Sandboxes):
 class SqliteNames(unittest.TestCase):
     def test_two_sandboxes_over_one_file(self):
         path = temporary_folder() / "base.db"
-        self.addCleanup(shutil.rmtree, path.parent)
         with contextlib.closing(sqlite3.connect(path)) as base:
             base.execute("create table things (id integer primary key)")
         with Daemon(f"sqlite:///{path}", "--force-rollback", log_level="info") as daemon:

@@ -2,7 +2,6 @@
 
 import hashlib
 import pathlib
-import shutil
 import sqlite3
 import sys
 import threading
@@ -21,7 +20,6 @@ class Sandboxes(unittest.TestCase):
 
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
         self.path = self.folder / "base.db"
         base = sqlite3.connect(self.path, isolation_level=None)
         base.execute(f"pragma journal_mode = {self.journal}")
@@ -75,7 +73,9 @@ class Commands(Sandboxes):
                 self.assertEqual(self.count(application), 2000)
         tests.rows("sandbox reset")
         self.assertEqual(self.refusal(application, "select * from users"), "42P01")
-        self.assertEqual(self.refusal(tests, "sandbox reset to seeded"), "3B001")
+        missing = tests.error(pg_client.query("sandbox reset to seeded"))
+        self.assertEqual((missing["C"], missing["M"]), ("3B001", 'there is no mark "seeded"'))
+        self.assertIn("SANDBOX STATUS", missing["H"])
 
     def test_pragmas_vacuum_and_or_rollback_act_inside_only(self):
         self.daemon()

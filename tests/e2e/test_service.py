@@ -3,7 +3,6 @@
 import os
 import pathlib
 import resource
-import shutil
 import signal
 import socket
 import stat
@@ -36,7 +35,6 @@ def answers(address):
 class ListenersTest(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
 
     def ends(self, *arguments):
         done = subprocess.run([str(part) for part in (BASED, *arguments)], cwd=self.folder, capture_output=True,
@@ -161,7 +159,6 @@ class SignalsTest(unittest.TestCase):
 class ServiceManagerTest(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
 
     def hear(self, manager, wanted):
         """The datagrams up to the one that begins so."""
@@ -197,7 +194,6 @@ class ServiceManagerTest(unittest.TestCase):
 class EmbeddedDefaultTest(unittest.TestCase):
     def test_its_folder_is_made_for_the_owner_alone(self):
         folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, folder)
         state = folder / "a" / "b"
         with Daemon(env={"STATE_DIRECTORY": str(state)}) as daemon:
             wait_until((state / "based.db").exists, "the database")

@@ -26,7 +26,7 @@ class WaitsInVain(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(temporary_folder())
+            folder = temporary_folder()
             cluster = stack.enter_context(PostgresCluster())
             cls.daemon = stack.enter_context(Daemon(config=CONFIG.format(folder=folder, url=cluster.url())))
             cls.addClassCleanup(stack.pop_all().close)

@@ -6,6 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import based_client
 from bad_server import (GREETING, BadServer, complete, data_row, error, notice, notification, parameter_status, ready,
                         row_description)
 from pg_client import PgClient, Refused, extended, message, parse, query, sync
@@ -147,6 +148,7 @@ class Behind(Case):
                 holders = [self.connect() for _ in range(2)]
                 for holder in holders:
                     holder.query("begin")
+                    holder.query("select 1")
                 client, waiting = self.connect(), self.connect()
                 client.send(query("select bad"))  # on the third of three links
                 waiting.send(query("select whoami"))
@@ -313,8 +315,10 @@ class Own(Case):
 
     def test_a_transaction_that_it_says_is_not_open(self):
         client = self.connect("nested")
-        self.server.says["begin"] = complete("BEGIN")
-        self.assertEqual(client.query("begin"), "C:BEGIN E:08006 Z:E")  # it was told that it is in one
+        self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
+        self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
+        self.server.says["select 1"] = complete("SELECT 1") + ready("I")
+        self.assertEqual(client.query("select 1"), "C:SELECT 1 E:08006 Z:E")  # it was told that it is in one
         self.server.says.clear()
         self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
         self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
@@ -364,6 +368,28 @@ class Beginning(unittest.TestCase):
                 return client.value("select whoami") != ""
         except Refused:
             return False
+
+
+class Natively(Case):
+    def check_back(self, answer, code):
+        """ROLLBACK TO the innermost savepoint, answered so: the transaction is lost, the session is not."""
+        with based_client.connect(f"127.0.0.1:{self.daemon.port}") as client, client.session(database="app") as session:
+            session.exec("begin; select 1")
+            session.exec("savepoint a; select 1")
+            self.server.says['ROLLBACK TO SAVEPOINT "based_2"'] = answer
+            with self.assertRaises(based_client.Error) as raised:
+                session.exec("rollback to a")
+            self.assertEqual([raised.exception.code, session.state[0]], [code, "aborted"])
+            self.server.says.clear()
+            session.exec("rollback")
+            self.assertEqual(session.exec("select 1").tag, "SELECT")
+        self.check_others()
+
+    def test_a_link_that_goes_at_a_rollback_to(self):
+        self.check_back(lambda connection: connection.close(), "08006")
+
+    def test_a_refused_rollback_to(self):
+        self.check_back(error("53200") + ready("E"), "53200")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Queued(TwoClients, Conversation):
     def setUp(self):
         super().setUp()
         self.third = self.connect()
-        self.other.query("begin")
+        self.other.query("begin; select 1")
 
     def test_a_simple_query(self):
         links = self.processes()

@@ -80,6 +80,13 @@ class CopyIn(CopyCases):
         self.assertEqual(self.client.query("select 1"), "T:?column? D:1 C:SELECT 1 Z:I")
         self.nobody_was_hurt()
 
+    def test_an_extended_copy_whose_own_sync_was_passed_over_goes_on_with_what_comes(self):
+        self.client.send(extended("copy copied from stdin"), sync())
+        self.assertEqual(self.client.take(3), "1 2 G:1")
+        self.client.send(copy_data("1\n"), copy_done(), extended("select 2"), sync())
+        self.assertEqual(self.client.answers(), "C:COPY 1 1 2 D:2 C:SELECT 1 Z:I")
+        self.nobody_was_hurt()
+
     def test_everything_of_a_copy_by_query_sent_ahead(self):
         self.client.send(query("copy copied from stdin"), copy_data("1\n"), copy_done(), query("select 2"))
         self.assertEqual(self.client.answers(2), "G:1 C:COPY 1 Z:I T:?column? D:2 C:SELECT 1 Z:I")

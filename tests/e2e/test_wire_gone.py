@@ -1,5 +1,6 @@
 """Clients that go in the middle of something: it is stopped and undone, and their link is the next one's."""
 
+import contextlib
 import pathlib
 import random
 import sys
@@ -42,6 +43,21 @@ class Gone(TwoClients, Conversation):
             self.start(query("insert into t values (1); " + self.SLEEP), client=client)
             return client
         self.each(session)
+
+    def test_behind_more_than_is_read_ahead(self):
+        """Its statement is cancelled long before it would end, over TCP and a unix socket."""
+        for megabytes in (1, 8):
+            for address in (self.address, f"unix:{self.servers.daemon.socket_path}"):
+                def session():
+                    client = PgClient(address, database=self.pool)
+                    self.start(query("insert into t values (1); " + self.SLEEP), client=client)
+                    client.socket.settimeout(1)
+                    with contextlib.suppress(TimeoutError):  # where nobody takes more
+                        client.send(query("select '" + 1000 * "x" + "'") * (1024 * megabytes))
+                    return client
+                if megabytes == 1 or address.startswith("unix"):
+                    with self.subTest(address=address, megabytes=megabytes):
+                        self.each(session)
 
     def test_in_a_query_that_waits_for_a_lock(self):
         holder = PgClient(self.servers.direct, database=self.pool)
@@ -156,7 +172,7 @@ class Gone(TwoClients, Conversation):
         self.each(session)
 
     def test_while_it_waits_for_a_link(self):
-        self.other.query("begin")
+        self.other.query("begin; select 1")
         for leave in self.LEAVE:
             client = self.connect()
             client.send(query("insert into t values (1)"))
@@ -173,7 +189,7 @@ class Crowd(Conversation):
         chance = random.Random(7)
         links = [self.connect() for _ in range(3)]
         for client in links:
-            client.query("begin")
+            client.query("begin; select 1")
         processes = self.processes()
         for client in links:
             client.query("commit")

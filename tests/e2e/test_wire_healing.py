@@ -20,6 +20,8 @@ def setUpModule():
 class Healing(Conversation):
     """The role of the first client is dropped; the second one uses the same link."""
 
+    asks_first = False  # is the server asked when a transaction begins?
+
     def setUp(self):
         self.role = f"passing_{self.pool}"  # roles are of the whole cluster, and the sandbox's transaction stays
         self.first, self.second = self.connect(), self.connect()
@@ -91,8 +93,18 @@ class Healing(Conversation):
                                                 "1 2 D:1 C:SELECT 1 Z:I")
         self.is_healed()
 
+    def test_a_transaction_that_needs_it_is_a_failed_one(self):
+        if self.asks_first:
+            self.assertEqual(self.first.query("begin"), "E:22023 Z:I")
+        else:
+            self.assertEqual(self.first.query("begin"), "C:BEGIN Z:T")
+            self.assertEqual(self.first.query("select 1"), "E:22023 Z:E")
+            self.assertEqual(self.first.query("select 1"), "E:25P02 Z:E")
+            self.assertEqual(self.first.query("rollback"), "C:ROLLBACK Z:I")
+        self.is_not_healed()
+
     def test_what_heals_nothing_leaves_it_as_it_is(self):
-        for sql in ("set work_mem = '6MB'", "reset work_mem", "reset all", "set role to nobody_at_all", "begin",
+        for sql in ("set work_mem = '6MB'", "reset work_mem", "reset all", "set role to nobody_at_all",
                     "reset role; select 1", "select 1; reset role", "discard plans"):
             with self.subTest(sql):
                 self.assertEqual(self.first.query(sql), "E:22023 Z:I")
@@ -127,10 +139,12 @@ class Healing(Conversation):
 
 class HealingNested(Healing):
     pool = "nested"
+    asks_first = True
 
 
 class HealingInASandbox(Healing):
     pool = "sandbox"
+    asks_first = True
 
 
 class Texts(Conversation):

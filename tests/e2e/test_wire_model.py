@@ -41,6 +41,7 @@ class Speaker:
 
     def __init__(self, rnd):
         self.rnd = rnd
+        self.status = "I"
 
     def sql(self, one=True):
         """A statement; not `one`: for a Query, which may be several."""
@@ -125,8 +126,10 @@ class Speaker:
             return "Q", pg.query("copy t from stdin") + rows + rnd.choice((pg.copy_done(), pg.copy_fail()))
         return "Q", pg.query(self.sql(one=False))
 
-    def batch(self, failed):
+    def batch(self, status):
         """Some parts with Syncs among them, and one at the end: [(kind, bytes)]."""
+        self.status = status
+        failed = status == "E"
         parts = []
         for _ in range(self.rnd.choice((1, 1, 2, 3, 5, 9))):
             part = self.part(may_execute=not failed and ("S", pg.sync()) not in parts)
@@ -264,7 +267,7 @@ class Model(Conversation):
                     self.until_rolled_back()
                     pairs[number] = Pair(self)
                     continue
-                parts = speaker.batch(failed=pair.direct.status == "E")
+                parts = speaker.batch(pair.direct.status)
                 if busy and rnd.random() < 0.2:
                     parts = [("Q", pg.query(rnd.choice(("commit", "rollback"))))]
                 self.compare(pair, parts, f"seed {seed}, step {step}, session {number}")

@@ -2,7 +2,7 @@
 
 import unittest
 
-from pg_client import extended, sync
+from pg_client import bind, execute, extended, parse, query, sync
 from wire_servers import Conversation, Servers
 
 
@@ -60,6 +60,86 @@ class Behind(Conversation):
             self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:T")
             self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
         self.each_way(check)
+
+
+class Blocks(Conversation):
+    """A text of several statements, and what a pipeline has begun, are one block where a BEGIN in it is no nested one."""
+
+    def setUp(self):
+        self.server("truncate t")
+
+    def rows(self):
+        return ",".join(row[0] for row in self.server("select a from t order by 1"))
+
+    def test_without_a_begin_it_is_all_or_nothing(self):
+        client = self.connect()
+        self.assertEqual(client.query("insert into t values (1); select 1/0"), "C:INSERT 0 1 E:22012 Z:I")
+        self.assertEqual(client.query("insert into t values (2); rollback"), "C:INSERT 0 1 N:25P01 C:ROLLBACK Z:I")
+        self.assertEqual(client.query("insert into t values (3); commit; insert into t values (4); select 1/0"),
+                         "C:INSERT 0 1 N:25P01 C:COMMIT C:INSERT 0 1 E:22012 Z:I")
+        self.assertEqual(self.rows(), "3")
+
+    def test_a_begin_turns_the_block_into_the_transaction(self):
+        client = self.connect()
+        self.assertEqual(client.query("insert into t values (1); begin; insert into t values (2)"),
+                         "C:INSERT 0 1 C:BEGIN C:INSERT 0 1 Z:T")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(client.query("insert into t values (1); begin; begin; insert into t values (2); rollback; "
+                                      "insert into t values (3); commit; insert into t values (4); select 1/0"),
+                         "C:INSERT 0 1 C:BEGIN C:BEGIN C:INSERT 0 1 C:ROLLBACK C:INSERT 0 1 C:COMMIT C:INSERT 0 1 "
+                         "E:22012 Z:I")
+        self.assertEqual(self.rows(), "1,3")
+        self.assertEqual(client.query("insert into t values (5); begin; begin; rollback; rollback"),
+                         "C:INSERT 0 1 C:BEGIN C:BEGIN C:ROLLBACK C:ROLLBACK Z:I")
+        self.assertEqual(self.rows(), "1,3")
+
+    def test_behind_a_block_that_a_pipeline_has_begun(self):
+        for text, answer, rows in (
+                ("insert into t values (2); select 1/0", "C:INSERT 0 1 E:22012 Z:I Z:I", ""),
+                ("begin; begin; insert into t values (2); rollback; commit",
+                 "C:BEGIN C:BEGIN C:INSERT 0 1 C:ROLLBACK C:COMMIT Z:I Z:I", "1"),
+                ("begin; begin; rollback; rollback", "C:BEGIN C:BEGIN C:ROLLBACK C:ROLLBACK Z:I Z:I", "")):
+            with self.subTest(text):
+                self.setUp()
+                client = self.connect()
+                self.assertEqual(client.ask(extended("insert into t values (1)"), query(text), sync()),
+                                 "1 2 C:INSERT 0 1 " + answer)
+                self.assertEqual(self.rows(), rows)
+
+    def test_a_text_that_cannot_be_parsed_runs_in_no_part(self):
+        client = self.connect()
+        self.assertEqual(client.query("begin; begin; insert into t values (1); selec"), "E:42601 Z:I")
+        self.assertEqual(client.query("begin; insert into t values (1)"), "C:BEGIN C:INSERT 0 1 Z:T")
+        self.assertEqual(client.query("begin; commit; selec"), "E:42601 Z:E")
+        self.assertEqual(client.query("commit"), "C:ROLLBACK Z:I")
+        self.assertEqual(self.rows(), "")
+
+
+class Portals(Conversation):
+    """Those with names are the server's, inside of a nested transaction as outside."""
+
+    def test_one_outlives_the_inner_transaction_and_not_the_outer_one(self):
+        client = self.connect()
+        self.assertEqual(client.ask(extended("begin"), sync()), "1 2 C:BEGIN Z:T")
+        self.assertEqual(client.ask(parse("", "select generate_series(1, 3)"), bind("p"), execute("p", 1), sync()),
+                         "1 2 D:1 s Z:T")
+        self.assertEqual(client.ask(parse("s", "begin"), bind("b", "s"), execute("b"), bind("p"), sync()),
+                         "1 2 C:BEGIN E:42P03 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:T")
+        self.assertEqual(client.ask(execute("p", 1), execute("b"), sync()), "D:2 s E:55000 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(client.ask(execute("p", 1), sync()), "E:34000 Z:I")
+
+    def test_a_begin_nests_where_it_is_executed(self):
+        client = self.connect()
+        self.assertEqual(client.ask(parse("s", "begin"), parse("e", "commit"), sync()), "1 1 Z:I")
+        run = bind("", "s") + execute()
+        end = bind("", "e") + execute()
+        self.assertEqual(client.ask(run, run, end, sync()), "2 C:BEGIN 2 C:BEGIN 2 C:COMMIT Z:T")
+        self.assertEqual(client.ask(end, run, run, end, end, sync()),
+                         "2 C:COMMIT 2 C:BEGIN 2 C:BEGIN 2 C:COMMIT 2 C:COMMIT Z:I")
+        self.assertEqual(client.query("execute s; execute s; select 1; commit"),
+                         "C:BEGIN C:BEGIN T:?column? D:1 C:SELECT 1 C:COMMIT Z:T")
 
 
 if __name__ == "__main__":

@@ -265,7 +265,7 @@ class Seen(Faults):
         self.connect("brief")
         with self.away():
             client = self.connect("brief")
-            error = client.error(query("begin"))
+            error = client.error(query("select 1"))
             self.assertEqual((error["C"], error["S"]), ("08001", "ERROR"))
             self.assertRegex(error["D"], "^The request waited for 1[0-9]{3} ms[.]$")
             self.assertEqual(client.ask(extended("select 1"), sync()), "E:08001 Z:I")

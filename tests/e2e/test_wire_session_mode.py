@@ -54,6 +54,17 @@ class SessionMode(TwoClients, Conversation):
                     self.assertEqual(after.ask(bind("", "s"), execute(), sync()), "E:26000 Z:I")
                     self.assertEqual(after.value("select pg_backend_pid()"), process)
 
+    def test_a_reset_goes_back_to_what_it_began_with(self):
+        self.client.close()
+        client = self.connect(work_mem="6MB")
+        for pipelined in (True, False):
+            client.query("set work_mem = '8MB'")
+            texts = [query("reset work_mem"), query("select 1")] + [parse("", "select 2"), bind(), execute(), sync()]
+            answers = [client.ask(b"".join(texts))] if pipelined else [
+                client.ask(texts[0]), client.ask(texts[1]), client.ask(*texts[2:])]
+            self.assertEqual(" ".join(answers), "C:RESET Z:I T:?column? D:1 C:SELECT 1 Z:I 1 2 D:2 C:SELECT 1 Z:I")
+            self.assertEqual(client.value("show work_mem"), "6MB")
+
     def test_the_next_one_waits_until_it_has_left(self):
         other = self.connect()
         self.client.query("select 1")

@@ -36,6 +36,21 @@ class Settings:
         first.query("reset all")
         self.assertEqual([c.value("show work_mem") for c in (first, second, third)], ["4MB"] * 3)
 
+    def test_a_reset_goes_back_to_what_the_client_began_with(self):
+        client, other = self.connect(application_name="mine", work_mem="9MB"), self.connect(application_name="other")
+        show = query("select current_setting('application_name'), current_setting('work_mem')")
+        mine = "T:current_setting,current_setting D:mine|9MB C:SELECT 1"
+        for sql, tag in (("reset all", "RESET"), ("reset application_name; reset work_mem", "RESET C:RESET"),
+                         ("set work_mem = '7MB'; set application_name = 'x'; reset all", "SET C:SET C:RESET")):
+            self.assertEqual(client.ask(query(sql), show), f"C:{tag} Z:I {mine} Z:I")
+            self.assertEqual(client.ask(query(sql), sync(), show), f"C:{tag} Z:I Z:I {mine} Z:I")
+            self.assertEqual(client.ask(query("begin"), query(sql), show, query("rollback"), show),
+                             f"C:BEGIN Z:T C:{tag} Z:T {mine} Z:T C:ROLLBACK Z:I {mine} Z:I")
+            self.assertEqual(client.ask(query("begin; set local work_mem = '8MB'"), query("reset application_name"), show,
+                                        query("commit"), show),
+                             f"C:BEGIN C:SET Z:T C:RESET Z:T {mine.replace('9MB', '8MB')} Z:T C:COMMIT Z:I {mine} Z:I")
+            self.assertEqual(other.value("show application_name"), "other")
+
     def test_what_they_act_on(self):
         first, second = self.connect(), self.connect()
         first.query("set search_path = elsewhere, public")

@@ -16,6 +16,36 @@ def setUpModule():
 
 
 @both
+class InAFailedTransaction:
+    def test_what_has_no_rows_is_described_wherever_the_server_has_it(self):
+        client, other = self.connect(), self.connect()
+        texts = ("close cur", "insert into pg_class select * from pg_class", "do $$ begin end $$", "set work_mem = 1")
+        for name, sql in zip("abcd", texts):
+            self.assertEqual(client.ask(parse(name, sql), sync()), "1 Z:I")
+        self.assertEqual(client.ask(parse("r", "delete from pg_class returning 1"), sync()), "1 Z:I")
+        self.assertEqual(other.query("deallocate all"), "C:DEALLOCATE ALL Z:I")
+        self.assertEqual(client.query("begin; select 1/0"), "C:BEGIN E:22012 Z:E")
+        for name in "abcd":
+            self.assertEqual(client.ask(describe("S", name), close("S", name), sync()), "t: n 3 Z:E")
+        self.assertEqual(client.ask(describe("S", "r"), sync()), "E:25P02 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(client.ask(bind("", "a"), sync()), "E:26000 Z:I")
+
+    def test_an_unnamed_statement_that_nothing_could_be_done_with_is_not_taken_for_one_that_is_there(self):
+        client, other = self.connect(), self.connect()
+        for behind in (bind(), bind() + parse("", "select 2"), parse("", "select 1")):
+            with self.subTest(behind=behind):
+                self.assertEqual(client.ask(parse("begin", "begin"), parse("", "select 1"), sync()), "1 1 Z:I")
+                self.assertEqual(other.ask(extended("select 'other'"), sync()), "1 2 D:other C:SELECT 1 Z:I")
+                self.assertEqual(client.ask(bind("", "begin"), execute(), sync()), "2 C:BEGIN Z:T")
+                self.assertEqual(client.ask(bind("", "nothing"), behind, sync()), "E:26000 Z:E")
+                self.assertEqual(client.ask(describe("S"), sync()), "E:25P02 Z:E")
+                self.assertEqual(client.ask(bind(), sync()), "E:25P02 Z:E")
+                self.assertEqual(client.ask(extended("rollback"), close("S", "begin"), sync()),
+                                 "1 2 C:ROLLBACK 3 Z:I")
+
+
+@both
 class UnnamedStatements:
     def test_an_unnamed_statement_outlives_its_sync_and_another_client_on_the_same_link(self):
         first, second = self.connect(), self.connect()
@@ -136,6 +166,29 @@ class Surprises:
         second.ask(parse("c", "set work_mem = '7MB'"), parse("d", "execute c"), bind("", "d"), execute(), sync())
         self.assertEqual(first.query("show work_mem"), "T:work_mem D:4MB C:SHOW Z:I")
         self.assertEqual(second.query("show work_mem"), "T:work_mem D:7MB C:SHOW Z:I")
+
+    def test_a_transaction_with_modes_finds_what_another_client_has_dropped(self):
+        client, other = self.connect(), self.connect()
+        self.assertEqual(client.ask(parse("a", "select $1::int as n", [INT4]), query("prepare b as select 2 as n")),
+                         "1 C:PREPARE Z:I")
+        shown = "T:transaction_isolation D:repeatable read C:SHOW C:COMMIT"
+        begins = ("begin isolation level repeatable read", "start transaction isolation level repeatable read",
+                  "begin; set transaction isolation level repeatable read")
+        for begin in begins:
+            for execute, row in (("execute a(1)", 1), ("execute b", 2)):
+                for ahead in (b"", query("select 3 as n")):
+                    with self.subTest(begin=begin, execute=execute, ahead=ahead):
+                        self.assertEqual(other.query("deallocate all"), "C:DEALLOCATE ALL Z:I")
+                        told = client.ask(ahead, query(f"{begin}; {execute}; show transaction_isolation; commit"))
+                        if ahead:
+                            told = told.removeprefix("T:n D:3 C:SELECT 1 Z:I ")
+                        self.assertRegex(told, f"^C:(BEGIN|START TRANSACTION|BEGIN C:SET) T:n D:{row} C:SELECT 1 {shown} Z:I$")
+        other.query("deallocate all")
+        self.assertEqual(client.query("begin isolation level serializable; execute a(1); select 1/0"),
+                         "C:BEGIN T:n D:1 C:SELECT 1 E:22012 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+        self.assertEqual(client.query("begin isolation level serializable; execute c"), "C:BEGIN E:26000 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
 
     def test_a_literal_means_what_it_meant_where_it_was_parsed(self):
         moment = "select extract(epoch from '2020-02-03 04:05'::timestamptz) as e"

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import unittest
@@ -21,7 +20,6 @@ def run(*command, **options):
 class Unit(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
         # The unit names the installed program; here it is the one that was built.
         self.text = (PACKAGING / "based.service").read_text()
         self.unit = self.folder / "based.service"
@@ -58,7 +56,6 @@ class Unit(unittest.TestCase):
 class DefaultConfiguration(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
 
     def check(self, text, *arguments):
         path = self.folder / "based.toml"
@@ -122,7 +119,6 @@ class Manual(unittest.TestCase):
 class Commands(unittest.TestCase):
     def setUp(self):
         self.folder = temporary_folder()
-        self.addCleanup(shutil.rmtree, self.folder)
 
     def install(self, installed, *sections, apt_ends_with=0):
         """install-packages with a dpkg that knows only `installed`, and an apt-get that writes down what it is told."""

@@ -187,6 +187,10 @@ class Connection:
 
     def execute(self, sql, simple):
         """False where the script has said everything."""
+        if simple and sql.startswith("BEGIN;"):  # in front of a transaction's first statement
+            self.status = "T"
+            self.send(complete("BEGIN"))
+            return self.execute(sql.removeprefix("BEGIN;"), simple)
         self.heard.append(sql)
         scripted = self.server.says.get(sql)
         words = sql.upper().split()

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import random
 import shutil
+import signal
 import sqlite3
 import threading
 import time
@@ -151,8 +152,10 @@ class Round:
             wait_until(lambda: self.done >= 5 or not any(load.is_alive() for load in self.loads), "the load")
             time.sleep(dice.random() * LOAD_S)  # the moment itself is what is tried
             self.killed = True
-            daemon.kill()
+            code = daemon.kill()
             self.log = daemon.log()
+        if code != -signal.SIGKILL:
+            raise AssertionError(f"the daemon had ended before, with {code}\n{self.log}")
         for load in self.loads:
             load.join(2 * ANSWER_S)
         self.check_loads()

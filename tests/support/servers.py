@@ -4,6 +4,7 @@ Each is started on a free port of 127.0.0.1 or a unix socket in a temporary fold
 nothing behind. All are context managers; every wait has a deadline.
 """
 
+import atexit
 import glob
 import os
 import pathlib
@@ -20,6 +21,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BASED = pathlib.Path(os.environ.get("BASED_BINARY", ROOT / "build" / "based"))
 WAIT_S = 30
+CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 
 
 def wait_until(condition, what, seconds=WAIT_S):
@@ -35,7 +37,10 @@ def wait_until(condition, what, seconds=WAIT_S):
 
 
 def temporary_folder():
-    return pathlib.Path(tempfile.mkdtemp(prefix="based-test-"))
+    """A new folder, which goes with what is in it when the process that made it ends, if not before."""
+    folder, maker = pathlib.Path(tempfile.mkdtemp(prefix="based-test-")), os.getpid()
+    atexit.register(lambda: os.getpid() == maker and shutil.rmtree(folder, ignore_errors=True))
+    return folder
 
 
 def postgres_programs():
@@ -234,6 +239,8 @@ class Daemon:
         self.reader.join(10)
         self.process.stderr.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.process.returncode in CRASHES:
+            raise AssertionError(f"the daemon crashed, signal {-self.process.returncode}:\n{self.log()}")
 
     def __enter__(self):
         return self

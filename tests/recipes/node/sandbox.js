@@ -1,7 +1,6 @@
 const { after, before, beforeEach } = require('node:test')
 const { Pool } = require('pg')
 
-// In Jest and Vitest they are beforeAll, beforeEach, afterAll, and a worker is JEST_WORKER_ID or VITEST_POOL_ID.
 const worker = process.env.WORKER ?? '1'
 const db = new Pool({ // your application's
   host: '127.0.0.1', port: Number(process.env.BASED_PORT ?? 6432), user: 'postgres', database: `app#node${worker}`,
