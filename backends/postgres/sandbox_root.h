@@ -259,7 +259,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   TimePoint statement_at_;  // the holder's newest
   bool watching_ = false;   // watch_ is armed
   std::string blocker_;
-  std::string last_text_;  // of the holder's newest statement, cut; empty: it has run none
+  bool unblocked_ = false;  // the last answer named nobody
+  std::string last_text_;   // of the holder's newest statement, cut; empty: it has run none
   std::string last_loss_;
   std::optional<Error> last_failure_;
   unsigned failures_ = 0;

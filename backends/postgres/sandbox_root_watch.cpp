@@ -1,6 +1,6 @@
 // A sandbox's statement that runs for long may wait for a lock of another sandbox, whose root does
 // not end by itself: it is asked for whom, so that the lock_timeout's error can say it.
-#include <algorithm>
+#include <utility>
 
 #include "backends/postgres/sandbox_root.h"
 
@@ -15,6 +15,7 @@ constexpr Duration looked_at_every = std::chrono::milliseconds(1500);
 void SandboxRoot::watch_statement() {
   statement_at_ = reactor_.now();
   blocker_.clear();
+  unblocked_ = false;
   if (!settings_.ask_blocker || watching_) return;
   watching_ = true;
   watch_->arm(statement_at_ + looked_at_after);
@@ -34,7 +35,10 @@ void SandboxRoot::on_watch() {
 
 void SandboxRoot::note_blocker(std::string blocker) {
   const bool runs = holder() != nullptr && !link_->quiet();
-  if (!runs || blocker == blocker_) return;
+  if (!runs) return;
+  // Nobody: the wait has ended, in vain, too, and then its error is still on its way here.
+  const bool over = std::exchange(unblocked_, blocker.empty());
+  if (blocker == blocker_ || (blocker.empty() && !over)) return;
   blocker_ = std::move(blocker);
   if (blocker_.empty()) return;
   log_.write(LogLevel::warning,
