@@ -209,6 +209,18 @@ void SandboxObjects::leave(ClientObject object) {
   if (left.size() < left_max) left.push_back(std::move(object));
 }
 
+void SandboxObjects::forget(std::string_view name) {
+  std::erase_if(left, [name](const ClientObject& object) { return object.name == name; });
+}
+
+void SandboxObjects::add_lock_holder() {
+  if (++lock_holders == 1 && unlock) unlock(false);
+}
+
+void SandboxObjects::drop_lock_holder() {
+  if (--lock_holders == 0 && unlock) unlock(true);
+}
+
 void SandboxObjects::empty_at_commit(const std::string& table) {
   if (emptied_tables.size() < emptied_max) emptied_tables.insert(table);
 }
@@ -223,8 +235,9 @@ void ClientObjects::sent(const Statement& statement) {
   }
 }
 
-void ClientObjects::done(const Statement& statement, std::string_view tag) {
-  holds_locks_ = holds_locks_ || locks_for_session(statement);
+void ClientObjects::done(const Statement& statement, std::string_view tag, SandboxObjects& shared) {
+  if (locks_for_session(statement) && !std::exchange(holds_locks_, true)) shared.add_lock_holder();
+  for (const std::string& table : emptied_) shared.empty_at_commit(table);
   if (tag == "CLOSE CURSOR") {
     Words words(statement.text);
     words.next();
@@ -236,13 +249,23 @@ void ClientObjects::done(const Statement& statement, std::string_view tag) {
     return;
   }
   std::optional<ClientObject> object = object_made_by(statement);
-  if (!object || object->kind == Kind::cursor || object->on_commit == OnCommit::drop) return;
-  if (owned_.size() >= objects_max || std::ranges::find(owned_, *object) != owned_.end()) return;
-  owned_.push_back(std::move(*object));
+  if (!object || object->kind == Kind::cursor) return;
+  shared.forget(object->name);
+  std::erase_if(dropped_, [&](const ClientObject& gone) { return gone.name == object->name; });
+  if (object->on_commit == OnCommit::drop || owned_.size() >= objects_max) return;
+  if (std::ranges::find(owned_, *object) == owned_.end()) owned_.push_back(std::move(*object));
 }
 
-void ClientObjects::committed() {
+void ClientObjects::committed(SandboxObjects& shared) {
+  for (std::vector<ClientObject>* objects : {&ending_, &dropped_}) {
+    for (ClientObject& object : *objects) shared.leave(std::move(object));
+  }
+  end_transaction();
+}
+
+void ClientObjects::end_transaction() {
   ending_.clear();
+  dropped_.clear();
   emptied_.clear();
   declares_ = false;
   committed_ = owned_.size();
@@ -250,7 +273,7 @@ void ClientObjects::committed() {
 
 void ClientObjects::rolled_back() {
   owned_.resize(std::min(committed_, owned_.size()));
-  committed();
+  end_transaction();
 }
 
 std::vector<ClientObject> ClientObjects::owned_cursors() const {

@@ -7,10 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/statement.h"
@@ -49,11 +51,17 @@ StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables);
 struct SandboxObjects {
   // Of clients that have gone, for the next unit to clear away. Bounded.
   std::vector<ClientObject> left;
-  bool left_locks = false;
   std::set<std::string, std::less<>> emptied_tables;  // temporary; their rows go at each commit
   std::size_t lock_holders = 0;                       // clients that have session-level locks
+  // Others of the server may wait for the locks: true asks to give all of them back between two
+  // turns, false takes that back.
+  std::function<void(bool due)> unlock;
 
   void leave(ClientObject object);
+  void forget(std::string_view name);  // there is a new one
+  // Nobody's locks are known apart: they go with those of the last who has any.
+  void add_lock_holder();
+  void drop_lock_holder();
   void empty_at_commit(const std::string& table);
 };
 
@@ -62,9 +70,12 @@ class ClientObjects {
   // A statement is sent: what it will have made by the transaction's end.
   void sent(const Statement& statement);
   // It has succeeded.
-  void done(const Statement& statement, std::string_view tag);
-  void committed();
+  void done(const Statement& statement, std::string_view tag, SandboxObjects& shared);
+  // What ended in it is dropped once more: where it was read only, nothing could be.
+  void committed(SandboxObjects& shared);
   void rolled_back();
+  // DISCARD TEMP in a transaction has dropped them, as far as it could.
+  void dropped(std::vector<ClientObject> objects) { dropped_ = std::move(objects); }
 
   // Of the transaction: tables that end with it. Cleared by committed() and rolled_back().
   const std::vector<ClientObject>& ending() const { return ending_; }
@@ -78,7 +89,9 @@ class ClientObjects {
   void forget() { *this = {}; }
 
  private:
-  std::vector<ClientObject> ending_;
+  void end_transaction();
+
+  std::vector<ClientObject> ending_, dropped_;
   std::set<std::string, std::less<>> emptied_;  // ON COMMIT DELETE ROWS, made in it
   bool declares_ = false;
   std::vector<ClientObject> owned_;

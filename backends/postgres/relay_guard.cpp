@@ -94,7 +94,7 @@ bool Relay::begins_at_once(const QueryPart& part) {
   const bool alone = part.control && part.control->kind == StatementKind::begin && !part.executed &&
                      !part.in_script && parts_.empty();
   if (!alone || !at_turn_begin_ || !stack_.needs_guard() || link_->queue().is_open()) return false;
-  if (!context_.objects.left.empty() || context_.objects.left_locks) return false;
+  if (!context_.objects.left.empty()) return false;
   WireStack begun = stack_;
   begun.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
   WireStack::Plan guard = begun.guard(true);

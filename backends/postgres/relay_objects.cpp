@@ -21,13 +21,7 @@ void Relay::note_sent(const Script& script) {
 }
 
 void Relay::note_object(const Statement& statement, std::string_view tag) {
-  if (!rules_.rooted) return;
-  const bool held = objects_.holds_locks();
-  objects_.done(statement, tag);
-  if (objects_.holds_locks() && !held) ++context_.objects.lock_holders;
-  for (const std::string& table : objects_.emptied()) {
-    context_.objects.empty_at_commit(table);
-  }
+  if (rules_.rooted) objects_.done(statement, tag, context_.objects);
 }
 
 // Before the client's transaction ends well: what PostgreSQL would have done by itself.
@@ -52,6 +46,7 @@ std::vector<StatementRef> Relay::ended_by(const Statement& control) {
   if (control.kind == StatementKind::discard) {
     if (control.name == "all") add(steps, drop_objects(objects_.owned_cursors()));
     add(steps, drop_objects(objects_.owned_temporary()));
+    if (control.name != "all") objects_.dropped(objects_.owned_temporary());
   }
   if (control.kind == StatementKind::other) {  // CLOSE ALL
     if (stack_.in_transaction() || objects_.declares()) {
@@ -59,10 +54,8 @@ std::vector<StatementRef> Relay::ended_by(const Statement& control) {
     }
     add(steps, drop_objects(objects_.owned_cursors()));
   }
-  // Nobody's locks are known apart: they go with those of the last who has any.
-  const bool discards = control.kind == StatementKind::discard && control.name == "all";
   const bool alone = objects_.holds_locks() && context_.objects.lock_holders == 1;
-  if (alone && (discards || asks_unlock_all(control))) steps.push_back(unlock_session());
+  if (alone && asks_unlock_all(control)) steps.push_back(unlock_session());
   return steps;
 }
 
@@ -70,13 +63,12 @@ std::vector<StatementRef> Relay::ended_by(const Statement& control) {
 std::vector<StatementRef> Relay::left_by_others() {
   std::vector<StatementRef> steps;
   add(steps, drop_objects(std::exchange(context_.objects.left, {})));
-  if (std::exchange(context_.objects.left_locks, false)) steps.push_back(unlock_session());
   return steps;
 }
 
 // DISCARD ALL.
 void Relay::forget_objects() {
-  if (objects_.holds_locks()) --context_.objects.lock_holders;
+  if (objects_.holds_locks()) context_.objects.drop_lock_holder();
   objects_.forget();
 }
 
@@ -87,8 +79,6 @@ void Relay::leave_objects() {
     for (const StatementRef& statement : made.running()->statements) note_object(*statement, {});
   }
   for (const ClientObject& object : objects_.owned()) context_.objects.leave(object);
-  if (objects_.holds_locks() && context_.objects.lock_holders == 1)
-    context_.objects.left_locks = true;
   forget_objects();
 }
 

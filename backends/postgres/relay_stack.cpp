@@ -238,7 +238,9 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
   }
   if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;
   if (plan.error) return refuse_here(*plan.error, true);
-  if (plan.ends_transaction && (!rules_.nested || !stack_.in_transaction())) {
+  if (plan.committed) close_portals();
+  const bool ends = plan.ends_transaction || plan.committed;
+  if (ends && (!rules_.nested || !stack_.in_transaction())) {
     portals_.clear();
     open_portals_.clear();
   }
@@ -301,11 +303,12 @@ void Relay::note_control(Item& made) {
   }
   if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
   // What fails behind it in the same text does not take it back.
-  const bool commits = control.plan.tag == "COMMIT" && !control.after.in_transaction();
+  const bool says_commit = control.plan.tag == "COMMIT" || control.plan.committed;
+  const bool commits = says_commit && !control.after.in_transaction();
   const bool goes_on = control.after.has_behind() && !control.after.in_nested();
   if (rules_.rooted && (commits || goes_on)) context_.leases.note_committed();
   if (control.plan.tag == "ROLLBACK" && control.plan.ends_transaction) objects_.rolled_back();
-  if (control.plan.tag == "COMMIT" && (commits || goes_on)) objects_.committed();
+  if (says_commit && (commits || goes_on)) objects_.committed(context_.objects);
   if (commits && rules_.rooted) {
     journal_.committed();
     link_->settings().committed(true);
@@ -400,7 +403,7 @@ void Relay::on_stack_ready() {
     unit_wrote_ = false;
     link_->settings().committed(rules_.rooted);
     settings_tainted_ = false;
-    objects_.committed();
+    objects_.committed(context_.objects);
     if (listening_) listening_->journal.ready('I', false);
     portal_calls_.clear();
   }

@@ -120,6 +120,7 @@ class SandboxDatabase final : public Database {
     relays_.channels = &channels_;
     context_.channels = &channels_;
     context_.objects = &relays_.objects;
+    relays_.objects.unlock = [this](bool due) { root_.unlock(due); };
     context_.ran = &sandbox_.log();
   }
 

@@ -27,6 +27,9 @@ SandboxRoot::SandboxRoot(SandboxSettings settings, Opener& opener, TypeCatalogue
   burial_ = reactor_.make_timer([this] { buried_.reset(); });
   ending_ = reactor_.make_timer([this] { continue_ending(); });
   renew_ = reactor_.make_timer([this] { on_renew(); });
+  unlock_ = reactor_.make_timer([this] {
+    if (unlock_due_ && may_operate() && link_->lease(operator_)) link_->release(Leaving::finished);
+  });
   operate_ = reactor_.make_timer([this] { on_operate(); });
   lend_ = reactor_.make_timer([this] { on_lend(); });
   watch_ = reactor_.make_timer([this] { on_watch(); });

@@ -104,6 +104,9 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool lends() const override { return settings_.shared && !parked_.empty(); }
   Error loss() const override;
 
+  // Is it due to give back every session-level advisory lock? It is done between two turns.
+  void unlock(bool due);
+
   // For whom the statement that runs waits, as a text; empty: for nobody.
   void note_blocker(std::string blocker);
   std::string_view blocker() const override { return blocker_; }
@@ -194,7 +197,9 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   // sandbox_root_life.cpp
   bool begins_at_once() const { return !settings_.init_texts.empty(); }
   bool is_kept() const { return kept_ || !marks_.empty(); }
+  bool may_operate() const;
   void on_renew();
+  std::vector<Chore> turn_chores(Link& link);
   Chore ending(Link& link);
   void take_row(const std::vector<Cell>& row);
   bool looks_closer();
@@ -252,12 +257,13 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::unique_ptr<Link> buried_;  // freed from the loop
   std::unique_ptr<OpenAttempt> attempt_;
   std::unique_ptr<Reactor::Timer> waiters_due_, rest_due_, retry_, burial_, ending_, operate_,
-      renew_, lend_, watch_;
+      renew_, lend_, watch_, unlock_;
   std::list<Waiter> waiters_;
   LeaseWaiter* holder_ = nullptr;
   TimePoint held_since_;
   TimePoint statement_at_;  // the holder's newest
   bool watching_ = false;   // watch_ is armed
+  bool unlock_due_ = false;
   std::string blocker_;
   bool unblocked_ = false;  // the last answer named nobody
   std::string last_text_;   // of the holder's newest statement, cut; empty: it has run none

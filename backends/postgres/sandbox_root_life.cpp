@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "backends/postgres/client_objects.h"
 #include "backends/postgres/retry.h"
 #include "backends/postgres/sandbox_mark_turn.h"
 #include "backends/postgres/server_error.h"
@@ -249,17 +250,33 @@ void SandboxRoot::note_effects(const Statement& statement) {
   keeps_ = keeps_ || may_leave(statement);
 }
 
-// Where a turn runs, its end will ask.
+// Where a turn runs, its end will do it.
+bool SandboxRoot::may_operate() const {
+  return link_ && link_->state() == LinkState::idle && root_open_ && !done_ && parked_.empty();
+}
+
 void SandboxRoot::on_renew() {
-  if (!link_ || link_->state() != LinkState::idle || !root_open_ || done_) return;
-  if (is_kept() && !figures_old_) return;
-  if (!parked_.empty()) return;
+  if (!may_operate() || (is_kept() && !figures_old_)) return;
   if (link_->lease(operator_)) link_->release(Leaving::finished);
+}
+
+void SandboxRoot::unlock(bool due) {
+  unlock_due_ = due;
+  if (due) unlock_->arm(reactor_.now());
 }
 
 // --- between two turns
 
 std::vector<Chore> SandboxRoot::cleaning_chores(Link& link) {
+  const bool lost = root_open_ && link.status() == 'I';
+  std::vector<Chore> chores = turn_chores(link);
+  if (!lost && std::exchange(unlock_due_, false)) {
+    chores.push_back({.texts = {unlock_session()->text}});
+  }
+  return chores;
+}
+
+std::vector<Chore> SandboxRoot::turn_chores(Link& link) {
   const bool was_held = std::exchange(holder_, nullptr) != nullptr;
   std::vector<Chore> chores;
   // Nothing has to be undone: the turn has sent nothing, or nothing since what it has committed.

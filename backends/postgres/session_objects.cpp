@@ -14,20 +14,16 @@ std::vector<StatementRef> SessionObjects::left_by_others() {
   cleared_ = std::exchange(shared_->left, {});
   std::vector<StatementRef> steps;
   if (StatementRef drop = drop_objects(cleared_)) steps.push_back(std::move(drop));
-  if (std::exchange(shared_->left_locks, false)) steps.push_back(unlock_session());
   return steps;
 }
 
 void SessionObjects::done(const Statement& statement) {
-  const bool held = objects_.holds_locks();
   const bool closes = sql::is_word(std::string_view(statement.text).substr(0, 5), "CLOSE");
-  objects_.done(statement, closes ? "CLOSE CURSOR" : "");
-  if (objects_.holds_locks() && !held) ++shared_->lock_holders;
-  for (const std::string& table : objects_.emptied()) shared_->empty_at_commit(table);
+  objects_.done(statement, closes ? "CLOSE CURSOR" : "", *shared_);
 }
 
 void SessionObjects::committed() {
-  objects_.committed();
+  objects_.committed(*shared_);
   cleared_.clear();
 }
 
@@ -46,14 +42,16 @@ std::vector<StatementRef> SessionObjects::ending() const {
   return steps;
 }
 
+StatementRef SessionObjects::drop_temporary() {
+  objects_.dropped(objects_.owned_temporary());
+  return drop_objects(objects_.owned_temporary());
+}
+
 void SessionObjects::leave() {
   if (shared_ == nullptr) return;
   rolled_back();
   for (const ClientObject& object : objects_.owned()) shared_->leave(object);
-  if (objects_.holds_locks()) {
-    if (shared_->lock_holders == 1) shared_->left_locks = true;
-    --shared_->lock_holders;
-  }
+  if (objects_.holds_locks()) shared_->drop_lock_holder();
   objects_.forget();
 }
 

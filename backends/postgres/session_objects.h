@@ -24,7 +24,7 @@ class SessionObjects {
   // Before a transaction that may have written ends well: what PostgreSQL would do by itself.
   std::vector<StatementRef> ending() const;
   // Drops the session's temporary tables; null: it has none.
-  StatementRef drop_temporary() const { return drop_objects(objects_.owned_temporary()); }
+  StatementRef drop_temporary();
   // DISCARD ALL, or the session's end: what it has made goes in front of the next unit.
   void leave();
 

@@ -107,7 +107,7 @@ bool WireStack::is_control(const Statement& statement) const {
 WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
                                 std::vector<StatementRef> ending) {
   Plan plan = planned(statement, in_script, std::move(ending));
-  guard_used_ = true;
+  guard_used_ = guard_ran_ = true;
   return plan;
 }
 
@@ -136,14 +136,7 @@ WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script
       set_transaction(statement, in_script, plan);
       break;
     case StatementKind::discard:
-      plan.tag = statement->name == "all" ? "DISCARD ALL" : "DISCARD TEMP";
-      plan.steps = std::move(ending_);
-      if (failed_) {
-        plan.error = aborted();
-      } else if ((!levels_.empty() || in_script) && statement->name == "all") {
-        plan.error = Error::make(sqlstate::active_sql_transaction,
-                                 "DISCARD ALL cannot run inside a transaction block");
-      }
+      discard(*statement, in_script, plan);
       break;
     case StatementKind::prepare_transaction:
       prepare_transaction(statement, plan);
@@ -345,7 +338,7 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
 
 WireStack::Plan WireStack::guard(bool turn_begins) {
   guarded_ = true;
-  guard_used_ = false;
+  guard_used_ = guard_ran_ = false;
   on_turn_ = turn_begins && !read_only_;
   turn_read_only_ = false;
   guard_queried_ = false;

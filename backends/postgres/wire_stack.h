@@ -43,6 +43,7 @@ class WireStack {
     std::optional<Error> warning;     // and this before
     std::optional<Error> error;       // or only this: the statement fails
     bool ends_transaction = false;    // an error in a step ends it all the same
+    bool committed = false;           // what fails behind it does not take it back
     std::optional<OwnRow> shows;      // and with this row, if it can be shown
     // Where that is the isolation level: what was asked for; unset: the session's default.
     BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
@@ -143,6 +144,9 @@ class WireStack {
   void reset_all(const StatementRef& statement, Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
   void show(OwnRow row, Plan& plan);
+  std::optional<Error> refuse_alone(const Statement& statement, bool in_script) const;
+  void commit_alone(Plan& plan);
+  void discard(const Statement& statement, bool in_script, Plan& plan);
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
   void prepare_transaction(const StatementRef& statement, Plan& plan);
   std::string name_of(std::size_t level) const;
@@ -167,6 +171,7 @@ class WireStack {
   std::vector<std::string> local_names_;
   bool guard_queried_ = false;  // without a BEGIN
   bool guard_used_ = false;     // by anything
+  bool guard_ran_ = false;      // something that was executed
   bool cursors_ = false;        // a DECLARE has run
   BeginOptions::Isolation default_isolation_ = BeginOptions::Isolation::unset;
 };

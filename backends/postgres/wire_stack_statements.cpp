@@ -2,6 +2,7 @@
 // same.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -84,20 +85,49 @@ void WireStack::Plan::ask_first() {
   if (question) restoring = std::exchange(steps.back(), question);
 }
 
-// What PostgreSQL takes outside of a transaction only: in the form that the root's can hold.
+// What PostgreSQL takes outside of a transaction only.
+std::optional<Error> WireStack::refuse_alone(const Statement& statement, bool in_script) const {
+  if (failed_) return aborted();
+  if (!levels_.empty() || in_script) return sql::alone_error(statement);
+  if (guard_ran_) return sql::alone_error(statement, "cannot be executed within a pipeline");
+  return std::nullopt;
+}
+
+// It commits at once, and in a pipeline, too.
+void WireStack::commit_alone(Plan& plan) {
+  if (!guarded_) return;
+  plan.committed = true;
+  std::ranges::move(let_guard_go(false), std::back_inserter(plan.steps));
+}
+
+// In the form that the root's can hold.
 void WireStack::run_alone(const Statement& statement, bool in_script, Plan& plan) {
   plan.tag = sql::command_tag(statement.text);
-  if (failed_) {
-    plan.error = aborted();
-  } else if (!levels_.empty() || in_script) {
-    plan.error = sql::alone_error(statement);
-  } else if (statement.in_sandbox->text.size() != statement.text.size()) {
+  plan.error = refuse_alone(statement, in_script);
+  if (plan.error) return;
+  if (statement.in_sandbox->text.size() != statement.text.size()) {
     plan.warning = sql::vacuum_warning();
   } else {
     auto form = std::make_shared<Statement>(*statement.in_sandbox);
     form->text.insert(0, statement.offset, ' ');  // an error's position is the client's
     plan.steps.push_back(std::move(form));
   }
+  commit_alone(plan);
+}
+
+void WireStack::discard(const Statement& statement, bool in_script, Plan& plan) {
+  const bool all = statement.name == "all";
+  plan.tag = all ? "DISCARD ALL" : "DISCARD TEMP";
+  if (all) {
+    plan.error = refuse_alone(statement, in_script);
+  } else if (failed_) {
+    plan.error = aborted();
+  }
+  if (plan.error) return;
+  // Where transactions are read only by default it is allowed all the same.
+  if (all && guarded_ && read_only_) plan.steps.push_back(go_back(1));
+  std::ranges::move(ending_, std::back_inserter(plan.steps));
+  if (all) commit_alone(plan);
 }
 
 void WireStack::close_all(Plan& plan) {
@@ -172,7 +202,7 @@ void WireStack::follow(char status) {
 
 void WireStack::note(const Statement& statement) {
   note_own(statement);
-  guard_used_ = true;
+  guard_used_ = guard_ran_ = true;
   if (is_query(statement)) (levels_.empty() ? guard_queried_ : levels_.back().queried) = true;
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
     cursors_ = true;
@@ -180,7 +210,7 @@ void WireStack::note(const Statement& statement) {
 }
 
 void WireStack::note_text(std::string_view text) {
-  guard_used_ = true;
+  guard_used_ = guard_ran_ = true;
   bool& queried = levels_.empty() ? guard_queried_ : levels_.back().queried;
   queried = queried || word_at(text, 0) != "show";
 }

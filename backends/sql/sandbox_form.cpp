@@ -221,9 +221,9 @@ ScriptRef with_sandbox_forms(const ScriptRef& script) {
   return changed ? ScriptRef(std::move(changed)) : script;
 }
 
-Error alone_error(const Statement& statement) {
+Error alone_error(const Statement& statement, std::string_view why) {
   return Error::make(sqlstate::active_sql_transaction,
-                     name_of(Words(statement.text)) + " cannot run inside a transaction block");
+                     name_of(Words(statement.text)).append(" ").append(why));
 }
 
 Error vacuum_warning() { return Error::make(Sqlstate("01000"), vacuum_message); }

@@ -24,7 +24,8 @@ ScriptRef with_sandbox_forms(const ScriptRef& script);
 void use_sandbox_forms(const Script& script, std::string& text);
 
 // 25001 in PostgreSQL's words: "VACUUM cannot run inside a transaction block".
-Error alone_error(const Statement& statement);
+Error alone_error(const Statement& statement,
+                  std::string_view why = "cannot run inside a transaction block");
 
 // VACUUM without ANALYZE: 01000, "VACUUM does nothing in a sandbox".
 Error vacuum_warning();

@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import re
 import sqlite3
 import sys
 import unittest
@@ -181,6 +182,85 @@ class Committed(Cases):
                 self.assertIn(b"25P03", client.rest())
                 self.assertEqual(self.left(), [1])
                 self.other.query("delete from t")
+
+
+@both
+class Alone(Cases):
+    """What PostgreSQL runs outside of a transaction only is committed at once, in a pipeline, too."""
+
+    MINE = "create temp table mine (n int)"
+    LOOK = ("select attname from pg_attribute where attrelid = to_regclass('pg_temp.mine') and attnum > 0",
+            "select count(*) from pg_locks where locktype = 'advisory'", "select name from pg_cursors where name = 'held'")
+
+    def batch(self, *texts):
+        return self.client.ask(b"".join(map(extended, texts)) + sync())
+
+    def has(self):
+        return [[cell for row in self.client.rows(look) for cell in row] for look in self.LOOK]
+
+    def test_discard_all_in_a_batch(self):
+        refused = "E:25001 Z:I"
+        for before, had in (((self.MINE,), [["n"], ["0"], []]),
+                            ((self.MINE, "select pg_advisory_lock(7)", "declare held cursor with hold for select 1"),
+                             [["n"], ["1"], ["held"]])):
+            for texts, answer, has in (
+                    (("discard all", "select 1", "select 1/0"), "C:DISCARD C:SELECT E:22012 Z:I", [[], ["0"], []]),
+                    (("discard all", "create temp table mine (m int)", "select 1/0"),
+                     "C:DISCARD C:CREATE E:22012 Z:I", [[], ["0"], []]),
+                    (("discard all", "create temp table mine (m int)"), "C:DISCARD C:CREATE Z:I",
+                     [["m"], ["0"], []]),
+                    (("insert into mine values (1)", "discard all", "select 1"), "C:INSERT " + refused, had),
+                    (("select 1", "discard all"), "C:SELECT " + refused, had),
+                    (("begin", "commit", "discard all", "select 1/0"), "C:BEGIN C:COMMIT C:DISCARD E:22012 Z:I",
+                     [[], ["0"], []]),
+                    (("begin", "discard all"), "C:BEGIN E:25001 Z:E", None),
+                    (("discard temp", "select 1/0"), "C:DISCARD E:22012 Z:I", had)):
+                with self.subTest(before=before, texts=texts):
+                    self.client = self.connect()
+                    for text in before:
+                        self.client.query(text)
+                    said = self.batch(*texts)
+                    self.assertEqual(" ".join(re.findall(r"C:\w+|E:\w+|Z:\w", said)), answer)
+                    if has is not None:
+                        self.assertEqual(self.has(), has)
+                    self.client.close()
+                    self.wait_left([["0"], ["0"], ["0"]])
+
+    def wait_left(self, expected):
+        looks = ("select count(*) from pg_class where relname = 'mine'", self.LOOK[1],
+                 "select count(*) from pg_cursors where name = 'held'")
+        wait_until(lambda: [self.other.rows(look)[0] for look in looks] == expected, "all that it had is gone")
+
+    def test_where_transactions_are_read_only(self):
+        gone = "select to_regclass('pg_temp.mine')"
+        for texts in (("set default_transaction_read_only = on", "discard all"),
+                      ("begin read only; discard temp", "select 1", "commit")):
+            with self.subTest(texts=texts):
+                self.client.query(self.MINE)
+                for text in texts:
+                    self.assertNotIn("E:", self.client.query(text))
+                self.assertEqual(self.client.rows(gone), [[None]])
+        self.client.query(self.MINE)
+        self.client.query("begin read only; discard temp")
+        self.client.query("rollback")
+        self.assertEqual(self.client.rows(gone), [["mine"]])
+        self.client.query("drop table mine")
+        ends = "begin; create temp table mine (n int) on commit drop; set transaction read only; commit"
+        self.assertNotIn("E:", self.client.query(ends))
+        self.assertEqual(self.client.rows(gone), [[None]])
+        self.assertNotIn("E:", self.client.query(f"{ends}; begin; create temp table mine (m int); commit"))
+        self.assertEqual(self.client.rows(gone), [["mine"]])
+
+    def test_an_index_made_concurrently(self):
+        there = "select to_regclass('concurrent')"
+        self.other.query("create table indexed (n int)")  # a sandbox keeps the locks of what it changes
+        self.addCleanup(self.other.query, "drop table indexed")
+        self.assertIn("22012", self.batch("create index concurrently concurrent on indexed (n)", "select 1/0"))
+        self.assertEqual(self.client.rows(there), [["concurrent"]])
+        self.client.query("drop index concurrent")
+        self.assertIn("25001", self.batch("select 1", "create index concurrently concurrent on indexed (n)"))
+        self.assertEqual(self.client.rows(there), [[None]])
+        self.assertIn("25001", self.client.query("select 1; create index concurrently concurrent on indexed (n)"))
 
 
 class InSandboxes(Cases, Conversation):

@@ -41,13 +41,54 @@ TEST_CASE("what a text makes that ends with its client") {
 
 TEST_CASE("what was rolled back is nobody's, and what was closed is the client's no more") {
   ClientObjects objects;
-  objects.done(*parsed("declare a cursor with hold for select 1"), "DECLARE CURSOR");
-  objects.committed();
-  objects.done(*parsed("create temp table t(n int)"), "CREATE TABLE");
+  SandboxObjects shared;
+  objects.done(*parsed("declare a cursor with hold for select 1"), "DECLARE CURSOR", shared);
+  objects.committed(shared);
+  objects.done(*parsed("create temp table t(n int)"), "CREATE TABLE", shared);
   objects.rolled_back();
   CHECK(objects.owned().size() == 1);
-  objects.done(*parsed("close a"), "CLOSE CURSOR");
+  objects.done(*parsed("close a"), "CLOSE CURSOR", shared);
   CHECK(objects.owned().empty());
+}
+
+TEST_CASE("what ended with a transaction is dropped once more, unless there is a new one") {
+  SandboxObjects shared;
+  ClientObjects objects, others;
+  const auto create = [&](ClientObjects& of, const char* text) {
+    of.sent(*parsed(text));
+    of.done(*parsed(text), "CREATE TABLE", shared);
+  };
+  create(objects, "create temp table t(n int) on commit drop");
+  objects.rolled_back();
+  CHECK(shared.left.empty());
+  create(objects, "create temp table t(n int) on commit drop");
+  objects.committed(shared);
+  CHECK(shared.left.size() == 1);
+  create(others, "create temp table t(n int)");
+  CHECK(shared.left.empty());
+  others.committed(shared);
+  others.dropped(others.owned_temporary());
+  others.rolled_back();
+  others.committed(shared);
+  CHECK(shared.left.empty());
+  others.dropped(others.owned_temporary());
+  others.committed(shared);
+  CHECK(shared.left.size() == 1);
+}
+
+TEST_CASE("locks are given back when the last who has any has gone") {
+  SandboxObjects shared;
+  std::string said;
+  shared.unlock = [&said](bool due) { said += due ? "due " : "not "; };
+  ClientObjects one, two;
+  one.done(*parsed("select pg_advisory_lock(1)"), "SELECT 1", shared);
+  one.done(*parsed("select pg_advisory_lock(2)"), "SELECT 1", shared);
+  two.done(*parsed("select pg_try_advisory_lock(3)"), "SELECT 1", shared);
+  CHECK(said == "not ");
+  shared.drop_lock_holder();
+  CHECK(said == "not ");
+  shared.drop_lock_holder();
+  CHECK(said == "not due ");
 }
 
 TEST_CASE("session-level locks are told from those of a transaction") {
