@@ -103,6 +103,21 @@ void print(const std::vector<std::optional<std::string>>& cells) {
   std::printf("%s\n", line.c_str());
 }
 
+void tell(const Error& error) {
+  const std::string code(error.sqlstate.text());
+  std::fprintf(stderr, "based: %s (%s)\n", error.message.c_str(), code.c_str());
+  for (const std::string& more : {error.detail, error.hint}) {
+    if (!more.empty()) std::fprintf(stderr, "based: %s\n", more.c_str());
+  }
+}
+
+// Nobody is there, or who is cannot now: the same may be asked again later.
+bool is_away(const Error& error) {
+  return error.sqlstate.klass() == "08" || error.sqlstate == sqlstate::too_many_connections ||
+         error.sqlstate == sqlstate::admin_shutdown ||
+         error.sqlstate == sqlstate::cannot_connect_now;
+}
+
 }  // namespace
 
 int sandbox_command(std::span<const char* const> arguments) {
@@ -118,12 +133,8 @@ int sandbox_command(std::span<const char* const> arguments) {
   }
   const Result<postgres::QueryAnswer> answer = postgres::run_one_query(asked->keywords, asked->sql);
   if (!answer) {
-    const Error& error = answer.error();
-    std::fprintf(stderr, "based: %s (%s)\n", error.message.c_str(),
-                 std::string(error.sqlstate.text()).c_str());
-    if (!error.hint.empty()) std::fprintf(stderr, "based: %s\n", error.hint.c_str());
-    const bool away = error.sqlstate == sqlstate::cannot_connect;
-    return away ? static_cast<int>(ExitCode::unavailable) : exit_refused;
+    tell(answer.error());
+    return is_away(answer.error()) ? static_cast<int>(ExitCode::unavailable) : exit_refused;
   }
   if (answer->columns.empty()) return 0;
   print({answer->columns.begin(), answer->columns.end()});

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string_view>
 
+#include "backends/postgres/server_error.h"
+
 namespace based::postgres {
 namespace {
 
@@ -33,6 +35,20 @@ Error error_of(const PGconn* connection, const PGresult* result) {
       .with_hint(field(PG_DIAG_MESSAGE_HINT));
 }
 
+// libpq tells the SQLSTATE of a refusal to whom has asked it to be verbose, and that can be asked
+// of a connection only: so one that a server has refused ("FATAL:  ...") is tried once more.
+void learn_sqlstate(PGconn* connection) {
+  if (std::string_view(PQerrorMessage(connection)).find(":  ") == std::string_view::npos) return;
+  PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+  PQreset(connection);
+}
+
+Error refusal_of(PGconn* connection) {
+  Error error = connect_error(PQerrorMessage(connection));
+  if (PQconnectionNeedsPassword(connection) != 0) error.sqlstate = sqlstate::invalid_password;
+  return error;
+}
+
 }  // namespace
 
 Result<QueryAnswer> run_one_query(const ConnectionKeywords& keywords, const std::string& sql) {
@@ -45,9 +61,8 @@ Result<QueryAnswer> run_one_query(const ConnectionKeywords& keywords, const std:
   values.push_back(nullptr);
   const std::unique_ptr<PGconn, Finish> connection(
       PQconnectdbParams(names.data(), values.data(), 0));
-  if (PQstatus(connection.get()) != CONNECTION_OK) {
-    return Error::make(sqlstate::cannot_connect, trimmed(PQerrorMessage(connection.get())));
-  }
+  if (PQstatus(connection.get()) != CONNECTION_OK) learn_sqlstate(connection.get());
+  if (PQstatus(connection.get()) != CONNECTION_OK) return refusal_of(connection.get());
   const std::unique_ptr<PGresult, Clear> result(PQexec(connection.get(), sql.c_str()));
   const ExecStatusType status = PQresultStatus(result.get());
   if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {

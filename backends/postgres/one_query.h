@@ -14,8 +14,8 @@ struct QueryAnswer {
   std::vector<std::vector<std::optional<std::string>>> rows;
 };
 
-// libpq's environment variables count, and its passfile. 08001 where there is no connection; else
-// what the server says.
+// libpq's environment variables count, and its passfile. 08001 where no server answers, 28P01 where
+// it wants a password and there is none; else what the server says, of the connection or the query.
 Result<QueryAnswer> run_one_query(const ConnectionKeywords& keywords, const std::string& sql);
 
 }  // namespace based::postgres

@@ -650,6 +650,21 @@ class CommandLine(Sandboxes):
         self.assertEqual(done.returncode, 69)
         self.assertIn("(08001)", done.stderr)
 
+    def test_what_the_daemon_refuses_is_told_as_it_says_it(self):
+        self.daemon("max_clients = 2\n")
+        done = self.sandbox("nowhere", "reset")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(done.stderr, 'based: database "nowhere" does not exist (3D000)\n')
+        done = self.sandbox("app#" + "x" * 200, "reset")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("(22023)\nbased: Behind the # are", done.stderr)  # the hint
+        # Who is full is away: the same may be asked again.
+        self.connect("app#a")
+        self.connect("app#b")
+        done = self.sandbox("app", "reset")
+        self.assertEqual((done.returncode, done.stdout), (69, ""))
+        self.assertIn("(53300)", done.stderr)
+
 
 class SqliteNames(unittest.TestCase):
     def test_two_sandboxes_over_one_file(self):
