@@ -10,9 +10,8 @@
 // statements. Before a unit the link is brought to these settings, in a Sync group of its own; a
 // prepared statement that it lacks is parsed in front of the message that needs it. A session whose
 // state cannot be moved keeps its link: it is pinned.
-//
-// In PgBouncer's words this is transaction pooling. The rules of the protocol that it follows:
-// PostgreSQL's manual, "Message Flow". Loop thread only.
+// In PgBouncer's words this is transaction pooling. PostgreSQL's manual, "Message Flow", has the
+// rules of the protocol. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -196,7 +195,8 @@ class Relay : public WireSession,
   void take_execute(const WireMessage& message);
   void take_sync();
   void take_copy(const WireMessage& message);
-  void fail_copy();
+  void fail_copy(char misplaced = 0);
+  bool end_misplaced(const Reply& reply, const ErrorFields& fields);
   void forward(const WireMessage& message);
   void begin_request();
   void close_request(bool by_sync);
@@ -408,9 +408,9 @@ class Relay : public WireSession,
   std::size_t part_left_ = 0;               // bytes of its newest message that are to come
   std::uint32_t copy_awaited_ = 0;  // the item behind which nothing goes before its answer, or 0
   bool copying_in_ = false, settings_under_way_ = false;  // the link's report is not yet of them
-  bool pinned_ = false, pin_lasts_ = false;               // until DISCARD ALL
-  bool pin_listens_ = false;                              // it is silent because it listens
-  TimePoint transaction_due_, rests_since_;               // rests: outside of a transaction
+  char misplaced_ = 0;  // the type of a held message that has ended a COPY, with its client
+  bool pinned_ = false, pin_lasts_ = false, pin_listens_ = false;  // to DISCARD ALL; so silent
+  TimePoint transaction_due_, rests_since_;                     // rests: outside of a transaction
   bool tell_rest_ = false, taking_ = true, has_reset_ = false;  // a RESET has run on the link
   bool lost_ = false;  // its transaction, with its link: it is to find itself in a failed one
   BeginDue begin_due_ = BeginDue::no;

@@ -214,6 +214,7 @@ void Relay::answer_lost(const Error& error) {
   stack_ = reached_;
   if (!in_transaction) stack_ = reached_ = WireStack(rules_);
   copy_awaited_ = 0;
+  misplaced_ = 0;
   copying_in_ = run_again_ = recovering_ = breaking_ = false;
   local_set_ = local_over_ = false;
   cancel_reason_.clear();

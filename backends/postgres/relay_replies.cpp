@@ -138,6 +138,7 @@ void Relay::on_error(const Reply& reply) {
                                     "the connection to PostgreSQL was lost: the server sent an "
                                     "error that cannot be read"));
   }
+  if (misplaced_ != 0 && end_misplaced(reply, fields)) return;
   failed_ = true;
   copying_in_ = false;
   if (link_->queue().size() == 1) copy_awaited_ = 0;  // it was skipped, or has failed
@@ -357,6 +358,7 @@ void Relay::on_ready(char status) {
   if (sent_.empty()) unnamed_sent_ = false;
   failed_ = false;
   copying_in_ = false;
+  misplaced_ = 0;
   if (sent_.empty()) copy_awaited_ = 0;
   reached_.follow(status);
   if (run_again_ && !stacked()) return run_again();

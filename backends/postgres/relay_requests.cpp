@@ -46,6 +46,11 @@ bool begins_extended(char type) {
   }
 }
 
+bool is_of_copy(char type) {
+  return type == request::copy_data || type == request::copy_done || type == request::copy_fail ||
+         type == request::flush || type == request::sync;
+}
+
 bool is_unit_message(char type) {
   return begins_extended(type) || type == request::sync || type == request::query ||
          type == request::function_call;
@@ -77,8 +82,11 @@ void Relay::pump() {
 
 // REQUIRES flowing.
 bool Relay::must_wait(const WireMessage& message) {
-  if (run_again_ || link_->is_congested()) return true;
-  if (copying_in_) return false;  // whatever it is, it is the COPY's
+  if (run_again_ || misplaced_ != 0 || link_->is_congested()) return true;
+  if (copying_in_) {
+    if (!is_of_copy(message.type)) fail_copy(message.type);
+    return misplaced_ != 0;
+  }
   // The Sync behind a COPY is read by the server either way; nothing else may be.
   if (copy_awaited_ != 0) return stacked() || !(message.type == request::sync && extended_);
   if (awaits_name(message) || awaits_batch(message) || awaits_guard(message)) return true;

@@ -66,6 +66,10 @@ void append_rewritten_error(std::string& out, std::string_view body, const Error
     const std::string_view text = body.substr(1, end - 1);
     if (rewrite.soften && (code == 'S' || code == 'V')) {
       writer.field(code, "ERROR");
+    } else if (code == 'C' && !rewrite.sqlstate.empty()) {
+      writer.field(code, rewrite.sqlstate);
+    } else if (code == 'M' && !rewrite.message.empty()) {
+      writer.field(code, rewrite.message);
     } else if (code == 'M' && !rewrite.from.empty()) {
       writer.field(code, replaced(text, rewrite.from, rewrite.to));
     } else if (code == 'P') {

@@ -16,9 +16,10 @@ struct ErrorRewrite {
   bool soften = false;
   std::string_view from;
   std::string_view to;
-  std::int32_t before = 0;  // negative: it was sent more than its text
-  std::string_view hint;    // behind the server's own
-  std::string detail;       // the same
+  std::int32_t before = 0;             // negative: it was sent more than its text
+  std::string_view hint;               // behind the server's own
+  std::string detail;                  // the same
+  std::string_view sqlstate, message;  // in the place of the server's; empty: its own
 };
 void append_rewritten_error(std::string& out, std::string_view body, const ErrorRewrite& rewrite);
 

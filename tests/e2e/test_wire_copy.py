@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import (bind, copy_data, copy_done, copy_fail, execute, extended, flush, message, parse, query, sync)
+from pg_client import (PgClient, bind, copy_data, copy_done, copy_fail, execute, extended, flush, message, parse, query, sync)
 from servers import wait_until
 from wire_servers import Conversation, Servers, both
 
@@ -21,6 +21,15 @@ def setUpModule():
     for name in Conversation.servers.pools:
         Conversation.servers.cluster.query("create table copied(n int check (n < 1000000)); "
                                            "create table texts(t text)", name)
+
+
+def raw_answers(address, sent):
+    """What a client is told, up to the end of its connection; errors without the server's lines of source."""
+    with PgClient(address, database="one") as client:
+        client.send(sent)
+        told = client.messages(ready=100)
+    return [(kind, [field for field in body.split(b"\0") if kind != "E" or field[:1] not in (b"F", b"L", b"R")])
+            for kind, body in told]
 
 
 class CopyCases:
@@ -125,16 +134,31 @@ class CopyIn(CopyCases):
         self.assertEqual(self.client.answers(), "E:57014 Z:I")
         self.nobody_was_hurt()
 
-    def test_any_other_message_ends_it_with_an_error(self):
-        for part in (query("select 1"), parse("", "select 1"), bind(), execute(), message("F", bytes(8))):
-            with self.subTest(part=part):
-                client = self.connect()
-                client.send(query("copy copied from stdin"))
-                self.assertEqual(client.take(1), "G:1")
-                client.send(part)
-                said = client.answers()
-                self.assertIn(said, ("E:08P01 Z:I", "E:08P01 closed", "E:08P01 E:08P01 closed"))
-                self.assertEqual(self.count(), 0)
+    def test_any_other_message_ends_its_client_as_the_server_would(self):
+        links = self.server("select count(*), min(pid) from pg_stat_activity where application_name ~ 'based'")
+        directly = f"127.0.0.1:{self.servers.cluster.port}"
+        for begin in (query("copy copied from stdin"), extended("copy copied from stdin"),
+                      extended("copy copied from stdin") + sync(), query("select 1; copy copied from stdin"),
+                      extended("begin") + extended("insert into copied values (8)") + extended("copy copied from stdin")):
+            for part in (query("select 1"), parse("", "select 1"), bind(), execute(), message("F", bytes(8)),
+                         query("x" * 300_000), message("D", b"S\0"), message("p", b"x\0")):
+                with self.subTest(begin=begin, part=part[:20]):
+                    sent = begin + flush() + copy_data("1\n") + copy_data("2\n") + part + copy_data("3\n") + copy_done()
+                    answers = [raw_answers(address, sent) for address in (directly, self.address)]
+                    self.assertEqual(*answers)
+                    self.assertEqual([kind for kind, _ in answers[0]][-3:], ["E", "E", "closed"])
+                    self.assertEqual(self.count(), 0)
+        self.nobody_was_hurt()
+        self.assertEqual(links, self.server("select count(*), min(pid) from pg_stat_activity where application_name ~ 'based'"))
+
+    def test_what_comes_behind_an_error_that_ended_the_copy_is_no_part_of_it(self):
+        for part in (query("select 7"), extended("select 7") + sync()):
+            client = self.connect()
+            client.send(query("copy copied from stdin"))
+            self.assertEqual(client.take(1), "G:1")
+            client.send(copy_data("not a number\n"), part)
+            said = client.answers(2)
+            self.assertTrue(said.startswith("E:22P02 Z:I ") and said.endswith("D:7 C:SELECT 1 Z:I"), said)
         self.nobody_was_hurt()
 
     def test_an_error_of_the_server_while_data_still_come(self):
