@@ -28,6 +28,12 @@ bool keeps_link(const RelayContext& context, PoolMode wanted) {
   return wanted == PoolMode::session;
 }
 
+// Of a COPY that the server has ended, or of another message whose link was lost.
+bool is_too_late(const WireMessage& message) {
+  return !message.first || message.type == request::copy_data ||
+         message.type == request::copy_done || message.type == request::copy_fail;
+}
+
 }  // namespace
 
 Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
@@ -83,6 +89,7 @@ bool Relay::at_rest() const {
 void Relay::on_message(const WireMessage& message) {
   if (state_ == State::ended) return;
   if (state_ == State::idle) {
+    if (held_.empty() && is_too_late(message)) return;
     if (loss_ && is_rollback(message)) loss_.reset();
     if (keeps_begin(message)) return;
     if (begin_due_ == BeginDue::due || !held_.empty()) {

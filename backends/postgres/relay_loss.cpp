@@ -101,6 +101,7 @@ Error Relay::lost_error(const Error& reason) const {
 
 void Relay::on_link_lost(const Error& reason) {
   link_ = nullptr;
+  part_left_ = 0;
   settings_under_way_ = false;
   unsettled_.reset();
   if (context_.stack.rooted) losses_seen_ = context_.leases.losses() + 1;  // it hears of it now

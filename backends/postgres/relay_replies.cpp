@@ -140,6 +140,10 @@ void Relay::on_error(const Reply& reply) {
   }
   if (misplaced_ != 0 && end_misplaced(reply, fields)) return;
   failed_ = true;
+  if (copying_in_ && !extended_) {  // it is ready for others before its data are over
+    link_->fill(std::exchange(part_left_, 0));
+    link_->flush();
+  }
   copying_in_ = false;
   if (link_->queue().size() == 1) copy_awaited_ = 0;  // it was skipped, or has failed
   note_unnamed_lost(reply);
