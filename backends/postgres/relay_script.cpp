@@ -214,7 +214,9 @@ void Relay::send_part(QueryPart part) {
   close_request(false);
   // The guard's end travels with the last part, unless that may be a COPY, which would read it, or
   // drop what it is prepared as.
-  const bool waits = seen && std::ranges::any_of(seen->statements, holds_back);
+  // What is set for good behind a SET LOCAL is what the guard's end has to leave.
+  const bool sets = stack_.has_local_names() && !sql::find_session_calls(part.text).empty();
+  const bool waits = sets || (seen && std::ranges::any_of(seen->statements, holds_back));
   const bool last = parts_.empty() && !waits && !stack_.in_transaction();
   if (last && rules_.rooted && !guard_goes_freely()) {
     querying_ = false;

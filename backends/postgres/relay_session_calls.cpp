@@ -41,11 +41,18 @@ void Relay::note_taint(const Script& script) {
   }
 }
 
-// The statement has succeeded.
+// A statement has succeeded: the item's, or the one of its script that comes next.
 void Relay::apply_calls(Item& made, std::string_view tag) {
-  if (tag == "NOTIFY" || tag == "LISTEN") return;  // in front of it in the same text
   if (made.calls().empty()) return;
-  for (const CallMade& call : std::exchange(made.detail->calls, {})) {
+  const ScriptRef& script = made.running();
+  const bool several = script && script->statements.size() > 1;
+  std::vector<CallMade> calls;
+  if (!several) {
+    calls = std::exchange(made.detail->calls, {});
+  } else if (made.at < script->statements.size()) {
+    calls = calls_made(sql::find_session_calls(script->statements[made.at]->text), nullptr);
+  }
+  for (const CallMade& call : calls) {
     if (call.function == Function::set_config) apply_setting(call);
     const bool known = call.arguments[0] && call.arguments[1];
     if (call.function == Function::pg_notify && known && tag != "SELECT 0") {

@@ -91,6 +91,7 @@ class WireStack {
   bool has_behind() const { return renews_turn_ || !behind_.empty(); }
   std::vector<StatementRef> take_behind();
   // What was SET LOCAL in the unit without a transaction: the guard's end does not undo it.
+  bool has_local_names() const { return !local_names_.empty(); }
   std::vector<std::string> take_local_names() { return std::exchange(local_names_, {}); }
   // default_transaction_read_only, for what begins from now on.
   void set_read_only(bool by_default) { read_only_ = by_default; }

@@ -330,6 +330,29 @@ class Settings:
 
 
 @both
+class SetByFunctions:
+    """What comes last holds, whether SET or a function has set it."""
+
+    CALL, LOCALLY = ("select set_config('work_mem', '8MB', %s)" % is_local for is_local in ("false", "true"))
+    TEXTS = {
+        f"reset work_mem; {CALL}": "8MB", f"{CALL}; reset work_mem": "4MB", f"set work_mem = '7MB'; {CALL}": "8MB",
+        f"{CALL}; set work_mem = '7MB'": "7MB", f"reset all; {CALL}": "8MB", f"{CALL}; reset all": "4MB",
+        f"begin; reset work_mem; {CALL}; commit": "8MB", f"begin; reset work_mem; {CALL}; rollback": "4MB",
+        f"select set_config('work_mem', '5MB', false); notify c; {CALL}": "8MB", f"{LOCALLY}; set work_mem = '5MB'": "5MB",
+        f"set local work_mem = '9MB'; {CALL}": "8MB", f"begin; set local work_mem = '9MB'; {CALL}; commit": "8MB",
+        f"set work_mem = '5MB'; {CALL}; selec": "4MB"}
+
+    def test_in_one_text(self):
+        for text, expected in self.TEXTS.items():
+            with self.subTest(text):
+                client, other = self.connect(), self.connect()
+                client.query(text)
+                self.assertEqual(client.value("show work_mem"), expected)
+                self.assertEqual(other.value("show work_mem"), "4MB")
+                self.assertEqual(client.value("show work_mem"), expected)
+
+
+@both
 class Notifications:
     """LISTEN and NOTIFY (H10)."""
 
