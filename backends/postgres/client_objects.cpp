@@ -35,6 +35,21 @@ std::string quoted(std::string_view name) {
   return text += '"';
 }
 
+// As who the connection is, whatever role its client has: a session's end asks for no privilege.
+StatementRef as_connection(std::string_view declared, const std::string& body) {
+  return made("DO " + quote_literal(
+                          "DECLARE was_user text := "
+                          "pg_catalog.current_setting('session_authorization'); was_role text "
+                          ":= pg_catalog.current_setting('role'); " +
+                          std::string(declared) +
+                          "BEGIN BEGIN EXECUTE 'SET LOCAL SESSION AUTHORIZATION DEFAULT'; " + body +
+                          "EXECUTE pg_catalog.format('SET LOCAL SESSION AUTHORIZATION %I', "
+                          "was_user); IF was_role OPERATOR(pg_catalog.<>) 'none' THEN EXECUTE "
+                          "pg_catalog.format('SET LOCAL ROLE %I', was_role); END IF; EXCEPTION "
+                          "WHEN OTHERS THEN NULL; END; END"),
+              StatementKind::definition);
+}
+
 class Words {
  public:
   explicit Words(std::string_view text) : text_(text), tokens_(text, Dialect::postgres) { next(); }
@@ -187,7 +202,7 @@ StatementRef drop_objects(const std::vector<ClientObject>& objects) {
     add("pg_catalog.to_regclass(" + quote_literal(name) + ") IS NOT NULL",
         std::string("DROP ") + words[static_cast<std::size_t>(object.kind)] + name + " CASCADE");
   }
-  return made("DO " + quote_literal("BEGIN " + body + "END"), StatementKind::definition);
+  return as_connection("", body);
 }
 
 StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables) {
@@ -199,10 +214,8 @@ StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables) {
             ") IS NULL THEN NULL; ELSIF read_only THEN DELETE FROM " + name + "; ELSE TRUNCATE " +
             name + "; END IF; EXCEPTION WHEN OTHERS THEN NULL; END; ";
   }
-  return made("DO " + quote_literal("DECLARE read_only bool := "
-                                    "pg_catalog.current_setting('transaction_read_only'); BEGIN " +
-                                    body + "END"),
-              StatementKind::definition);
+  return as_connection("read_only bool := pg_catalog.current_setting('transaction_read_only'); ",
+                       body);
 }
 
 void SandboxObjects::leave(ClientObject object) {

@@ -132,6 +132,24 @@ class Temporary:
             self.assertEqual(self.client.query("create temp table gone(n int) on commit drop"), "C:CREATE TABLE Z:I")
         self.assertEqual(self.client.query("select n from gone"), "E:42P01 Z:I")
 
+    def test_as_whatever_role_its_session_acts(self):
+        for become in ("set role pg_monitor", "set session authorization pg_monitor"):
+            for makes, ends in (("create temp view mine as select 1", "discard all"),
+                                ("create temp sequence mine", "discard temp"),
+                                ("begin; create temp table mine (n int) on commit drop", "commit")):
+                with self.subTest(become=become, makes=makes):
+                    self.client = self.connect()
+                    for text in (makes, become, ends):
+                        self.assertNotIn("E:", self.client.query(text))
+                    self.assertEqual(self.client.rows("select to_regclass('pg_temp.mine')"), [[None]])
+                    role = "postgres" if ends == "discard all" else "pg_monitor"
+                    self.assertEqual(self.client.rows("select current_user"), [[role]])
+            self.client = self.connect()
+            self.client.query("create temp table mine (n int) on commit delete rows; grant select on mine to pg_monitor")
+            self.client.query(f"begin; insert into mine values (1); {become}; commit")
+            self.assertEqual(self.client.rows("select count(*) from mine"), [["0"]])
+            self.client.query("reset session authorization; reset role; drop table mine")
+
     def test_on_commit_delete_rows(self):
         self.client.query("create temp table short(n int) on commit delete rows")
         self.client.query("begin; insert into short values (1)")
