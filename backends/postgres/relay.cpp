@@ -91,7 +91,7 @@ void Relay::on_message(const WireMessage& message) {
   if (state_ == State::idle) {
     if (held_.empty() && is_too_late(message)) return;
     if (loss_ && is_rollback(message)) loss_.reset();
-    if (keeps_begin(message)) return;
+    if (keeps_control(message)) return;
     if (begin_due_ == BeginDue::due || !held_.empty()) {
       hold(message);  // what comes first decides how it begins
       return acquire();
@@ -128,8 +128,8 @@ void Relay::hold(const WireMessage& message) {
 }
 
 void Relay::on_batch_end() {
-  if (state_ == State::idle && begin_batch_.has_begun()) {
-    begin_batch_ = {};
+  if (state_ == State::idle && control_batch_.has_begun()) {
+    control_batch_ = {};
     acquire();
   }
   if (state_ != State::flowing) return;
@@ -181,6 +181,11 @@ void Relay::refuse_unit(Error error) {
   if (begin_due_ != BeginDue::no) {
     if (link_ != nullptr) let_go();
     fail_begin();
+    if (held_.empty()) {  // its client has asked for nothing that could be answered with it
+      loss_ = std::make_unique<Error>(std::move(error));
+      cancel_reason_.clear();
+      return transition(State::idle);
+    }
   }
   refusal_ = std::make_unique<Error>(std::move(error));
   unsettled_.reset();

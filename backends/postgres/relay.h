@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "backends/log.h"
-#include "backends/postgres/begin_batch.h"
 #include "backends/postgres/client_objects.h"
+#include "backends/postgres/control_batch.h"
 #include "backends/postgres/held_messages.h"
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/relay_context.h"
@@ -90,8 +90,9 @@ class Relay : public WireSession,
   void on_listening(const std::optional<Error>& error) override;
   bool is_rollback(const WireMessage& message);
   bool has_nothing_open() const { return status_ == 'I' || begin_due_ == BeginDue::due; }
-  // relay_begin.cpp: a BEGIN by itself is answered here
-  bool keeps_begin(const WireMessage& message);
+  // relay_begin.cpp: a BEGIN by itself is answered here, and the end of what no server has heard of
+  bool keeps_control(const WireMessage& message);
+  void end_unheard(const ControlBatch& batch);
   bool takes_begin(const WireMessage& message) const;
   bool begins_first();
   PreparedRef unnamed_begin() const;
@@ -317,7 +318,6 @@ class Relay : public WireSession,
 
   // relay_failed.cpp: a failed transaction that has no link
   bool answers_failed(const WireMessage& message);
-  bool ends_transaction(const ScriptRef& script) const;
   bool is_end(const WireMessage& message) const;
   void take_end(const WireMessage& message);
   void end_parse(const WireMessage& message);
@@ -414,7 +414,7 @@ class Relay : public WireSession,
   bool tell_rest_ = false, taking_ = true, has_reset_ = false;  // a RESET has run on the link
   bool lost_ = false;  // its transaction, with its link: it is to find itself in a failed one
   BeginDue begin_due_ = BeginDue::no;
-  BeginBatch begin_batch_;
+  ControlBatch control_batch_;
   bool parked_ = false;                    // its transaction is there, and its link lent to others
   std::unique_ptr<Error> loss_, refusal_;  // not told yet; skipping: to be told
   std::unique_ptr<Error> unsettled_;       // why a unit that is to change settings lacks its own

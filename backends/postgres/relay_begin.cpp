@@ -5,10 +5,12 @@
 // link for its client. It goes to the server with the first statement, in the same request: should
 // either fail, the other is not done. What is not ordinary, and cannot be sent in one request with
 // it, waits until the server has answered a BEGIN of its own; so does a client that is silent for
-// `begin_wait`, so that its transaction is not much younger than it thinks.
+// `begin_wait`, so that its transaction is not much younger than it thinks. What ends before that,
+// or for want of a link was never begun, or is gone with its link, ends here, too.
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
 #include "protocol/postgres/frontend.h"
 
@@ -20,37 +22,55 @@ constexpr std::string_view begin_text = "BEGIN;";
 
 }  // namespace
 
-// Is the message a BEGIN, or of the batch of one as far as that has come? Then it is kept here.
-// REQUIRES idle.
-bool Relay::keeps_begin(const WireMessage& message) {
-  if (!begin_batch_.has_begun()) {
-    const bool outside = status_ == 'I' && welcomed_ && !lost_ && !loss_;
-    if (!outside || !BeginBatch::may_begin(message)) return false;
+// Is the message a BEGIN, or the end of a transaction that no server has heard of, or of the batch
+// of one as far as that has come? Then it is kept here. REQUIRES idle.
+bool Relay::keeps_control(const WireMessage& message) {
+  const bool unheard = begin_due_ == BeginDue::due || lost_;
+  const auto kind = unheard ? ControlBatch::Kind::end : ControlBatch::Kind::begin;
+  if (!control_batch_.has_begun()) {
+    const bool comes_first = (unheard || status_ == 'I') && welcomed_ && !loss_;
+    if (!comes_first || !ControlBatch::may_be(kind, message)) return false;
     const bool kept = session_mode_ || parked_ || options_.group != 0;
     if (stacked() || rules_.nested || kept) return false;
   }
-  if (!begin_batch_.takes(message, script_of(message))) return false;
+  if (!control_batch_.takes(kind, message, script_of(message))) return false;
   const bool over = message.type == request::query || message.type == request::sync;
   if (!over) {
     hold(message);
     return true;
   }
-  const BeginBatch batch = std::exchange(begin_batch_, {});
+  const ControlBatch batch = std::exchange(control_batch_, {});
   if (batch.parses()) {
-    unnamed_ = std::make_shared<PreparedText>(PreparedText{
-        .text = batch.script()->statements.front()->text, .types = {}, .script = batch.script()});
+    unnamed_ = std::make_shared<PreparedText>(
+        PreparedText{.text = batch.statement()->text, .types = {}, .script = batch.script()});
   } else if (batch.simple()) {
     unnamed_.reset();
   }
   held_.clear();
+  if (unheard) {
+    end_unheard(batch);
+    return true;
+  }
   begin_due_ = BeginDue::due;
   if (context_.transaction_timeout > Duration::zero()) {
     transaction_due_ = context_.reactor.now() + context_.transaction_timeout;
   }
-  client_.send(batch.replies());
+  const bool starts = word_at(batch.statement()->text, 0) == "start";
+  client_.send(batch.replies(starts ? "START TRANSACTION" : "BEGIN"));
   send_ready('T');
   arm(begin_wait);
   return true;
+}
+
+// What is not begun, or gone, needs no link to be ended: there may be none to be had.
+void Relay::end_unheard(const ControlBatch& batch) {
+  const bool commits = !lost_ && batch.statement()->kind == StatementKind::commit;
+  begin_due_ = BeginDue::no;
+  lost_ = false;
+  transaction_due_ = TimePoint();
+  if (timer_) timer_->disarm();
+  client_.send(batch.replies(commits ? "COMMIT" : "ROLLBACK"));
+  send_ready('I');
 }
 
 // Does the first statement take the BEGIN with it?
@@ -97,7 +117,7 @@ bool Relay::begins_first() {
 
 // What the client has begun with, where that is its unnamed statement: it is to be the link's, too.
 PreparedRef Relay::unnamed_begin() const {
-  const bool begins = unnamed_ && BeginBatch::is_bare_begin(unnamed_->script);
+  const bool begins = unnamed_ && ControlBatch::is_one(ControlBatch::Kind::begin, unnamed_->script);
   return begins ? unnamed_ : nullptr;
 }
 

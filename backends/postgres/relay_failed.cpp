@@ -56,6 +56,10 @@ Error failed_error(const WireMessage& message, bool failed, const NameMap& porta
   return aborted_error();
 }
 
+bool is_end_of_transaction(const ScriptRef& script) {
+  return ControlBatch::is_one(ControlBatch::Kind::end, script);
+}
+
 bool is_statement_message(char type) {
   return type == request::query || type == request::parse || type == request::bind ||
          type == request::sync || type == request::close;
@@ -67,14 +71,6 @@ constexpr std::string_view no_columns("n\0\0\0\4", 5);
 constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 
 }  // namespace
-
-bool Relay::ends_transaction(const ScriptRef& script) const {
-  if (!script || script->statements.size() != 1) return false;
-  const Statement& statement = *script->statements.front();
-  const bool ends =
-      statement.kind == StatementKind::commit || statement.kind == StatementKind::rollback;
-  return ends && !statement.and_chain;
-}
 
 // Is it answered without a link? Then the state says how.
 bool Relay::answers_failed(const WireMessage& message) {
@@ -106,7 +102,7 @@ bool Relay::answers_failed(const WireMessage& message) {
       script && std::ranges::any_of(script->statements, [](const auto& s) {
         return s->kind == StatementKind::commit || s->kind == StatementKind::rollback;
       });
-  if (may_end || (script && script->statements.empty())) return false;
+  if (may_end) return false;
   const bool goes_back = script && script->statements.front()->kind == StatementKind::rollback_to;
   refuse_unit(goes_back ? no_savepoint_error(script->statements.front()->name) : aborted_error());
   return true;
@@ -118,24 +114,24 @@ bool Relay::is_end(const WireMessage& message) const {
   if (message.type == request::describe) {
     if (!decode_named(message.body, named)) return false;
     const auto portal = named.what == 'P' ? portals_.find(named.name) : portals_.end();
-    if (portal != portals_.end()) return ends_transaction(portal->second->script);
+    if (portal != portals_.end()) return is_end_of_transaction(portal->second->script);
     if (named.what == 'P') return false;
     const PreparedRef* text = named.name.empty() ? &unnamed_ : find_prepared(named.name);
-    return text != nullptr && *text && ends_transaction((*text)->script);
+    return text != nullptr && *text && is_end_of_transaction((*text)->script);
   }
   std::string_view text;
   ParseRequest parse;
   BindNames names;
   if (message.type == request::query) {
-    return decode_text(message.body, text) && ends_transaction(look_at(text));
+    return decode_text(message.body, text) && is_end_of_transaction(look_at(text));
   }
   if (message.type == request::parse) {
-    return decode_parse(message.body, parse) && ends_transaction(look_at(parse.text));
+    return decode_parse(message.body, parse) && is_end_of_transaction(look_at(parse.text));
   }
   if (!decode_bind_names(message.body, names)) return false;
   const PreparedRef* prepared =
       names.statement.empty() ? &unnamed_ : find_prepared(names.statement);
-  return prepared != nullptr && *prepared && ends_transaction((*prepared)->script);
+  return prepared != nullptr && *prepared && is_end_of_transaction((*prepared)->script);
 }
 
 void Relay::take_end(const WireMessage& message) {
@@ -203,7 +199,7 @@ void Relay::end_execute(const WireMessage& message) {
   ExecuteRequest execute;
   const auto found =
       decode_execute(message.body, execute) ? portals_.find(execute.portal) : portals_.end();
-  if (found == portals_.end() || !ends_transaction(found->second->script)) {
+  if (found == portals_.end() || !is_end_of_transaction(found->second->script)) {
     return fail_command(failed_error(message, lost_, portals_));
   }
   end_failed(found->second->text);

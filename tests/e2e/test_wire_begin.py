@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, close, describe, execute, extended, fields, flush, parse, query, sync
+from pg_client import bind, close, describe, execute, extended, fields, flush, message, parse, query, sync
 from servers import wait_until
 from wire_servers import Conversation, Servers, both
 
@@ -41,7 +41,8 @@ class Begin:
 
     def test_its_spellings_have_their_tags(self):
         for sql, tag in (("begin", "BEGIN"), ("BEGIN;", "BEGIN"), ("begin work", "BEGIN"), ("Begin Transaction ;", "BEGIN"),
-                         ("start transaction", "START TRANSACTION"), ("begin -- so", "BEGIN")):
+                         ("start transaction", "START TRANSACTION"), ("begin -- so", "BEGIN"),
+                         ("/* so */ start transaction", "START TRANSACTION")):
             self.assertEqual(self.ask_each_way(query(sql), query("insert into t values (1)"), query("end")),
                              f"C:{tag} Z:T C:INSERT 0 1 Z:T C:COMMIT Z:I")
             self.assertEqual(self.rows(), ["1"])
@@ -141,6 +142,11 @@ class Begin:
         asked = bind("", "b") + describe("P") + execute() + sync(), bind("", "i", [b"5"]) + execute() + sync(), query("commit")
         self.assertEqual(self.ask_each_way(*asked), "2 n C:BEGIN Z:T 2 C:INSERT 0 1 Z:T C:COMMIT Z:I")
         self.assertEqual(self.rows(), ["5"])
+        self.client.ask(parse("s", "/* so */ start transaction"), sync())
+        self.assertEqual(self.client.ask(bind("", "s") + execute() + sync(), query("end")),
+                         "2 C:START TRANSACTION Z:T C:COMMIT Z:I")
+        for body in (b"\0s\0" + b"\0\0\0\0\0\1", b"\0s\0" + bytes(7)):
+            self.assertEqual(self.client.ask(message("B", body), execute(), sync()), "E:08P01 Z:I")
 
 
 class Link(Conversation):
@@ -188,6 +194,26 @@ class Link(Conversation):
         self.assertEqual(self.client.query("insert into t values (1)"), "E:53300 Z:E")
         self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:I")
         self.assertEqual(self.rows(), [])
+
+    def test_its_end_needs_no_link(self):
+        for say in (query, lambda sql: extended(sql, describing=True) + sync()):
+            for end, tag in (("commit", "COMMIT"), ("end", "COMMIT"), ("rollback", "ROLLBACK"), ("Abort;", "ROLLBACK")):
+                with self.subTest(end=end):
+                    self.client.ask(say("begin"))
+                    self.assertTrue(self.client.ask(say(end)).endswith(f"C:{tag} Z:I"))
+                    # Nor where there was none to be had.
+                    self.client.ask(say("begin"))
+                    self.assertEqual(self.client.ask(say("insert into t values (1)")), "E:53300 Z:E")
+                    self.assertTrue(self.client.ask(say(end)).endswith("C:ROLLBACK Z:I"))
+        self.client.query("begin")
+        self.assertTrue(self.client.quiet(0.6))
+        self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:I")
+        self.client.query("begin")
+        self.assertTrue(self.client.quiet(0.6))
+        self.assertEqual(self.client.query("commit"), "E:53300 Z:E")
+        self.assertEqual(self.client.query("commit"), "C:ROLLBACK Z:I")
+        self.other.query("end")
+        self.assertEqual(self.client.query("select 'well'"), "T:?column? D:well C:SELECT 1 Z:I")
 
     def test_a_cancel_while_it_waits_fails_the_transaction(self):
         self.client.send(query("begin"), query("insert into t values (1)"))

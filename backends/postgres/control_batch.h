@@ -1,5 +1,6 @@
-// BeginBatch: is what a client sends a BEGIN without modes, and nothing else? A Query of it, or in
-// the extended protocol a batch from its Parse or Bind to its Sync. Pure.
+// ControlBatch: is what a client sends one BEGIN without modes, or one COMMIT or ROLLBACK, and
+// nothing else? A Query of it, or in the extended protocol a batch from its Parse or Bind to its
+// Sync. Pure.
 //
 // PostgreSQL's manual, "Message Flow".
 #pragma once
@@ -13,30 +14,34 @@
 
 namespace based::postgres {
 
-class BeginBatch {
+class ControlBatch {
  public:
+  // end: without AND CHAIN.
+  enum class Kind : std::uint8_t { begin, end };
+
   // Most messages are none by their first letters: then takes() need not be asked. A batch that has
   // begun has to be.
-  static bool may_begin(const WireMessage& message);
-  static bool is_bare_begin(const ScriptRef& script);
+  static bool may_be(Kind kind, const WireMessage& message);
+  static bool is_one(Kind kind, const ScriptRef& script);
 
   // Does the message go on with the batch, or begin one? `script`: what it brings or binds; null
   // where that is ordinary, or where the batch itself has brought it. False: the batch is none; it
   // is as new.
-  bool takes(const WireMessage& message, const ScriptRef& script);
+  bool takes(Kind kind, const WireMessage& message, const ScriptRef& script);
   bool has_begun() const { return step_ != Step::none; }
   // REQUIRES that takes() has said true of a Query, or of a Sync.
+  const StatementRef& statement() const { return script_->statements.front(); }
   const ScriptRef& script() const { return script_; }
   // What the server would answer, up to the ReadyForQuery.
-  std::string replies() const;
-  // Has it made BEGIN the unnamed statement, or dropped that?
+  std::string replies(std::string_view tag) const;
+  // Has it made its text the unnamed statement, or dropped that?
   bool parses() const { return parses_; }
   bool simple() const { return simple_; }
 
  private:
   enum class Step : std::uint8_t { none, parsed, bound, described, executed };
-  bool goes_on(const WireMessage& message, const ScriptRef& script);
-  bool begins(Step step, const ScriptRef& script);
+  bool goes_on(Kind kind, const WireMessage& message, const ScriptRef& script);
+  bool begins(Step step, Kind kind, const ScriptRef& script);
 
   Step step_ = Step::none;
   bool parses_ = false;
