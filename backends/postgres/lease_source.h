@@ -84,7 +84,7 @@ class LeaseSource {
   // Before the holder does more behind that, with nothing of its own under way on the link. True:
   // the link owes what a turn begins with (Link::owe).
   virtual bool renew_turn() { return false; }
-  // A sandbox's root: does nobody have or want it, and could it be had at once?
+  // A sandbox's root: does nobody have or want it, so that it can be had at once?
   virtual bool is_free() const { return false; }
   // Is the holder's turn inside of another session's transaction?
   virtual bool is_inside() const { return false; }

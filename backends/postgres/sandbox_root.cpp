@@ -136,9 +136,12 @@ void SandboxRoot::serve_waiters() {
   if (!serve(*first.waiter)) waiters_.push_front(first);
 }
 
+// What is asked between two turns takes nobody long.
 bool SandboxRoot::is_free() const {
-  const bool idle = link_ && link_->state() == LinkState::idle && !settings_.shared;
-  return idle && waiters_.empty() && operations_.empty() && parked_.empty();
+  const bool there = link_ && (link_->state() == LinkState::idle ||
+                               (link_->state() == LinkState::cleaning && holder_ == nullptr));
+  const bool wanted = !waiters_.empty() || !operations_.empty() || marking_ != nullptr;
+  return there && !wanted && parked_.empty() && !settings_.shared;
 }
 
 // --- waiting

@@ -196,6 +196,19 @@ class Rows:
 
 
 @both
+class Alone:
+    def test_what_cannot_be_parsed_is_so_in_a_failed_transaction_however_fast_it_comes(self):
+        if not self.directly:
+            self.connect().query("sandbox reset")
+        parts = query("begin"), query("insert into t values (1)"), query("select 1/0"), *[query("selec")] * 5, query("end")
+        said = "C:BEGIN Z:T C:INSERT 0 1 Z:T E:22012 Z:E" + " E:42601 Z:E" * 5 + " C:ROLLBACK Z:I"
+        client = self.connect()
+        for _ in range(3):
+            self.assertEqual(client.ask(*parts), said)
+            client.query("insert into t values (1)")  # the root is one that stays
+
+
+@both
 class OfATransaction:
     def test_the_server_is_too_old_to_have_one(self):
         client = self.connect()
