@@ -46,6 +46,11 @@ std::string set_text(std::string_view name, std::string_view value) {
 }  // namespace
 
 // Another user takes the role with it.
+bool is_reset(const StatementRef& statement) {
+  if (statement->kind == StatementKind::discard) return statement->name == "all";
+  return statement->kind == StatementKind::setting && statement->setting.empty();
+}
+
 bool LinkSettings::changes_user(const Settings& wanted) const {
   constexpr std::string_view name = "session_authorization";
   const auto now = believed_.find(name);

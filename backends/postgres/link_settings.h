@@ -37,6 +37,9 @@ class ProfileTable {
   std::size_t sweep_at_ = 256;  // entries at which those that nobody holds are looked for
 };
 
+// RESET, and DISCARD ALL: settings go back to what the link began with.
+bool is_reset(const StatementRef& statement);
+
 class LinkSettings {
  public:
   LinkSettings() = default;

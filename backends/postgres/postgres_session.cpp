@@ -197,6 +197,10 @@ void PostgresSession::on_lease_refused(const Error& reason) {
 
 void PostgresSession::begin() {
   status_before_ = link_->status();
+  // A link that was kept is as this session has made it, as in Relay::needs_preparing().
+  const bool as_made = held_before_ && !has_reset_;
+  has_reset_ = std::ranges::any_of(run_->unit().steps,
+                                   [](const Step& step) { return is_reset(step.statement); });
   if (context_.rooted) {
     if (std::optional<Error> refusal = sandbox_.refusal(run_->unit())) {
       return fail_soon(*std::move(refusal));
@@ -211,7 +215,8 @@ void PostgresSession::begin() {
     if (!may_nest(run_->unit().envelope)) return fail_soon(nested_isolation_error());
     nest(run_->unit().envelope, held_before_ || run_->unit().keep_lease);
   }
-  std::vector<std::string> texts = link_->settings().difference(settings_);
+  std::vector<std::string> texts;
+  if (!as_made) texts = link_->settings().difference(settings_);
   // In a failed transaction they would be refused; what is sent there is its end.
   if (texts.empty() || status_before_ == 'E') return run();
   transition(State::synchronising);

@@ -148,6 +148,7 @@ class PostgresSession : public BackendSession,
   TimePoint since_;            // when the statement that runs began
   TimePoint transaction_due_;  // of the transaction that holds the lease; the epoch: none
   bool held_before_ = false;   // the unit came while the session held a lease
+  bool has_reset_ = false;     // a RESET has run on the link
 };
 
 }  // namespace based::postgres

@@ -125,11 +125,6 @@ struct QueryPart {
   ScriptRef script;         // of a text; null: ordinary
   bool reads = false;
 };
-// RESET, and DISCARD ALL: settings go back to what the link began with.
-inline bool is_reset(const StatementRef& statement) {
-  if (statement->kind == StatementKind::discard) return statement->name == "all";
-  return statement->kind == StatementKind::setting && statement->setting.empty();
-}
 // One request that was sent and waits for its ReadyForQuery.
 struct Sent {
   std::uint32_t first_item = 0;

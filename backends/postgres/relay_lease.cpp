@@ -174,9 +174,10 @@ void Relay::run_inside(bool inside) {
 
 bool Relay::needs_preparing() const {
   if (unsettled_) return false;
-  // Within a transaction the link is as this session has made it, whatever was rolled back; but
-  // that a RESET goes back to what the link began with, and not the session.
-  const bool may_differ = has_nothing_open() || (has_reset_ && link_->status() == 'T');
+  // Within a transaction, and where it is kept, the link is as this session has made it, whatever
+  // was rolled back; but that a RESET goes back to what the link began with, and not the session.
+  const bool kept = (pinned_ || session_mode_) && !link_is_new_;
+  const bool may_differ = (has_nothing_open() && !kept) || (has_reset_ && link_->status() != 'E');
   return lost_ || (may_differ && !link_->settings().has_profile(journal_.profile()));
 }
 

@@ -283,7 +283,6 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
     case StatementKind::setting:
     case StatementKind::set_transaction:
       link_->settings().executed(*statement, true);
-      has_reset_ = has_reset_ || is_reset(statement);
       break;
     case StatementKind::rollback:
     case StatementKind::rollback_to:
@@ -304,6 +303,7 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
       break;
   }
   if (statement->sets_local) link_->settings().doubt_literals();
+  has_reset_ = has_reset_ || is_reset(statement);
   reached_.note_own(*statement);
   journal_.done(*statement, tag);
   note_listen(*statement, tag);

@@ -99,7 +99,10 @@ bool Relay::must_wait(const WireMessage& message) {
     const bool full = sent_.size() >= units_ahead_max;
     return stacked() || unsettled_ || full || is_reset_ahead(items_, sent_);
   }
-  if (!needs_preparing()) return false;
+  if (!needs_preparing()) {
+    has_reset_ = has_reset_ && link_->status() == 'E';
+    return false;
+  }
   prepare();  // it pumps again as soon as the link is ready, which may be now
   return true;
 }

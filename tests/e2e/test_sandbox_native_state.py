@@ -83,6 +83,21 @@ class Cases:
         self.assertEqual(self.value(self.one, "show work_mem"), "5MB")
         self.assertEqual(self.value(self.other, "show work_mem"), "4MB")
 
+    def test_a_level_that_is_rolled_back_takes_nothing_of_the_one_around_it(self):
+        for around in (("set local work_mem = '7MB'",), ("set work_mem = '5MB'", "set local work_mem = '7MB'"),
+                       ("reset work_mem", "set local work_mem = '7MB'")):
+            for inside in ("select 1", "set work_mem = '6MB'", "reset work_mem", "set local work_mem = '6MB'"):
+                with self.subTest(around=around, inside=inside):
+                    self.one.tx("begin")
+                    for sql in around:
+                        self.one.exec(sql)
+                    self.one.tx("begin")
+                    self.one.exec(inside)
+                    self.one.tx("rollback")
+                    self.assertEqual(self.value(self.one, "show work_mem"), "7MB")
+                    self.one.tx("rollback")
+                    self.shows("work_mem", "4MB")
+
     def test_a_local_role_ends_with_its_transaction(self):
         for sql in ("set local role reader", "select set_config('role', 'reader', true)"):
             for end in ("commit", "rollback"):

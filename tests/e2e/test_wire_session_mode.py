@@ -36,6 +36,18 @@ class SessionMode(TwoClients, Conversation):
     def setUp(self):
         self.client = self.connect()
 
+    def test_what_a_function_sets_outlives_a_rollback(self):
+        client = self.connect(application_name="mine")
+        client.query("do $$ begin perform set_config('work_mem', '5MB', false); end $$")
+        client.query("begin; set work_mem = '1MB'; select 1/0")
+        client.query("rollback")
+        self.assertEqual(client.value("show work_mem"), "5MB")
+        client.query("begin; reset application_name; commit")
+        self.assertEqual(client.value("show application_name"), "mine")
+        client.query("discard all")
+        self.assertEqual(client.rows("select current_setting('work_mem'), current_setting('application_name')"),
+                         [["4MB", "mine"]])
+
     def test_everything_stays_and_is_gone_with_its_session(self):
         for leave in ("close", "vanish", "goodbye"):
             with self.subTest(leave=leave):

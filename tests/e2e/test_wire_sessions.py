@@ -172,6 +172,32 @@ class Settings:
         self.assertEqual(first.rows(settings), [["7MB", "on", "off"]])
         self.assertEqual(second.rows(settings), [["4MB", "on", "on"]])
 
+    def test_what_was_set_locally_outlives_a_reset_and_a_savepoint(self):
+        client = self.connect()
+        client.query("set work_mem = '3MB'")
+        for texts in (("reset work_mem", "set local work_mem = '2MB'", "savepoint a", "select 1", "rollback to a"),
+                      ("set local work_mem = '2MB'", "savepoint a", "reset work_mem", "rollback to a"),
+                      ("set work_mem = '1MB'", "set local work_mem = '2MB'", "savepoint a", "reset all", "rollback to a")):
+            with self.subTest(texts):
+                client.query("begin")
+                for text in texts:
+                    client.query(text)
+                self.assertEqual(client.value("show work_mem"), "2MB")
+                client.query("rollback")
+                self.assertEqual(client.value("show work_mem"), "3MB")
+
+    def test_set_config_for_the_session_outlives_a_rollback(self):
+        client = self.connect(application_name="mine")
+        client.query("select set_config('work_mem', '5MB', false)")
+        for text in ("set work_mem = '1MB'", "reset work_mem", "set work_mem = '1MB'; select 1/0"):
+            client.query("begin")
+            client.query(text)
+            client.query("rollback")
+            self.assertEqual(client.value("show work_mem"), "5MB")
+        client.query("discard all")
+        self.assertEqual(client.rows("select current_setting('work_mem'), current_setting('application_name')"),
+                         [["4MB", "mine"]])
+
     def test_a_setting_refused_is_the_clients_error_and_changes_nothing(self):
         first, second = self.connect(), self.connect()
         first.query("set work_mem = '5MB'")
