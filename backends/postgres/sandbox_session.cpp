@@ -145,6 +145,10 @@ void SandboxSession::follow(const Statement& step) {
 void SandboxSession::step_over(std::size_t step, std::uint64_t rows) {
   if (step >= sayings_.size()) return;
   objects_.done(*asked_[step]);
+  for (const StatementRef& set : made_[step]) {
+    const bool local = set->kind == StatementKind::set_transaction && is_withheld(set->name);
+    if (local && rows > 0) local_after_[set->name] = set->setting;
+  }
   Saying saying = std::exchange(sayings_[step], {});
   if (saying.notify) said_.push_back(*std::move(saying.notify));
   if (rows > 0) std::ranges::move(saying.calls, std::back_inserter(said_));

@@ -98,6 +98,21 @@ class Cases:
                     self.one.tx("rollback")
                     self.shows("work_mem", "4MB")
 
+    def test_a_limit_by_set_config_is_shown_and_ends_with_its_level(self):
+        local = "select set_config('statement_timeout', '{}', true)"
+        self.one.exec(local.format("9s"))
+        self.shows("statement_timeout", "0")
+        self.one.tx("begin")
+        self.one.exec(local.format("9s"))
+        self.one.tx("begin")
+        self.one.exec(local.format("300ms"))
+        self.assertEqual(self.value(self.one, "show statement_timeout"), "300ms")
+        self.assertEqual(self.code(self.one, "select pg_sleep(5)"), "57014")
+        self.one.tx("rollback")
+        self.assertEqual(self.value(self.one, "show statement_timeout"), "9s")
+        self.one.tx("commit")
+        self.shows("statement_timeout", "0")
+
     def test_a_local_role_ends_with_its_transaction(self):
         for sql in ("set local role reader", "select set_config('role', 'reader', true)"):
             for end in ("commit", "rollback"):
