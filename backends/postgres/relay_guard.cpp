@@ -4,12 +4,15 @@
 // A turn begins with a savepoint, which travels in front of what is sent first. A unit goes back to
 // that after an error, and so does a transaction that begins there. Behind a COMMIT the turn begins
 // again (LeaseSource::renew_turn); what else is in the same turn has a savepoint of its own.
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -80,7 +83,11 @@ bool Relay::awaits_guard(const WireMessage& message) {
 // What must not be struck: nobody cancels it. True: it was sent.
 bool Relay::run_behind() {
   if (unit_failed_ || !stack_.has_behind()) return false;
-  std::vector<StatementRef> steps = stack_.take_behind();
+  std::vector<StatementRef> steps;
+  for (std::string& text : undo_local_settings()) {
+    steps.push_back(step(StatementKind::other, std::move(text)));
+  }
+  std::ranges::move(stack_.take_behind(), std::back_inserter(steps));
   context_.leases.renew_turn();
   begin_request();
   recovering_ = true;

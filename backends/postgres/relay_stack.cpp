@@ -308,12 +308,14 @@ void Relay::note_control(Item& made) {
   const bool goes_on = control.after.has_behind() && !control.after.in_nested();
   if (rules_.rooted && (commits || goes_on)) context_.leases.note_committed();
   if (control.plan.tag == "ROLLBACK" && control.plan.ends_transaction) objects_.rolled_back();
-  if (says_commit && (commits || goes_on)) objects_.committed(context_.objects);
-  if (commits && rules_.rooted) {
-    journal_.committed();
-    link_->settings().committed(true);
-    if (listening_) listening_->journal.ready('I', false);
+  if (says_commit && (commits || goes_on)) {
+    objects_.committed(context_.objects);
+    if (rules_.rooted) {
+      journal_.committed();
+      link_->settings().committed(true);
+    }
   }
+  if (commits && rules_.rooted && listening_) listening_->journal.ready('I', false);
   if (control.discards) {
     prepared_.clear();
     unnamed_.reset();

@@ -4,6 +4,7 @@ Each conversation is held with PostgreSQL and in a sandbox, whose clients share 
 """
 
 import pathlib
+import re
 import sys
 import unittest
 
@@ -345,6 +346,36 @@ class Settings:
         self.assertEqual(self.other.query("insert into t values (1)"), "C:INSERT 0 1 Z:I")
         self.client.query("set session characteristics as transaction read write")
         self.assertEqual(self.client.query("insert into t values (1)"), "C:INSERT 0 1 Z:I")
+
+
+@both
+class Chains:
+    """A transaction's own settings are not the next one's, chained or not."""
+
+    SHOW = "show work_mem"
+    TEXTS = {
+        ("begin", "set local work_mem = '9MB'", "commit and chain", SHOW, "rollback", SHOW): ["4MB", "4MB"],
+        ("begin", "set local work_mem = '9MB'", "rollback and chain", SHOW, "commit", SHOW): ["4MB", "4MB"],
+        ("begin", "select set_config('work_mem', '9MB', true)", "commit and chain", SHOW, "rollback"): ["4MB"],
+        ("begin", "set work_mem = '9MB'", "commit and chain", "set work_mem = '8MB'", "rollback", SHOW): ["9MB"],
+        ("begin", "set work_mem = '9MB'", "set local work_mem = '7MB'", "commit and chain", SHOW, "set work_mem = '8MB'",
+         SHOW, "rollback and chain", SHOW, "commit", SHOW): ["9MB", "8MB", "9MB", "9MB"],
+        ("begin", "set local statement_timeout = '9s'", "commit and chain", "show statement_timeout", "commit"): ["0"]}
+
+    def test_in_every_form(self):
+        def shown(said):
+            return [value for value in re.findall(r" D:(\S+) C:SHOW", said)]
+        for texts, expected in self.TEXTS.items():
+            last = expected[-1] if self.SHOW in texts else "4MB"
+            for form in (lambda: self.client.query("; ".join(texts)),
+                         lambda: " ".join(self.client.query(text) for text in texts),
+                         lambda: self.client.ask(b"".join(map(extended, texts)) + sync()),
+                         lambda: self.client.ask(b"".join(extended(text) + sync() for text in texts))):
+                with self.subTest(texts=texts):
+                    self.client, other = self.connect(), self.connect()
+                    self.assertEqual(shown(form()), expected)
+                    self.assertEqual(self.client.value(self.SHOW), last)
+                    self.assertEqual(other.value(self.SHOW), "4MB")
 
 
 @both
