@@ -61,7 +61,7 @@ POSTGRES_TEXTS = BOTH_TEXTS + [
     "comment on table notes is 'changed'", "alter table notes rename to letters",
     "grant select on notes to public", "create extension if not exists plpgsql",
     "alter database postgres set work_mem = '9MB'", "create temp table tt (a int)", "copy notes to stdout",
-    "copy notes from stdin", "copy (select 1) to program 'true'", "prepare p as commit", "execute p",
+    "copy notes from stdin", "copy (select 1) to program 'cat > /dev/null'", "prepare p as commit", "execute p",
     "select set_config('default_transaction_read_only', 'off', false)", "reindex table notes",
     "cluster notes using notes_pkey", "create index concurrently slowly on notes (n)",
     "set transaction read only", "declare c cursor with hold for select 1", "select pg_advisory_lock(1)",

@@ -27,6 +27,11 @@ COMMANDS = ("sandbox mark m", "sandbox mark n", "sandbox reset", "sandbox reset 
             "sandbox status", "sandbox log", "sandbox drop")
 
 
+def shown(code, message):
+    """An internal error with its words: nobody's text should have one."""
+    return f"{code} ({message})" if code.startswith("XX") else code
+
+
 class Load(threading.Thread):
     """A client that does what its dice say until its connection ends. `failure` is what should not have happened."""
 
@@ -95,7 +100,7 @@ class WireLoad(Load):
         wrong = ""
         for kind, body in client.messages(pg_client.ready_count(data), ANSWER_S):
             if kind == "E":
-                wrong = pg_client.fields(body)["C"]
+                wrong = shown(pg_client.fields(body)["C"], pg_client.fields(body)["M"])
             elif kind == "closed":
                 raise EOFError(f"closed, {wrong or 'without an error'}")
         self.answers[wrong] += 1
@@ -132,7 +137,7 @@ class NativeLoad(Load):
                 one.wait()
                 self.answers[""] += 1
             except based_client.Error as error:
-                self.answers[error.code] += 1
+                self.answers[shown(error.code, error)] += 1
             self.round.done += 1
         if session.state[0] == "aborted":
             session.tx("rollback_all")
