@@ -5,7 +5,8 @@
 // transaction or savepoint. It hears of statements when the server has said that they are done.
 //
 // Nothing in it pushes anything out: where it is full, its session is to refuse the statement that
-// would add to it (full_error()). What was sent before that is still taken.
+// would add to it (full_error()). What was sent before that is still taken. Of savepoints there are
+// as many as a SessionJournal takes.
 #pragma once
 
 #include <cstddef>

@@ -6,6 +6,7 @@
 #include "backends/postgres/nested_envelope.h"
 #include "backends/postgres/parameters.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/session_limits.h"
 #include "backends/postgres/startup_settings.h"
 #include "protocol/check.h"
 
@@ -47,6 +48,16 @@ std::string pinning_text(const Unit& unit) {
   const auto pinning = std::ranges::find_if(
       unit.steps, [](const auto& step) { return step.statement->kind == StatementKind::pinning; });
   return pinning == unit.steps.end() ? "" : pinning->statement->text;
+}
+
+std::optional<Error> refuse_settings_of(const Unit& unit, const Settings& settings) {
+  std::vector<StatementRef> setting;
+  for (const Step& step : unit.steps) {
+    if (step.statement->kind == StatementKind::setting) setting.push_back(step.statement);
+  }
+  std::optional<Error> error = refuse_settings(settings, setting);
+  if (error) error->executed = Executed::no;
+  return error;
 }
 
 }  // namespace
@@ -143,6 +154,7 @@ void PostgresSession::submit(Unit unit) {
 
 Result<void> PostgresSession::check(const Unit& unit) const {
   if (Result<void> checked = check_unit(unit); !checked) return checked;
+  if (std::optional<Error> full = refuse_settings_of(unit, settings_)) return *std::move(full);
   if (!context_.rooted) return check_pin(unit);
   return check_sandbox_unit(unit);
 }

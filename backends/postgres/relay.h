@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -212,6 +211,7 @@ class Relay : public WireSession,
   std::string settings_key();
   std::string_view name_on_link(const PreparedRef& prepared);
   void erase_portal(std::string_view name);
+  bool refuse_portal(std::string_view name);
   std::string_view name_to_describe(const PreparedRef& text);
   bool has_unnamed() const;
   void doubt_statements();
@@ -380,8 +380,8 @@ class Relay : public WireSession,
   const bool session_mode_;
   State state_ = State::idle;
   Link* link_ = nullptr;
-  std::unique_ptr<Reactor::Timer> timer_, statement_due_;  // of the state; of a limit
-  std::unique_ptr<Reactor::Timer> silence_;  // of a client that has begun a unit and not ended it
+  // Of the state; of a limit; of a client that has begun a unit and not ended it.
+  std::unique_ptr<Reactor::Timer> timer_, statement_due_, silence_;
   SessionJournal journal_;
   std::unique_ptr<Listening> listening_;  // null: it never did
   ReportedRef told_;                      // what the client knows of its settings
@@ -444,7 +444,7 @@ class Relay : public WireSession,
   bool local_set_ = false, local_over_ = false;  // by a transaction, which has ended in its unit
   bool settings_tainted_ = false;  // sandbox: what its transaction has set is not all known
   ClientObjects objects_;
-  std::map<std::string, std::vector<CallMade>, std::less<>> portal_calls_;
+  PortalCalls portal_calls_;
 };
 
 }  // namespace based::postgres

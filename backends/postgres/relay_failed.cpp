@@ -190,6 +190,9 @@ void Relay::end_bind(const WireMessage& message) {
   if (!is_end(message) || !decode_bind_names(message.body, names)) {
     return fail_command(lost_ ? aborted_error() : alone_error());
   }
+  if (portals_.size() >= portals_max && !portals_.contains(names.portal)) {
+    return fail_command(too_many_portals());
+  }
   portals_[std::string(names.portal)] =
       names.statement.empty() ? unnamed_ : *find_prepared(names.statement);
   client_.send(bound);

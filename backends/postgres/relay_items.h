@@ -1,7 +1,9 @@
 // What a Relay remembers of what it has sent, until it is answered.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +13,7 @@
 
 #include "backends/postgres/relay_context.h"
 #include "backends/postgres/session_call.h"
+#include "backends/postgres/session_limits.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/sql/session_calls.h"
 #include "backends/statement.h"
@@ -62,9 +65,46 @@ struct Recovery {
 };
 // `bind`: of the portal that is executed; null: it has no parameters.
 std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessage* bind);
+// What portals will set and notify when they are executed, by their names.
+class PortalCalls {
+ public:
+  bool full() const { return bytes_ >= portal_bytes_max; }
+  void set(std::string_view portal, std::vector<CallMade> calls) {
+    erase(portal);
+    bytes_ += bytes_of(calls);
+    calls_.emplace(portal, std::move(calls));
+  }
+  // Null: none.
+  const std::vector<CallMade>* find(std::string_view portal) const {
+    const auto found = calls_.find(portal);
+    return found == calls_.end() ? nullptr : &found->second;
+  }
+  void erase(std::string_view portal) {
+    const auto found = calls_.find(portal);
+    if (found == calls_.end()) return;
+    bytes_ -= bytes_of(found->second);
+    calls_.erase(found);
+  }
+  void clear() {
+    calls_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  static std::size_t bytes_of(const std::vector<CallMade>& calls) {
+    std::size_t bytes = 0;
+    for (const CallMade& call : calls) {
+      for (const auto& argument : call.arguments) bytes += argument ? argument->size() : 0;
+    }
+    return bytes;
+  }
+
+  std::map<std::string, std::vector<CallMade>, std::less<>> calls_;
+  std::size_t bytes_ = 0;
+};
 // What few of them need.
 struct ItemDetail {
-  std::string name;             // parse, close: the client's name for it; bind: the portal's
+  std::string name;             // parse, close: the client's name for it; or the portal's, as bind
   std::string on_server;        // parse: the name that it has there
   std::string bytes;            // reply: what was never asked of the server; bind: its error
   std::string text;             // query, control: for a sandbox's log
@@ -75,7 +115,7 @@ struct Item {
   bool done = false;
   bool kept = false;           // done as soon as the client is told (Relay::kept_back_)
   bool unnamed = false;        // it replaces the unnamed statement, unless it is skipped:
-  bool was_there = false;      // then there is `before` again, and the link had that
+  bool was_there = false;      // then there is `before` again, and the link had that; or a portal
   bool in_failed = false;      // refusal: told in a failed transaction, too
   bool begins = false;         // a BEGIN of ours is in front of it, and not answered
   std::int32_t before_it = 0;  // query: characters of its text that were not sent with it

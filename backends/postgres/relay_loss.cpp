@@ -205,6 +205,7 @@ void Relay::answer_lost(const Error& error) {
   items_.clear();
   kept_back_.clear();
   portals_.clear();
+  portal_calls_.clear();
   open_portals_.clear();
   parts_.clear();
   check_ = Check::none;

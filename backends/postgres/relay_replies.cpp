@@ -335,6 +335,8 @@ void Relay::drop_items_before(std::uint32_t number) {
       if (found != prepared_.end() && found->second == made.prepared) prepared_.erase(found);
     } else if (made.kind == ItemKind::close && made.prepared) {
       prepared_.emplace(made.name(), std::move(made.prepared));
+    } else if (made.kind == ItemKind::close && made.was_there) {
+      open_portals_.emplace(made.name());
     }
   }
   items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(count));
@@ -388,6 +390,7 @@ void Relay::end_unit(char status) {
   nesting_ = nesting_ && stack_.in_nested();
   if (status == 'I') {
     portals_.clear();
+    portal_calls_.clear();
     local_set_ = local_over_ = false;
   }
   answered_ = retried_ = repeatable_ = false;

@@ -303,6 +303,7 @@ void Relay::take_bind(const WireMessage& message) {
     if (prepared != nullptr && (*prepared)->script) own_names(*(*prepared)->script);
     if (prepared == nullptr || (*prepared)->from_sql) own_name(names.statement);
   }
+  if (refuse_portal(names.portal)) return;
   const bool controls = prepared != nullptr && (*prepared)->control;
   const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
   const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
@@ -316,7 +317,7 @@ void Relay::take_bind(const WireMessage& message) {
   if (prepared != nullptr && ((*prepared)->script || context_.sandbox != nullptr)) {
     portals_[std::string(names.portal)] = seen_through(*prepared);
     if (!(*prepared)->calls.empty()) {
-      portal_calls_[std::string(names.portal)] = calls_made((*prepared)->calls, &message);
+      portal_calls_.set(names.portal, calls_made((*prepared)->calls, &message));
     }
   } else {
     erase_portal(names.portal);
@@ -373,8 +374,15 @@ void Relay::take_named(const WireMessage& message) {
     }
     expect(Expect::describe_statement);
   } else if (closes) {
+    std::uint32_t number = 0;
     if (readable) erase_portal(named.name);
-    expect(Expect::close);
+    const auto open = readable ? open_portals_.find(named.name) : open_portals_.end();
+    if (open != open_portals_.end()) {
+      open_portals_.erase(open);
+      number = add_item(item_named(ItemKind::close, named.name));
+      item(number).was_there = true;
+    }
+    expect(Expect::close, Fate::forward, number);
   } else {
     if (readable && named.name.empty()) close_own_portal();
     expect(readable && named.what == 'P' ? Expect::describe_portal : Expect::describe_statement);
@@ -395,12 +403,15 @@ void Relay::take_execute(const WireMessage& message) {
       if (stacked() && refuse_what_cannot(text->script, text->text)) return;
       if (rules_.rooted && !text->script) context_.leases.note_text(text->text);
       if (text->script && !may_run(*text->script)) return;
+      const auto* calls = rules_.rooted ? portal_calls_.find(execute.portal) : nullptr;
+      if (calls != nullptr && text->calls.empty()) calls = nullptr;
+      if (calls != nullptr) {
+        if (const auto full = journal_.refuse_more(*calls)) return refuse_here(*full);
+      }
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
       if (rules_.rooted) {
-        const auto calls = portal_calls_.find(execute.portal);
-        if (calls != portal_calls_.end() && !text->calls.empty())
-          item(number).details().calls = calls->second;
+        if (calls != nullptr) item(number).details().calls = *calls;
         note_taint(text->calls, item(number).calls());
         local_set_ = local_set_ || !text->calls.empty();
         if (text->script) {

@@ -194,6 +194,10 @@ void Relay::send_part(QueryPart part) {
   if (rules_.rooted) {
     const sql::SessionCalls found = sql::find_session_calls(part.text);
     calls = calls_made(found, nullptr);
+    if (const std::optional<Error> full = journal_.refuse_more(calls)) {
+      refuse_here(*full);
+      return end_request();
+    }
     note_taint(found, calls);
     if (seen) {
       note_taint(*seen);

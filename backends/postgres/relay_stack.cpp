@@ -237,11 +237,13 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
     reply_here(std::move(bytes));
   }
   if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;
+  if (const auto full = journal_.refuse_more(std::span(&statement, 1))) plan.error = full;
   if (plan.error) return refuse_here(*plan.error, true);
   if (plan.committed) close_portals();
   const bool ends = plan.ends_transaction || plan.committed;
   if (ends && (!rules_.nested || !stack_.in_transaction())) {
     portals_.clear();
+    portal_calls_.clear();
     open_portals_.clear();
   }
   if (plan.ends_transaction && !stack_.in_transaction()) {
@@ -407,7 +409,6 @@ void Relay::on_stack_ready() {
     settings_tainted_ = false;
     objects_.committed(context_.objects);
     if (listening_) listening_->journal.ready('I', false);
-    portal_calls_.clear();
   }
   end_unit(status);
 }

@@ -263,6 +263,10 @@ bool Relay::own_names(const Script& script) {
 // What a session keeps only so much of. SQL's PREPARE fills the same table as Parse.
 bool Relay::refuse_more(const Script& script) {
   if (refuse_listen(&script)) return true;
+  if (const std::optional<Error> full = journal_.refuse_more(script.statements)) {
+    refuse_here(*full);
+    return true;
+  }
   if (context_.prepared_max == 0) return false;
   const auto more = std::ranges::count_if(script.statements, [this](const StatementRef& s) {
     return s->kind == StatementKind::prepare && s->setting == "prepare" &&
@@ -316,7 +320,16 @@ PreparedRef Relay::seen_through(const PreparedRef& text) const {
   return made;
 }
 
+// Of those that its transaction has left open, with what they were bound to.
+bool Relay::refuse_portal(std::string_view name) {
+  const bool more = std::max(portals_.size(), open_portals_.size()) >= portals_max;
+  if (!portal_calls_.full() && (!more || portals_.contains(name))) return false;
+  refuse_here(too_many_portals());
+  return true;
+}
+
 void Relay::erase_portal(std::string_view name) {
+  portal_calls_.erase(name);
   const auto found = portals_.find(name);
   if (found != portals_.end()) portals_.erase(found);
 }

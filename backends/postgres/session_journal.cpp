@@ -1,10 +1,12 @@
 #include "backends/postgres/session_journal.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "backends/postgres/date_style.h"
 #include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/session_limits.h"
 
 namespace based::postgres {
 
@@ -76,8 +78,7 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     case StatementKind::prepare_transaction:
       return tag == "ROLLBACK" ? roll_back() : committed();
     case StatementKind::savepoint:
-      savepoints_.push_back({statement.name, profile_, withheld_, local_});
-      return;
+      return add_savepoint(statement.name);
     case StatementKind::release:
       savepoints_.erase(find(statement.name), savepoints_.end());
       return;
@@ -93,6 +94,38 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     default:
       return;
   }
+}
+
+void SessionJournal::add_savepoint(const std::string& name) {
+  std::size_t bytes = bytes_of(withheld_) + bytes_of(local_);
+  if (savepoints_.empty() || savepoints_.back().profile != profile_) {
+    bytes += 2 * bytes_of(profile_->settings);  // and the fingerprint
+  }
+  if (!savepoints_.empty()) bytes += savepoints_.back().bytes;
+  savepoints_.push_back({name, profile_, withheld_, local_, bytes});
+}
+
+std::optional<Error> SessionJournal::refuse_more(std::span<const StatementRef> statements) const {
+  std::size_t savepoints = savepoints_.size(), released = 0;
+  for (const StatementRef& statement : statements) {
+    if (statement->kind == StatementKind::savepoint) ++savepoints;
+    if (statement->kind == StatementKind::release) ++released;
+  }
+  const bool more = savepoints > savepoints_.size() + released;
+  const std::size_t bytes = savepoints_.empty() ? 0 : savepoints_.back().bytes;
+  if (more && (savepoints - released > savepoints_max || bytes >= savepoint_bytes_max)) {
+    return too_many_savepoints();
+  }
+  return refuse_settings(profile_->settings, statements);
+}
+
+std::optional<Error> SessionJournal::refuse_more(const std::vector<CallMade>& calls) const {
+  std::vector<StatementRef> made;
+  for (const CallMade& call : calls) {
+    std::optional<Statement> setting = setting_made(call);
+    if (setting) made.push_back(std::make_shared<const Statement>(*std::move(setting)));
+  }
+  return made.empty() ? std::nullopt : refuse_more(made);
 }
 
 void SessionJournal::set_local(const Statement& statement) {

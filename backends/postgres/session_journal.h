@@ -5,13 +5,16 @@
 // has said that they are done.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "backends/postgres/link_settings.h"
+#include "backends/postgres/session_call.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
 
@@ -37,6 +40,10 @@ class SessionJournal {
   // Has the transaction changed a setting, which its end may undo?
   bool in_doubt() const { return profile_ != committed_; }
 
+  // 54000: with these it would keep more than a session may (session_limits.h).
+  std::optional<Error> refuse_more(std::span<const StatementRef> statements) const;
+  std::optional<Error> refuse_more(const std::vector<CallMade>& calls) const;
+
   // A statement has succeeded; `tag` is its command tag ("ROLLBACK" for the COMMIT of a failed
   // transaction).
   void done(const Statement& statement, std::string_view tag);
@@ -54,7 +61,9 @@ class SessionJournal {
     std::string name;
     SessionProfileRef profile;
     Settings withheld, local;
+    std::size_t bytes = 0;  // of what it keeps, and those before it
   };
+  void add_savepoint(const std::string& name);
   void set(const Statement& statement);
   void set_local(const Statement& statement);
   void set_characteristics(const BeginOptions& modes, Settings& settings);
