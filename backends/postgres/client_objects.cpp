@@ -175,6 +175,19 @@ StatementRef close_transaction_cursors() {
   return statement;
 }
 
+StatementRef close_cursors(const std::vector<ClientObject>& objects, bool of_transaction) {
+  std::string names = "NULL";
+  for (const ClientObject& object : objects) names += ", " + quote_literal(object.name);
+  const std::string which = "name IN (" + names + ") AND name <> '_based_root'" +
+                            (of_transaction ? " OR NOT is_holdable AND name <> ''" : "");
+  return made("DO " + quote_literal("DECLARE one text; BEGIN FOREACH one IN ARRAY ARRAY(SELECT "
+                                    "name FROM pg_catalog.pg_cursors WHERE " +
+                                    which +
+                                    ") LOOP EXECUTE pg_catalog.format('CLOSE %I', one); "
+                                    "END LOOP; END"),
+              StatementKind::other);
+}
+
 StatementRef drop_objects(const std::vector<ClientObject>& objects) {
   if (objects.empty()) return nullptr;
   std::string body;
@@ -254,6 +267,7 @@ void ClientObjects::done(const Statement& statement, std::string_view tag, Sandb
   if (tag == "CLOSE CURSOR") {
     Words words(statement.text);
     words.next();
+    if (words.sees("ALL")) return closed_cursors();
     const std::string name = words.take_name();
     std::erase_if(owned_, [&](const ClientObject& object) {
       return object.kind == Kind::holdable && object.name == name;
@@ -267,6 +281,13 @@ void ClientObjects::done(const Statement& statement, std::string_view tag, Sandb
   std::erase_if(dropped_, [&](const ClientObject& gone) { return gone.name == object->name; });
   if (object->on_commit == OnCommit::drop || owned_.size() >= objects_max) return;
   if (std::ranges::find(owned_, *object) == owned_.end()) owned_.push_back(std::move(*object));
+}
+
+void ClientObjects::closed_cursors() {
+  const auto closed = [](const ClientObject& object) { return object.kind == Kind::holdable; };
+  const auto before = owned_.begin() + static_cast<std::ptrdiff_t>(committed_);
+  committed_ -= static_cast<std::size_t>(std::count_if(owned_.begin(), before, closed));
+  std::erase_if(owned_, closed);
 }
 
 void ClientObjects::committed(SandboxObjects& shared) {

@@ -42,6 +42,9 @@ bool locks_for_session(const Statement& statement);
 StatementRef unlock_session();
 // Closes the cursors that end with their transaction.
 StatementRef close_transaction_cursors();
+// CLOSE ALL of one client: those of these that are cursors, and with `of_transaction` those that
+// end with it.
+StatementRef close_cursors(const std::vector<ClientObject>& objects, bool of_transaction);
 // One statement that drops and closes what there is of these, and fails for none; null for none.
 StatementRef drop_objects(const std::vector<ClientObject>& objects);
 // Empties those of these temporary tables that there are and the session may empty; null for none.
@@ -71,6 +74,7 @@ class ClientObjects {
   void sent(const Statement& statement);
   // It has succeeded.
   void done(const Statement& statement, std::string_view tag, SandboxObjects& shared);
+  void closed_cursors();  // CLOSE ALL has succeeded
   // What ended in it is dropped once more: where it was read only, nothing could be.
   void committed(SandboxObjects& shared);
   void rolled_back();

@@ -318,6 +318,7 @@ void Relay::note_control(Item& made) {
     }
   }
   if (commits && rules_.rooted && listening_) listening_->journal.ready('I', false);
+  if (control.plan.tag == "CLOSE CURSOR ALL") objects_.closed_cursors();
   if (control.discards) {
     prepared_.clear();
     unnamed_.reset();

@@ -115,7 +115,7 @@ Result<void> check_statement(const Statement& statement, bool alone) {
   if (is_withheld(statement.name) && !acted_on) {
     return refused(statement.name + " cannot be set so: it would be of all who share the sandbox");
   }
-  if (closes_root_cursor(statement.text)) {
+  if (closes_root_cursor(statement.text) && !is_close_all(statement)) {
     return refused("the sandbox's own cursor cannot be closed");
   }
   if (!alone || statement.kind != StatementKind::other) return {};

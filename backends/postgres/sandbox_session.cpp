@@ -279,6 +279,9 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
       shown.local.erase(statement->name);
       return nothing(statement->setting.empty() ? "RESET" : "SET");
     }
+    case StatementKind::other:
+      if (!is_close_all(*statement)) return statement;
+      return made(StatementKind::other, objects_.close_cursors(inside)->text, "CLOSE CURSOR ALL");
     default:
       return statement;
   }

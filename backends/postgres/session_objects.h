@@ -25,6 +25,10 @@ class SessionObjects {
   std::vector<StatementRef> ending() const;
   // Drops the session's temporary tables; null: it has none.
   StatementRef drop_temporary();
+  // CLOSE ALL; `inside` a transaction: those that end with it, too.
+  StatementRef close_cursors(bool inside) const {
+    return postgres::close_cursors(objects_.owned_cursors(), inside || objects_.declares());
+  }
   // DISCARD ALL, or the session's end: what it has made goes in front of the next unit.
   void leave();
 

@@ -24,11 +24,6 @@ Error no_savepoint(std::string_view name) {
                      "savepoint \"" + std::string(name) + "\" does not exist");
 }
 
-bool is_close_all(const Statement& statement) {
-  return statement.kind == StatementKind::other && word_at(statement.text, 0) == "close" &&
-         word_at(statement.text, 1) == "all";
-}
-
 bool resets_all(const Statement& statement) {
   return statement.kind == StatementKind::setting && statement.name == "all";
 }

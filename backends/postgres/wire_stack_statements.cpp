@@ -16,6 +16,11 @@
 
 namespace based::postgres {
 
+bool is_close_all(const Statement& statement) {
+  return statement.kind == StatementKind::other && word_at(statement.text, 0) == "close" &&
+         word_at(statement.text, 1) == "all";
+}
+
 bool is_query(const Statement& statement) {
   static constexpr std::array<std::string_view, 7> none{"show",   "lock",   "fetch",     "move",
                                                         "notify", "listen", "checkpoint"};

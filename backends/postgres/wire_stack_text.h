@@ -19,6 +19,8 @@ bool is_query(const Statement& statement);
 // It may begin to COPY, or makes or drops names of statements, which those behind it may use.
 bool holds_back(const StatementRef& statement);
 
+bool is_close_all(const Statement& statement);
+
 // In a failed transaction the server looks at these alone.
 bool runs_in_failed(const Statement& statement);
 

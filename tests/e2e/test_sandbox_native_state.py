@@ -282,6 +282,31 @@ class Cases:
             self.assertEqual(self.code(self.one, text), "25P01")
         self.one.exec("begin; lock table t; rollback")
 
+    def test_close_all_closes_the_sessions_own(self):
+        theirs = "select string_agg(name, ' ' order by name) from pg_cursors where name ~ '^(mine|more|held|theirs)$'"
+        self.other.exec("declare theirs cursor with hold for select 7 as a")
+        for end in ("commit", "rollback"):
+            with self.subTest(end):
+                self.one.exec("declare held cursor with hold for select 1")
+                self.one.exec("begin; declare mine cursor for select 1")
+                self.one.exec("declare more cursor with hold for select 1")
+                self.assertEqual(self.one.exec("close all").wait().tag, "CLOSE CURSOR ALL")
+                self.assertIn(self.value(self.one, theirs), (None, "theirs"))
+                self.one.exec(end)
+                self.assertEqual(self.code(self.one, "fetch held"), "34000")
+                self.assertIn(self.value(self.one, theirs), (None, "theirs"))
+        self.one.exec("declare held cursor with hold for select 1")
+        self.one.exec("close all; declare held cursor with hold for select 2")
+        self.assertEqual(self.value(self.one, "fetch held"), 2)
+        self.one.exec("/* all of them */ close all;").wait()
+        self.assertEqual(self.one.exec("close all").wait().tag, "CLOSE CURSOR ALL")  # there is none
+        # The name is free: what was closed is not closed again when its session ends.
+        self.other.exec("declare held cursor with hold for select 8")
+        self.one.close()
+        self.assertEqual(self.value(self.session(), "select 1"), 1)
+        self.assertEqual((self.value(self.other, "fetch held"), self.value(self.other, "fetch theirs")), (8, 7))
+        self.other.exec("close all")
+
     def test_what_it_has_made_ends_with_it(self):
         for _ in range(2):
             session = self.session()

@@ -36,7 +36,7 @@ CAUGHT = (
     ("rollback; begin; insert into t values (2); commit", READ_ONLY, SCRIPT, STATUS),
     ("insert into t values (2); commit; insert into t values (3)", CURSOR, SCRIPT, CURSOR),
     ("commit; begin read write; insert into t values (2); commit", CURSOR, SCRIPT, CURSOR),
-    ("close all; commit", CURSOR, SCRIPT, "0A000"),
+    ("close all; commit", CURSOR, SCRIPT, CURSOR),
     ("rollback; set default_transaction_read_only = off; insert into t values (2)", READ_ONLY, SCRIPT, STATUS),
 )
 # In one string of a simple Query, and only there: what is left to the tokenizer alone.

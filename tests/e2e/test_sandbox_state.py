@@ -247,6 +247,17 @@ class Cursors:
         self.assertEqual(self.other.query("fetch theirs"), "T:a D:7 C:FETCH 1 Z:I")
         self.other.query("close theirs")
 
+    def test_what_close_all_has_closed_is_not_closed_again(self):
+        leaving = self.connect()
+        leaving.query("declare h cursor with hold for select 1 as a")
+        self.assertEqual(leaving.query("close all"), "C:CLOSE CURSOR ALL Z:I")
+        self.other.query("declare h cursor with hold for select 7 as a")
+        leaving.close()
+        for _ in range(3):  # what has gone is cleared away in front of a unit
+            self.client.query("select 1")
+        self.assertEqual(self.other.query("fetch h"), "T:a D:7 C:FETCH 1 Z:I")
+        self.other.query("close h")
+
 
 @both
 class Resets:
