@@ -327,6 +327,11 @@ void PostgresSession::continue_after_group() {
     arm(context_.settings_timeout);
     return run_->send_recovery(*link_, fingerprint_);
   }
+  if (group_ == State::running && run_->restores()) {
+    transition(State::recovering);
+    arm(context_.settings_timeout);
+    return run_->send_restoring(*link_, fingerprint_);
+  }
   if (run_->may_run_again() && !retried_ && failed && !run_->cancelled() &&
       status == status_before_ && status != 'E') {
     retried_ = true;

@@ -209,7 +209,6 @@ class Relay : public WireSession,
   std::string_view name_for(const PreparedRef& prepared, std::string_view settings);
   std::string_view name_on_link(const PreparedRef& prepared, std::string_view settings);
   std::string settings_key();
-  std::string_view name_on_link(const PreparedRef& prepared);
   void erase_portal(std::string_view name);
   bool refuse_portal(std::string_view name);
   std::string_view name_to_describe(const PreparedRef& text);
@@ -247,7 +246,8 @@ class Relay : public WireSession,
   // relay_stack.cpp: transactions that are not the server's own
   bool stacked() const { return rules_.rooted || nesting_; }
   void run_inside(bool inside);
-  void inject(const StatementRef& step, std::uint32_t number, Fate fate);
+  void inject(const StatementRef& step, std::uint32_t number);
+  void inject_question(const StatementRef& question, std::uint32_t number);
   std::uint32_t inject_steps(WireStack::Plan plan);
   void reply_here(std::string bytes);
   void note_control_text(PreparedText& text) const;

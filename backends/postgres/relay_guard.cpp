@@ -152,6 +152,21 @@ void Relay::close_portals() {
   }
 }
 
+// It is dear to plan, so it has a name. Where that is gone, the savepoint keeps the client's work.
+void Relay::inject_question(const StatementRef& question, std::uint32_t number) {
+  static const PreparedRef text = std::make_shared<const PreparedText>(
+      PreparedText{.text = question->text, .types = {}, .script = nullptr});
+  inject(WireStack::enter_check(), number);
+  const std::string_view name = name_on_link(text, "");
+  FrontendWriter writer(link_->out());
+  writer.begin_bind("", name, {});
+  writer.end_bind();
+  writer.execute("", 0);
+  expect(Expect::bind, Fate::swallow, number);
+  expect(Expect::execute, Fate::forward, number);
+  inject(WireStack::leave_check(), number);
+}
+
 // What the client does not hear of.
 bool Relay::note_own(const Reply& reply, Item& made) {
   if (made.kind == ItemKind::placed) {

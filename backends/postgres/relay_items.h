@@ -51,7 +51,8 @@ struct Control {
   WireStack after;
   bool discards = false;
   Showing showing = Showing::row;
-  bool due = false;  // what the plan's question was asked for
+  bool due = false;   // what the plan's question was asked for
+  bool lost = false;  // the question was not there to be asked
 };
 // What a question has found to be due.
 struct Restoring {

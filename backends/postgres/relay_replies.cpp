@@ -43,6 +43,12 @@ bool fails_with_portal(const ErrorFields& fields) {
   return std::ranges::find(before, fields.sqlstate) == before.end();
 }
 
+// Of Based's own nothing else has a name; a function of the client's may have dropped that.
+bool lacks_question(const Item& made, const Expectation& asked, const ErrorFields& fields) {
+  return made.kind == ItemKind::control && made.control->plan.restoring &&
+         asked.what == Expect::bind && fields.sqlstate == "26000";
+}
+
 }  // namespace
 
 Flow Relay::to_client(std::string_view bytes) {
@@ -139,6 +145,12 @@ void Relay::on_error(const Reply& reply) {
                                     "error that cannot be read"));
   }
   if (misplaced_ != 0 && end_misplaced(reply, fields)) return;
+  const std::uint32_t number = reply.expectation != nullptr ? reply.expectation->index : 0;
+  if (stacked() && number != 0 && lacks_question(item(number), *reply.expectation, fields)) {
+    link_->statements().forget_all(false);
+    item(number).control->due = item(number).control->lost = true;
+    return note_control(item(number));
+  }
   failed_ = true;
   if (copying_in_ && !extended_) {  // it is ready for others before its data are over
     link_->fill(std::exchange(part_left_, 0));
@@ -158,7 +170,6 @@ void Relay::on_error(const Reply& reply) {
     }
   }
   if (stacked()) {
-    const std::uint32_t number = reply.expectation != nullptr ? reply.expectation->index : 0;
     const bool ends =
         number != 0 && item(number).control && item(number).control->plan.ends_transaction;
     if (number != 0 && item(number).kind == ItemKind::bind) {

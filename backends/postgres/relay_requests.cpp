@@ -307,7 +307,8 @@ void Relay::take_bind(const WireMessage& message) {
   const bool controls = prepared != nullptr && (*prepared)->control;
   const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
   const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
-  const std::string_view name = renamed ? name_on_link(*prepared) : std::string_view();
+  const std::string_view name =
+      renamed ? name_on_link(*prepared, settings_key()) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
     if (message.whole()) try_bind(message, names, name);

@@ -62,7 +62,7 @@ Error taken_error(std::string_view portal) {
 
 // Without a name: a function of the client's may have dropped every prepared statement, and a step
 // that fails takes the client's work with it.
-void Relay::inject(const StatementRef& step, std::uint32_t number, Fate fate) {
+void Relay::inject(const StatementRef& step, std::uint32_t number) {
   FrontendWriter writer(link_->out());
   writer.parse("", step->text, {});
   expect(Expect::parse, Fate::swallow, number);
@@ -75,7 +75,7 @@ void Relay::inject(const StatementRef& step, std::uint32_t number, Fate fate) {
   writer.execute(portal, 0);
   own_portal_ = own_portal_ || rules_.rooted;
   expect(Expect::bind, Fate::swallow, number);
-  expect(Expect::execute, fate, number);
+  expect(Expect::execute, Fate::swallow, number);
   if (rules_.rooted) return;
   writer.close_portal(portal);
   expect_swallowed(Expect::close);
@@ -89,7 +89,8 @@ std::uint32_t Relay::inject_steps(WireStack::Plan plan) {
   const bool asks = made.control->plan.restoring != nullptr;
   const std::uint32_t number = add_item(std::move(made));
   for (const StatementRef& step : steps) {
-    inject(step, number, asks && step == steps.back() ? Fate::forward : Fate::swallow);
+    const bool question = asks && step == steps.back();
+    question ? inject_question(step, number) : inject(step, number);
   }
   expect(Expect::execute, Fate::synthesise, number);
   return number;
@@ -281,7 +282,11 @@ void Relay::note_control(Item& made) {
   if (control.due) {
     restoring_ = std::make_unique<Restoring>(
         Restoring{.plan = std::move(control.plan), .text = std::string(made.text())});
-    restoring_->plan.steps = {std::exchange(restoring_->plan.restoring, nullptr)};
+    restoring_->plan.steps.clear();
+    if (control.lost) {
+      restoring_->plan.steps = {WireStack::back_to_check(), WireStack::leave_check()};
+    }
+    restoring_->plan.steps.push_back(std::exchange(restoring_->plan.restoring, nullptr));
     return;
   }
   reached_ = control.after;

@@ -356,10 +356,6 @@ void Relay::take_close_statement(const WireMessage& message, std::string_view na
   expect(Expect::close, Fate::synthesise, add_item(std::move(made)));
 }
 
-std::string_view Relay::name_on_link(const PreparedRef& prepared) {
-  return name_on_link(prepared, settings_key());
-}
-
 // --- what SQL's PREPARE and DEALLOCATE have done
 
 void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {

@@ -13,15 +13,7 @@ namespace {
 
 // The statement that fires them, and ALL DEFERRED behind it, are also for constraints that are yet
 // to be made; those declared INITIALLY IMMEDIATE are set back by their names.
-constexpr const char* restore_constraints =
-    "DO $based$ DECLARE names text; BEGIN "
-    "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') "
-    "INTO names FROM pg_catalog.pg_constraint c "
-    "JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace "
-    "WHERE c.condeferrable AND NOT c.condeferred; "
-    "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' IMMEDIATE'; END IF; "
-    "END $based$";
-constexpr const char* restore_constraints_close_cursors =
+constexpr const char* restore_all =
     "DO $based$ DECLARE names text; cursor_name text; BEGIN "
     "SELECT pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') "
     "INTO names FROM pg_catalog.pg_constraint c "
@@ -32,12 +24,23 @@ constexpr const char* restore_constraints_close_cursors =
     "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) LOOP "
     "EXECUTE pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
 
-constexpr const char* ask_constraints =
-    "SELECT FROM pg_catalog.pg_constraint WHERE condeferrable AND NOT condeferred LIMIT 1";
-constexpr const char* ask_constraints_cursors =
-    "SELECT WHERE EXISTS (SELECT FROM pg_catalog.pg_cursor() "
-    "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) "
-    "OR EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable AND NOT condeferred)";
+// There is no index for such constraints, and a schema may have thousands of others. So it is noted
+// for what state of the catalogue there were none: for what others had committed, which the
+// snapshot says, and how many rows of it this root had written. Who rolls back to a savepoint has
+// the note, too, as it was there.
+constexpr const char* ask_all =
+    "SELECT FROM (SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text || ' ' || "
+    "pg_catalog.pg_stat_get_xact_tuples_inserted(catalogue) || ' ' || "
+    "pg_catalog.pg_stat_get_xact_tuples_updated(catalogue) AS state "
+    "FROM (SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid AS catalogue) c "
+    "OFFSET 0) s WHERE CASE "
+    "WHEN EXISTS (SELECT FROM pg_catalog.pg_cursor() WHERE NOT is_holdable AND name <> '') THEN "
+    "true "
+    "WHEN state = pg_catalog.current_setting('_based.none_immediate', true) "
+    "AND pg_catalog.current_setting('track_counts') = 'on' THEN false "
+    "WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable AND NOT condeferred) "
+    "THEN true "
+    "ELSE pg_catalog.set_config('_based.none_immediate', state, true) IS NULL END";
 
 StatementRef make(const char* text, StatementKind kind) {
   auto statement = std::make_shared<Statement>();
@@ -49,10 +52,8 @@ StatementRef make(const char* text, StatementKind kind) {
 struct BeforeCommit {
   StatementRef fire = make("SET CONSTRAINTS ALL IMMEDIATE", StatementKind::other);
   StatementRef defer = make("SET CONSTRAINTS ALL DEFERRED", StatementKind::other);
-  StatementRef restore = make(restore_constraints, StatementKind::other);
-  StatementRef ask = make(ask_constraints, StatementKind::other);
-  StatementRef restore_close = make(restore_constraints_close_cursors, StatementKind::other);
-  StatementRef ask_close = make(ask_constraints_cursors, StatementKind::other);
+  StatementRef restore = make(restore_all, StatementKind::other);
+  StatementRef ask = make(ask_all, StatementKind::other);
 };
 
 const BeforeCommit& before_commit() {
@@ -190,16 +191,13 @@ Result<void> check_sandbox_unit(const Unit& unit) {
   return {};
 }
 
-std::vector<StatementRef> before_commit_statements(bool cursors) {
+std::vector<StatementRef> before_commit_statements() {
   const BeforeCommit& all = before_commit();
-  return {all.fire, all.defer, cursors ? all.restore_close : all.restore};
+  return {all.fire, all.defer, all.restore};
 }
 
-StatementRef question_of(const StatementRef& restoring) {
-  const BeforeCommit& all = before_commit();
-  if (restoring == all.restore) return all.ask;
-  return restoring == all.restore_close ? all.ask_close : nullptr;
-}
+const StatementRef& restore_question() { return before_commit().ask; }
+bool is_restoring(const StatementRef& statement) { return statement == before_commit().restore; }
 
 StatementRef read_only_statement() {
   return make("SET TRANSACTION READ ONLY", StatementKind::set_transaction);

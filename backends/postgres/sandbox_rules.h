@@ -33,10 +33,12 @@ std::string waited_for(std::string_view blocker);
 // Closes the root's cursor: CLOSE ALL, CLOSE _based_root, in any spelling.
 bool closes_root_cursor(std::string_view text);
 
-// Fires deferred constraints, then brings them back to how they were declared.
-std::vector<StatementRef> before_commit_statements(bool cursors = false);
-// Whether the last of them has anything to do: it has, if this brings a row. Null: it is not one.
-StatementRef question_of(const StatementRef& restoring);
+// Fires deferred constraints, then brings them back to how they were declared, and closes cursors.
+std::vector<StatementRef> before_commit_statements();
+// The last of them, which is dear, has something to do only if this brings a row. It is dear to
+// plan.
+bool is_restoring(const StatementRef& statement);
+const StatementRef& restore_question();
 StatementRef read_only_statement();
 
 }  // namespace based::postgres

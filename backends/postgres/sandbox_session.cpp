@@ -250,7 +250,8 @@ void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
   if (commit == envelope.epilogue.end()) return;
   std::vector<StatementRef> before;
   if (writes) {
-    before = before_commit_statements(true);
+    before = before_commit_statements();
+    before.back() = restore_question();
     std::ranges::move(objects_.ending(), std::back_inserter(before));
   }
   if (tainted_) before.push_back(reset_all());

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/postgres/parameters.h"
+#include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
 #include "backends/sql/command_tag.h"
@@ -45,7 +46,7 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
   error_.reset();
   local_error_.reset();
   phase_ = UnitPhase::done;
-  stale_ = false;
+  stale_ = restores_ = false;
   add(UnitPhase::prologue, unit_.envelope.prologue);
   for (std::uint32_t i = 0; i < unit_.steps.size(); ++i) {
     const Step& step = unit_.steps[i];
@@ -64,6 +65,12 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
 void UnitRun::send_recovery(Link& link, std::string_view settings) {
   items_.clear();
   add(UnitPhase::recovery, unit_.envelope.after_error(phase_, step_));
+  send(link, settings);
+}
+
+void UnitRun::send_restoring(Link& link, std::string_view settings) {
+  items_.clear();
+  add(UnitPhase::recovery, {before_commit_statements().back()});
   send(link, settings);
 }
 
@@ -204,6 +211,7 @@ void UnitRun::on_described(Item& item) {
 }
 
 Flow UnitRun::on_row(const Reply& reply, const Item& item) {
+  restores_ = restores_ || item.statement == restore_question().get();
   if (local_error_ || item.phase != UnitPhase::step) return Flow::more;
   if (!reply.whole) {
     fail_locally(Error::make(sqlstate::program_limit_exceeded, "a row of the result is too large"),

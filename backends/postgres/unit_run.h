@@ -41,6 +41,9 @@ class UnitRun final : public Requester {
   // settings. The link outlives the run, or forgets it.
   void send_unit(Link& link, std::string_view settings);
   void send_recovery(Link& link, std::string_view settings);
+  // What a commit in a sandbox has found to be due behind it (sandbox_rules.h).
+  bool restores() const { return restores_ && !error_; }
+  void send_restoring(Link& link, std::string_view settings);
   // Is there anything to be run after the error?
   bool needs_recovery() const {
     return error_ && !unit_.envelope.after_error(phase_, step_).empty();
@@ -127,6 +130,7 @@ class UnitRun final : public Requester {
   bool fatal_ = false;
   bool discarded_all_ = false;
   bool group_failed_ = false;
+  bool restores_ = false;
 };
 
 }  // namespace based::postgres

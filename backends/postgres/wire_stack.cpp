@@ -227,7 +227,7 @@ void WireStack::commit(const Statement& statement, Plan& plan) {
   }
   const std::size_t level = levels_.size();
   if (level == 1) {
-    plan.steps = before_commit_statements(true);
+    plan.steps = before_commit_statements();
     append(plan.steps, std::move(ending_));
   }
   append(plan.steps, release(level));
@@ -353,7 +353,7 @@ std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<Statem
   guarded_ = false;
   const bool cursors = std::exchange(cursors_, false);
   std::vector<StatementRef> steps;
-  if (wrote || cursors) steps = before_commit_statements(cursors);
+  if (wrote || cursors) steps = before_commit_statements();
   append(steps, std::move(ending));
   append(steps, release(1));
   return steps;
@@ -392,11 +392,14 @@ StatementRef WireStack::leave_check() {
   return step(StatementKind::release, "RELEASE SAVEPOINT _based_check", "_based_check");
 }
 
+StatementRef WireStack::back_to_check() {
+  return step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT _based_check", "_based_check");
+}
+
 std::vector<StatementRef> WireStack::undo_check(bool over) const {
   if (failed_) return {};
   if (levels_.empty()) return guarded_ ? std::vector{go_back(1)} : std::vector<StatementRef>();
-  std::vector<StatementRef> steps{
-      step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT _based_check", "_based_check")};
+  std::vector<StatementRef> steps{back_to_check()};
   if (over) steps.push_back(leave_check());
   return steps;
 }

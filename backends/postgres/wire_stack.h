@@ -100,9 +100,10 @@ class WireStack {
   // all of it back, and it is_freed(). None: it has failed, and its savepoints may be gone back to.
   std::vector<StatementRef> recover(bool ending);
 
-  // Around what may fail before a text in parts is run, where there is no guard; and what brings
-  // back the state before it: none where nothing has to be. `over`: it will not be tried again.
+  // Around what may fail of Based's own, where there is no guard; and what brings back the state
+  // before a text in parts: none where nothing has to be. `over`: it will not be tried again.
   static StatementRef enter_check();
+  static StatementRef back_to_check();
   static StatementRef leave_check();
   std::vector<StatementRef> undo_check(bool over) const;
 

@@ -85,9 +85,8 @@ Error refused(Sqlstate code, std::string message) {
 }
 
 void WireStack::Plan::ask_first() {
-  if (steps.empty()) return;
-  const StatementRef question = question_of(steps.back());
-  if (question) restoring = std::exchange(steps.back(), question);
+  if (steps.empty() || !is_restoring(steps.back())) return;
+  restoring = std::exchange(steps.back(), restore_question());
 }
 
 // What PostgreSQL takes outside of a transaction only.
