@@ -156,7 +156,7 @@ void Relay::close_portals() {
 void Relay::inject_question(const StatementRef& question, std::uint32_t number) {
   static const PreparedRef text = std::make_shared<const PreparedText>(
       PreparedText{.text = question->text, .types = {}, .script = nullptr});
-  inject(WireStack::enter_check(), number);
+  inject(WireStack::enter_check(), add_item({.kind = ItemKind::placed, .done = true}));
   const std::string_view name = name_on_link(text, "");
   FrontendWriter writer(link_->out());
   writer.begin_bind("", name, {});

@@ -141,6 +141,11 @@ struct Item {
     if (kind == ItemKind::query) return script;
     return kind == ItemKind::execute && prepared ? prepared->script : none;
   }
+  // Of Based's own nothing but the question has a name, which a client's function may have dropped.
+  bool lacks_question(Expect asked, std::string_view sqlstate) const {
+    return kind == ItemKind::control && control->plan.restoring && asked == Expect::bind &&
+           sqlstate == "26000";
+  }
   const std::vector<CallMade>& calls() const {
     static const std::vector<CallMade> none;
     return detail ? detail->calls : none;

@@ -43,12 +43,6 @@ bool fails_with_portal(const ErrorFields& fields) {
   return std::ranges::find(before, fields.sqlstate) == before.end();
 }
 
-// Of Based's own nothing else has a name; a function of the client's may have dropped that.
-bool lacks_question(const Item& made, const Expectation& asked, const ErrorFields& fields) {
-  return made.kind == ItemKind::control && made.control->plan.restoring &&
-         asked.what == Expect::bind && fields.sqlstate == "26000";
-}
-
 }  // namespace
 
 Flow Relay::to_client(std::string_view bytes) {
@@ -146,11 +140,14 @@ void Relay::on_error(const Reply& reply) {
   }
   if (misplaced_ != 0 && end_misplaced(reply, fields)) return;
   const std::uint32_t number = reply.expectation != nullptr ? reply.expectation->index : 0;
-  if (stacked() && number != 0 && lacks_question(item(number), *reply.expectation, fields)) {
+  if (stacked() && number != 0 &&
+      item(number).lacks_question(reply.expectation->what, fields.sqlstate)) {
     link_->statements().forget_all(false);
     item(number).control->due = item(number).control->lost = true;
     return note_control(item(number));
   }
+  // Its savepoint is outside of a transaction: the root is lost, as the ready status will say.
+  if (number != 0 && item(number).kind == ItemKind::placed && fields.sqlstate == "25P01") return;
   failed_ = true;
   if (copying_in_ && !extended_) {  // it is ready for others before its data are over
     link_->fill(std::exchange(part_left_, 0));
