@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -131,6 +132,21 @@ std::optional<ClientObject> created(Words& words) {
   return object;
 }
 
+// DROP TABLE: of which temporary ones, as far as the text shows it.
+std::vector<std::string> tables_dropped_by(const Statement& statement) {
+  std::vector<std::string> names;
+  if (statement.kind != StatementKind::definition) return names;
+  Words words(statement.text);
+  if (!words.accept("DROP") || !words.accept("TABLE")) return names;
+  if (words.accept("IF")) words.accept("EXISTS");
+  do {
+    std::string name = words.take_name();
+    if (words.accept(sql::TokenKind::dot)) name = name == "pg_temp" ? words.take_name() : "";
+    if (!name.empty()) names.push_back(std::move(name));
+  } while (words.accept(sql::TokenKind::comma));
+  return names;
+}
+
 }  // namespace
 
 std::optional<ClientObject> object_made_by(const Statement& statement) {
@@ -239,6 +255,11 @@ void SandboxObjects::forget(std::string_view name) {
   std::erase_if(left, [name](const ClientObject& object) { return object.name == name; });
 }
 
+void SandboxObjects::begin_anew() {
+  left.clear();
+  emptied_tables.clear();
+}
+
 void SandboxObjects::add_lock_holder() {
   if (++lock_holders == 1 && unlock) unlock(false);
 }
@@ -275,9 +296,11 @@ void ClientObjects::done(const Statement& statement, std::string_view tag, Sandb
     committed_ = std::min(committed_, owned_.size());
     return;
   }
+  std::ranges::move(tables_dropped_by(statement), std::back_inserter(gone_));
   std::optional<ClientObject> object = object_made_by(statement);
   if (!object || object->kind == Kind::cursor) return;
   shared.forget(object->name);
+  std::erase(gone_, object->name);
   std::erase_if(dropped_, [&](const ClientObject& gone) { return gone.name == object->name; });
   if (object->on_commit == OnCommit::drop || owned_.size() >= objects_max) return;
   if (std::ranges::find(owned_, *object) == owned_.end()) owned_.push_back(std::move(*object));
@@ -294,12 +317,17 @@ void ClientObjects::committed(SandboxObjects& shared) {
   for (std::vector<ClientObject>* objects : {&ending_, &dropped_}) {
     for (ClientObject& object : *objects) shared.leave(std::move(object));
   }
+  for (const std::string& name : gone_) {
+    shared.emptied_tables.erase(name);
+    std::erase_if(owned_, [&](const ClientObject& object) { return object.name == name; });
+  }
   end_transaction();
 }
 
 void ClientObjects::end_transaction() {
   ending_.clear();
   dropped_.clear();
+  gone_.clear();
   emptied_.clear();
   declares_ = false;
   committed_ = owned_.size();

@@ -66,6 +66,7 @@ struct SandboxObjects {
   void add_lock_holder();
   void drop_lock_holder();
   void empty_at_commit(const std::string& table);
+  void begin_anew();  // the root: nothing of it is there
 };
 
 class ClientObjects {
@@ -96,6 +97,7 @@ class ClientObjects {
   void end_transaction();
 
   std::vector<ClientObject> ending_, dropped_;
+  std::vector<std::string> gone_;               // tables, by DROP TABLE
   std::set<std::string, std::less<>> emptied_;  // ON COMMIT DELETE ROWS, made in it
   bool declares_ = false;
   std::vector<ClientObject> owned_;

@@ -104,6 +104,7 @@ class SandboxDatabase final : public Database {
                .idle_while_waited = options_.idle_while_waited,
                .joins = options_.turns == TurnMode::join,
                .refuses = options_.turns == TurnMode::error,
+               .on_begin = [this] { relays_.objects.begin_anew(); },
                .ask_blocker =
                    [this](std::int32_t process) {
                      process == 0 ? watch_.rest() : watch_.ask(process);

@@ -69,7 +69,8 @@ struct SandboxSettings {
   // they wait.
   bool joins = false;
   bool refuses = false;
-  bool shared = false;  // outside of a sandbox
+  bool shared = false;             // outside of a sandbox
+  std::function<void()> on_begin;  // a root is begun: nothing of an earlier one is there
   // Asks by whom the server's process is blocked, for note_blocker(); 0: nothing more for now.
   std::function<void(std::int32_t process)> ask_blocker;
 };

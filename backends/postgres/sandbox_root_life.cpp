@@ -179,6 +179,7 @@ Error SandboxRoot::away_error() const {
 // The root is open from now on.
 Chore SandboxRoot::beginning() {
   root_open_ = true;
+  if (settings_.on_begin) settings_.on_begin();
   root_began_ = reactor_.now();
   renew_at_ = root_began_ + renewed_after;
   kept_ = begins_at_once();

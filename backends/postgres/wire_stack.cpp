@@ -258,8 +258,9 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
   levels_.pop_back();
   if (!ended.savepoints.empty()) {
     ended.read_only = ended.savepoints.front().read_only;
-  } else if (failed) {
-    ended = Level();  // an error resets the modes
+  } else if (failed) {  // an error resets the modes, but for those that the chain has brought
+    ended.isolation = ended.chained_isolation;
+    ended.read_only = ended.chained_read_only;
   }
   note_guard();
   chain(statement, ended);
@@ -267,9 +268,9 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
 
 void WireStack::chain(const Statement& statement, const Level& ended) {
   if (!statement.and_chain) return;
-  levels_.emplace_back();
-  levels_.back().isolation = ended.isolation;
-  levels_.back().read_only = ended.read_only;
+  Level& level = levels_.emplace_back();
+  level.isolation = level.chained_isolation = ended.isolation;
+  level.read_only = level.chained_read_only = ended.read_only;
   note_guard();
   behind_.push_back(enter(levels_.size()));
   if (ended.read_only) behind_.push_back(set_read_only_here());
@@ -411,7 +412,9 @@ void WireStack::lose() {
     return;
   }
   on_turn_ = false;
-  levels_.assign(1, {});
+  const Level first = std::move(levels_.front());
+  levels_.assign(1, {.chained_isolation = first.chained_isolation,
+                     .chained_read_only = first.chained_read_only});
   guarded_ = rules_.rooted;
   failed_ = true;
 }

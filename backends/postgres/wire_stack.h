@@ -129,7 +129,9 @@ class WireStack {
   struct Level {
     std::vector<Savepoint> savepoints;
     BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
+    BeginOptions::Isolation chained_isolation = BeginOptions::Isolation::unset;
     bool read_only = false;
+    bool chained_read_only = false;
     bool queried = false;
   };
   Plan planned(const StatementRef& statement, bool in_script, std::vector<StatementRef> ending);

@@ -9,7 +9,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import PgClient, extended, sync
+from pg_client import PgClient, extended, query, sync
 from servers import wait_until
 from wire_servers import Conversation, Servers, both
 
@@ -150,6 +150,17 @@ class Temporary:
             self.client.query(f"begin; insert into mine values (1); {become}; commit")
             self.assertEqual(self.client.rows("select count(*) from mine"), [["0"]])
             self.client.query("reset session authorization; reset role; drop table mine")
+
+    def test_on_commit_delete_rows_of_more_than_are_kept(self):
+        for number in range(300):
+            self.client.query(f"create temp table e{number} (n int) on commit delete rows; drop table e{number}")
+        self.client.query("create temp table emptied (n int) on commit delete rows")
+        self.client.query("begin; insert into emptied values (1); commit")
+        self.assertEqual(self.client.rows("select n from emptied"), [])
+        self.client.query("begin; drop table emptied; rollback")
+        self.client.query("begin; insert into emptied values (1); commit")
+        self.assertEqual(self.client.rows("select n from emptied"), [])
+        self.client.query("drop table emptied")
 
     def test_on_commit_delete_rows(self):
         self.client.query("create temp table short(n int) on commit delete rows")
@@ -363,6 +374,9 @@ class Settings:
 class Chains:
     """A transaction's own settings are not the next one's, chained or not."""
 
+    def setUp(self):
+        self.client = self.connect()
+
     SHOW = "show work_mem"
     TEXTS = {
         ("begin", "set local work_mem = '9MB'", "commit and chain", SHOW, "rollback", SHOW): ["4MB", "4MB"],
@@ -387,6 +401,22 @@ class Chains:
                     self.assertEqual(shown(form()), expected)
                     self.assertEqual(self.client.value(self.SHOW), last)
                     self.assertEqual(other.value(self.SHOW), "4MB")
+
+
+    def test_modes_behind_an_error(self):
+        """An error takes back what the transaction has set, but not what it was chained with."""
+        read_only, level = "show transaction_read_only", "show transaction_isolation"
+        for texts, expected in (
+                (("begin read only", "commit and chain", "select 1/0", "rollback and chain", read_only, "commit"), "on"),
+                (("begin read only", "select 1/0", "rollback and chain", read_only, "commit"), "off"),
+                (("begin", "commit and chain", "set transaction read only", "select 1/0", "rollback and chain", read_only,
+                  "commit"), "off"),
+                (("begin isolation level serializable", "commit and chain", "select 1/0", "rollback and chain", level,
+                  "commit"), "serializable")):
+            for each in (query, lambda text: extended(text) + sync()):
+                with self.subTest(texts=texts):
+                    said = " ".join(self.client.ask(each(text)) for text in texts)
+                    self.assertEqual(re.findall(r" D:(.*?) C:SHOW", said), [expected])
 
 
 @both
