@@ -156,6 +156,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     bool moved = false;        // the name belongs to a newer one
     LinkSettings settings;     // the link's at that time
     std::string sequences;     // where they were; empty: they stay
+    bool immediate = false;    // there were constraints that a COMMIT has to restore
   };
   enum class OperationKind : std::uint8_t { reset, reset_to, drop };
   struct Operation {

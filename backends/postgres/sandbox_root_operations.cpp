@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backends/postgres/sandbox_mark_turn.h"
+#include "backends/postgres/sandbox_rules.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -14,6 +15,10 @@ namespace {
 constexpr const char* written_tables =
     "SELECT 'written', pg_catalog.string_agg(relid::pg_catalog.text, ' ') "
     "FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0";
+
+constexpr const char* any_immediate =
+    "SELECT 'immediate' WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint "
+    "WHERE condeferrable AND NOT condeferred)";
 
 std::string mark_name(std::uint64_t number) { return "_based_m" + std::to_string(number); }
 
@@ -105,6 +110,8 @@ Chore SandboxRoot::operation_chore(Link& link) {
   if (operation.kind == OperationKind::reset_to) {
     const std::size_t at = *find_mark(operation.mark);
     chore.texts.push_back("ROLLBACK TO SAVEPOINT " + mark_name(marks_[at].number));
+    // The server forgets with a savepoint that is released how they were before that.
+    if (marks_[at].immediate) chore.texts.push_back(before_commit_statements().back()->text);
     chore.texts.emplace_back("SAVEPOINT _based_turn");
     link.settings() = marks_[at].settings;
     add_restoring(chore, marks_[at].sequences, SequencePlace::rooted);
@@ -123,14 +130,14 @@ Chore SandboxRoot::operation_chore(Link& link) {
 }
 
 Chore SandboxRoot::mark_chore(Link& link) {
-  Chore chore{.texts = {"RELEASE SAVEPOINT _based_turn"}};
-  if (settings_.restores_sequences) {
-    chore.texts = remember_sequences(SequencePlace::rooted);
-    chore.texts.emplace_back("RELEASE SAVEPOINT _based_turn");
-    chore.on_row = [this](const std::vector<Cell>& row) {
-      if (row[0].bytes == "remembered") marks_.back().sequences = row[1].bytes;
-    };
-  }
+  Chore chore;
+  if (settings_.restores_sequences) chore.texts = remember_sequences(SequencePlace::rooted);
+  chore.texts.emplace_back(any_immediate);
+  chore.texts.emplace_back("RELEASE SAVEPOINT _based_turn");
+  chore.on_row = [this](const std::vector<Cell>& row) {
+    if (row[0].bytes == "remembered") marks_.back().sequences = row[1].bytes;
+    if (row[0].bytes == "immediate") marks_.back().immediate = true;
+  };
   const std::optional<std::size_t> at = find_mark(marking_->name());
   // Not the newest one: its savepoint stays, under no name, as those above it need it.
   if (at && *at + 1 == marks_.size()) {
