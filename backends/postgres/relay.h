@@ -438,11 +438,11 @@ class Relay : public WireSession,
   bool querying_ = false, unnamed_sent_ = false, between_statements_ = false;
   // Stack: an error was told in it; perhaps; by the statement that ends the transaction.
   bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false;
-  bool at_turn_begin_ = false;  // sandbox: nothing was done since the turn's savepoint
+  // Sandbox: it is where its turn began; the unit has set a limit; or what is not all known.
+  bool at_turn_begin_ = false, limit_set_ = false, settings_tainted_ = false;
   std::unique_ptr<Restoring> restoring_;
   std::uint64_t losses_seen_ = 0;
   bool local_set_ = false, local_over_ = false;  // by a transaction, which has ended in its unit
-  bool settings_tainted_ = false;  // sandbox: what its transaction has set is not all known
   ClientObjects objects_;
   PortalCalls portal_calls_;
 };

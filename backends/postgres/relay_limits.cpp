@@ -58,10 +58,10 @@ void Relay::watch_statement() {
 
 // A statement is done. Time goes on with what was sent behind it, or will be.
 void Relay::note_statement_end() {
-  if (!statement_due_) return;
+  if (!statement_due_ && limit_of("statement_timeout") <= Duration::zero()) return;
   if (link_->queue().awaits_reply()) return watch_statement();
   between_statements_ = true;
-  statement_due_->disarm();
+  if (statement_due_) statement_due_->disarm();
 }
 
 // What is Based's own has no limit; nor has the end of a transaction.

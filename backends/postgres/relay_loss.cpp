@@ -218,7 +218,7 @@ void Relay::answer_lost(const Error& error) {
   copy_awaited_ = 0;
   misplaced_ = 0;
   copying_in_ = run_again_ = recovering_ = breaking_ = false;
-  local_set_ = local_over_ = false;
+  local_set_ = local_over_ = limit_set_ = false;
   cancel_reason_.clear();
   transition(State::idle);
   std::string bytes;

@@ -401,7 +401,7 @@ void Relay::end_unit(char status) {
     portal_calls_.clear();
     local_set_ = local_over_ = false;
   }
-  answered_ = retried_ = repeatable_ = false;
+  answered_ = retried_ = repeatable_ = limit_set_ = false;
   cancel_reason_.clear();
   unsettled_.reset();
   unit_.clear();

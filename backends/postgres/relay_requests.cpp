@@ -429,7 +429,7 @@ void Relay::take_execute(const WireMessage& message) {
   waits = waits && !is_skipped();
   if (waits) copy_awaited_ = number;
   // A limit is for each: the server says at once when this one is over.
-  if (waits || limit_of("statement_timeout") > Duration::zero()) {
+  if (waits || limit_set_ || limit_of("statement_timeout") > Duration::zero()) {
     FrontendWriter(link_->out()).flush();
   }
 }

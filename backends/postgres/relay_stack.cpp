@@ -250,6 +250,10 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
   if (plan.ends_transaction && !stack_.in_transaction()) {
     local_over_ = std::exchange(local_set_, false) && extended_;
   }
+  if (plan.setting && plan.setting->name == "statement_timeout") {
+    limit_set_ = true;  // what is before it is to be heard of before what it limits runs
+    if (extended_) FrontendWriter(link_->out()).flush();
+  }
   if (statement->kind == StatementKind::commit) plan.ask_first();
   const std::uint32_t number = inject_steps(std::move(plan));
   Control& control = *item(number).control;
@@ -308,7 +312,10 @@ void Relay::note_control(Item& made) {
     journal_.done(*step, control.plan.tag);
     if (listening_) listening_->journal.done(*step, control.plan.tag);
   }
-  if (control.plan.setting) journal_.done(*control.plan.setting, control.plan.tag);
+  if (control.plan.setting) {
+    journal_.done(*control.plan.setting, control.plan.tag);
+    note_statement_end();  // it may limit what comes behind it
+  }
   // What fails behind it in the same text does not take it back.
   const bool says_commit = control.plan.tag == "COMMIT" || control.plan.committed;
   const bool commits = says_commit && !control.after.in_transaction();

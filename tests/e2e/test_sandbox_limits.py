@@ -48,6 +48,18 @@ class OfAStatement:
         self.assertEqual(self.client.error(query("do 'begin perform pg_sleep(60); end'"))["M"], SAID)
         self.assertEqual(self.other.query("select 'well' from pg_sleep(0.6)"), WELL)
 
+    def test_it_limits_what_comes_behind_it_in_the_same_batch(self):
+        for before in ((), ("select 1",), ("begin", "select 1")):
+            for sets in ("set statement_timeout = '150ms'", "set session statement_timeout to 150"):
+                with self.subTest(before=before):
+                    self.client = self.connect()
+                    texts = (*before, sets, "select pg_sleep(60)", "select 2")
+                    said = self.client.ask(b"".join(map(extended, texts)) + sync())
+                    self.assertTrue(said.endswith("C:SET 1 2 E:57014 Z:" + ("E" if "begin" in before else "I")), said)
+        self.client = self.connect()
+        texts = ("set statement_timeout = '150ms'", "set statement_timeout = 0", "select 'well' from pg_sleep(0.4)")
+        self.assertIn("D:well", self.client.ask(b"".join(map(extended, texts)) + sync()))
+
     def test_a_transaction_fails_with_its_statement(self):
         self.client.query("begin; savepoint s")
         self.assertEqual(self.client.query("select pg_sleep(60)"), "T:pg_sleep E:57014 Z:E")
