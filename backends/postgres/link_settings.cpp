@@ -45,12 +45,12 @@ std::string set_text(std::string_view name, std::string_view value) {
 
 }  // namespace
 
-// Another user takes the role with it.
 bool is_reset(const StatementRef& statement) {
   if (statement->kind == StatementKind::discard) return statement->name == "all";
   return statement->kind == StatementKind::setting && statement->setting.empty();
 }
 
+// Another user takes the role with it.
 bool LinkSettings::changes_user(const Settings& wanted) const {
   constexpr std::string_view name = "session_authorization";
   const auto now = believed_.find(name);
@@ -97,6 +97,18 @@ std::vector<std::string> LinkSettings::difference(const Settings& wanted) const 
     texts.push_back(set_text(name, value));
   }
   return texts;
+}
+
+bool LinkSettings::differs(const Settings& wanted) const {
+  const auto is_not_in = [this](const Settings& other) {
+    return [this, &other](const auto& setting) {
+      const auto found = other.find(setting.first);
+      const bool same = found != other.end() && found->second == setting.second;
+      return !same && !doubtful_.contains(setting.first);
+    };
+  };
+  return std::ranges::any_of(wanted, is_not_in(believed_)) ||
+         std::ranges::any_of(believed_, is_not_in(wanted));
 }
 
 std::vector<std::string> LinkSettings::back_to(const LinkSettings& before) const {

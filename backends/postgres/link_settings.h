@@ -52,6 +52,8 @@ class LinkSettings {
   std::vector<std::string> back_to(const LinkSettings& before) const;
   bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
   bool has_profile(const SessionProfileRef& wanted) const;
+  // Are some of those that are sure others?
+  bool differs(const Settings& wanted) const;
 
   // The statements of difference(wanted) are under way: until became() says so, nobody knows which
   // of both it has.

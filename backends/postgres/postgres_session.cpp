@@ -209,8 +209,9 @@ void PostgresSession::on_lease_refused(const Error& reason) {
 
 void PostgresSession::begin() {
   status_before_ = link_->status();
-  // A link that was kept is as this session has made it, as in Relay::needs_preparing().
-  const bool as_made = held_before_ && !has_reset_;
+  // A link that was kept is as this session has made it, as in Relay::needs_preparing(): what its
+  // own ROLLBACK makes doubtful, the server has restored.
+  const bool as_made = held_before_ && !has_reset_ && !link_->settings().differs(settings_);
   has_reset_ = std::ranges::any_of(run_->unit().steps,
                                    [](const Step& step) { return is_reset(step.statement); });
   if (context_.rooted) {
