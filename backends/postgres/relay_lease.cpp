@@ -206,11 +206,12 @@ void Relay::try_settings(Settings wanted) {
                     .of_holder = true});
 }
 
-// The unit that waits was cancelled before the server has heard of it.
+// The unit that waits was cancelled before the server has heard of it. Not in a transaction: that
+// has to fail with it, which only the server can do.
 bool Relay::refuse_cancelled() {
-  if (cancel_reason_.empty()) return false;
+  if (cancel_reason_.empty() || !has_nothing_open()) return false;
   const std::string reason = cancel_reason_;
-  if (has_nothing_open() && !pinned_ && !session_mode_) let_go();
+  if (!pinned_ && !session_mode_) let_go();
   refuse_unit(Error::make(sqlstate::query_canceled, reason));
   return true;
 }
@@ -230,7 +231,9 @@ void Relay::on_prepared() {
   transition(State::flowing);
   if (needs_own_link() && !pinned_) keep_link("its texts can only be read by the server", true);
   tell_reported();
+  const std::string struck = std::exchange(cancel_reason_, {});  // before it was sent
   pump();
+  if (!struck.empty()) cancel(struck);
 }
 
 // --- the client's start

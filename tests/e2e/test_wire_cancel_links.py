@@ -1,6 +1,8 @@
 """Cancel requests where Based has to know more than the server: of who waits, and between two units."""
 
+import os
 import pathlib
+import signal
 import sys
 import threading
 import unittest
@@ -74,6 +76,24 @@ class Queued(TwoClients, Conversation):
         for client in waiting[::2]:
             self.assertEqual(client.answers(), "C:INSERT 0 1 Z:I")
         self.assertEqual(self.server("select * from t order by n"), [["0"], ["2"], ["4"]])
+
+
+class BehindABegin(TwoClients, Conversation):
+    pool = "one"
+
+    def test_the_transaction_fails_with_it(self):
+        """Else what was sent behind it would be done without it."""
+        process = int(self.client.value("select pg_backend_pid()"))
+        os.kill(process, signal.SIGSTOP)
+        self.addCleanup(os.kill, process, signal.SIGCONT)
+        self.client.send(query("begin"), query("savepoint a; select pg_sleep(60)"),
+                         query("insert into t values (1)"), query("commit"))
+        self.assertEqual(self.client.answers(), "C:BEGIN Z:T")
+        self.client.cancel()
+        os.kill(process, signal.SIGCONT)
+        self.assertRegex(self.client.answers(), "E:57014 Z:E$")
+        self.assertEqual(self.client.answers(2), "E:25P02 Z:E C:ROLLBACK Z:I")
+        self.assertEqual(self.server("select * from t where n = 1"), [])
 
 
 class BetweenTwoUnits(TwoClients, Conversation):

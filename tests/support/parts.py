@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = ROOT / "build-logs"  # not in a build folder, which may be made anew
 BUILD_S = 900
 FUZZ_S = 20
-TAIL_LINES = 80
+HEAD_LINES, TAIL_LINES = 40, 60  # of a failure: what failed, and what was said last
 # The sanitizers' builds are made to be run once: clang takes half the time without optimization, and the reports need lines
 # but no more than that. Precompiled headers spare it a third of the rest.
 QUICK = ("-Db_lundef=false", "-Doptimization=0", "-Ddebug=false", "-Dcpp_args=-g1")
@@ -87,9 +87,10 @@ def execute(log_name, command, seconds, env=None):
 def show(title, output):
     lines = output.rstrip().splitlines()
     print(f"--- {title}")
-    if len(lines) > TAIL_LINES:
-        print(f"    ... {len(lines) - TAIL_LINES} lines before, in {LOGS}")
-    for line in lines[-TAIL_LINES:]:
+    left_out = len(lines) - HEAD_LINES - TAIL_LINES
+    if left_out > 0:
+        lines[HEAD_LINES:-TAIL_LINES] = [f"... {left_out} lines, in {LOGS} ..."]
+    for line in lines:
         print(f"    {line}")
 
 

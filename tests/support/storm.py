@@ -55,6 +55,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self.storm, self.database, self.dice = storm, database, random.Random(seed)
         self.known, self.failure, self.ended = {}, None, collections.Counter()
+        self.answer, self.heard = None, {}  # the last one, and each transfer's: for who looks for a failure's cause
 
     def run(self):
         while not self.storm.over and not self.failure:
@@ -69,6 +70,7 @@ class Client(threading.Thread):
     def know(self, transfer, code, committed):
         """An end with this SQLSTATE ("" for none) and this answer."""
         self.ended[code or ("committed" if committed else "rolled back")] += 1
+        self.heard[transfer.id] = self.answer
         if committed or code not in LOST:
             self.known[transfer.id] = committed
 
@@ -90,8 +92,9 @@ class WireClient(Client):
         if self.sometimes(0.05):
             time.sleep(self.dice.random() * 0.003)
             client.cancel()
-        tags, code, status = [], "", "I"
+        tags, code, status, self.answer = [], "", "I", [data]
         for kind, body in client.messages(pg_client.ready_count(data), ANSWER_S):
+            self.answer.append((kind, body if kind in "ECZN" else len(body)))
             if kind == "C":
                 tags.append(pg_client.texts(body)[0])
             elif kind == "E":
@@ -430,8 +433,10 @@ class Storm:
             balances[taker] += amount
         found = {int(number): int(balance) for number, balance in client.rows("select id, balance from accounts")}
         if missing or too_many or balances != found:
+            wrong = {*missing, *too_many}
+            heard = [answer for one in self.clients for number, answer in one.heard.items() if number in wrong]
             raise AssertionError(f"{name}: confirmed and not there {missing}; refused and there {too_many}; "
-                                 f"{found} is not {balances}\n{self.daemon.log()}")
+                                 f"{found} is not {balances}\n{heard}\n{self.daemon.log()}")
 
     def ended(self):
         """How transfers ended, by database."""
