@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/requests.h"
@@ -9,15 +10,32 @@
 namespace based::postgres {
 namespace {
 
-constexpr std::size_t control_body_max = 64;
+constexpr std::size_t control_body_max = 96;
+constexpr std::size_t closes_max = 16;
+// The server cuts off what is longer, and says so.
+constexpr std::size_t name_bytes_max = 62;
 
 constexpr std::string_view parsed("1\0\0\0\4", 5);
 constexpr std::string_view bound("2\0\0\0\4", 5);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
+constexpr std::string_view closed("3\0\0\0\4", 5);
 
-// How their texts begin: BEGIN, START; COMMIT, END, ROLLBACK, ABORT.
+// How their texts begin: BEGIN, START; COMMIT, END, ROLLBACK, ABORT; DEALLOCATE.
 constexpr std::array<std::string_view, 2> begins_with{"be", "st"};
 constexpr std::array<std::string_view, 4> ends_with{"co", "en", "ro", "ab"};
+constexpr std::array<std::string_view, 1> forgets_with{"deallocate"};
+
+std::span<const std::string_view> beginnings(ControlBatch::Kind kind) {
+  switch (kind) {
+    case ControlBatch::Kind::begin:
+      return begins_with;
+    case ControlBatch::Kind::end:
+      return ends_with;
+    case ControlBatch::Kind::forget:
+      return forgets_with;
+  }
+  return {};
+}
 
 char lower(char c) { return static_cast<char>(c | 0x20); }
 
@@ -31,7 +49,7 @@ bool has_no_values(std::string_view rest) {
 
 }  // namespace
 
-// BEGIN with modes may fail, and is the server's.
+// BEGIN with modes may fail, and is the server's; so is a name that Based may not read as it does.
 bool ControlBatch::is_one(Kind kind, const ScriptRef& script) {
   if (!script || script->statements.size() != 1) return false;
   const Statement& statement = *script->statements.front();
@@ -39,6 +57,10 @@ bool ControlBatch::is_one(Kind kind, const ScriptRef& script) {
     const bool ends =
         statement.kind == StatementKind::commit || statement.kind == StatementKind::rollback;
     return ends && !statement.and_chain;
+  }
+  if (kind == Kind::forget) {
+    return statement.kind == StatementKind::prepare && statement.setting == "deallocate" &&
+           statement.name.size() <= name_bytes_max && statement.text.find('&') == std::string::npos;
   }
   const BeginOptions& modes = statement.begin;
   return statement.kind == StatementKind::begin && !modes.force_rollback &&
@@ -49,19 +71,18 @@ bool ControlBatch::is_one(Kind kind, const ScriptRef& script) {
 
 bool ControlBatch::may_be(Kind kind, const WireMessage& message) {
   if (!message.whole() || message.body.size() > control_body_max) return false;
-  if (message.type == request::bind) return true;
+  if (message.type == request::bind) return kind != Kind::forget;
   std::string_view text = message.body;
+  if (message.type == request::close) return kind == Kind::forget && text.starts_with('S');
   if (message.type == request::parse && text.starts_with('\0')) {
     text.remove_prefix(1);  // without a name
   } else if (message.type != request::query) {
     return false;
   }
   if (text.size() < 4) return false;
-  const auto begins = [text](std::string_view word) {
-    return lower(text[0]) == word[0] && lower(text[1]) == word[1];
-  };
-  return kind == Kind::begin ? std::ranges::any_of(begins_with, begins)
-                             : std::ranges::any_of(ends_with, begins);
+  return std::ranges::any_of(beginnings(kind), [text](std::string_view word) {
+    return std::ranges::equal(text.substr(0, word.size()), word, {}, lower);
+  });
 }
 
 bool ControlBatch::takes(Kind kind, const WireMessage& message, const ScriptRef& script) {
@@ -73,7 +94,18 @@ bool ControlBatch::takes(Kind kind, const WireMessage& message, const ScriptRef&
 bool ControlBatch::begins(Step step, Kind kind, const ScriptRef& script) {
   if (step_ != Step::none || !is_one(kind, script)) return false;
   step_ = step;
+  kind_ = kind;
   script_ = script;
+  return true;
+}
+
+bool ControlBatch::closes_one(Kind kind, std::string_view body) {
+  NamedRequest named;
+  if (kind != Kind::forget || (step_ != Step::none && step_ != Step::closed)) return false;
+  if (!decode_named(body, named) || named.what != 'S' || closes_.size() == closes_max) return false;
+  step_ = Step::closed;
+  kind_ = kind;
+  closes_.emplace_back(named.name);
   return true;
 }
 
@@ -102,7 +134,9 @@ bool ControlBatch::goes_on(Kind kind, const WireMessage& message, const ScriptRe
       step_ = Step::executed;
       return decode_execute(message.body, execute) && execute.portal.empty();
     case request::sync:
-      return step_ == Step::executed;
+      return step_ == Step::executed || step_ == Step::closed;
+    case request::close:
+      return closes_one(kind, message.body);
     default:
       return false;
   }
@@ -110,10 +144,11 @@ bool ControlBatch::goes_on(Kind kind, const WireMessage& message, const ScriptRe
 
 std::string ControlBatch::replies(std::string_view tag) const {
   std::string bytes;
+  for (std::size_t i = 0; i < closes_.size(); ++i) bytes += closed;
   if (parses_) bytes += parsed;
-  if (!simple_) bytes += bound;
+  if (!simple_ && closes_.empty()) bytes += bound;
   if (described_) bytes += no_columns;
-  BackendWriter(bytes).command_complete(tag);
+  if (!tag.empty()) BackendWriter(bytes).command_complete(tag);
   return bytes;
 }
 

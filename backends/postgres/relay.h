@@ -89,9 +89,10 @@ class Relay : public WireSession,
   void on_listening(const std::optional<Error>& error) override;
   bool is_rollback(const WireMessage& message);
   bool has_nothing_open() const { return status_ == 'I' || begin_due_ == BeginDue::due; }
-  // relay_begin.cpp: a BEGIN by itself is answered here, and the end of what no server has heard of
+  // relay_begin.cpp: BEGIN and DEALLOCATE by themselves, and the end of what no server has heard of
   bool keeps_control(const WireMessage& message);
   void end_unheard(const ControlBatch& batch);
+  void forget_statements(const ControlBatch& batch);
   bool takes_begin(const WireMessage& message) const;
   bool begins_first();
   PreparedRef unnamed_begin() const;
@@ -342,9 +343,8 @@ class Relay : public WireSession,
   void end_command();
   void pump_commands();
   void take_sandbox(const StatementRef& statement);
-  static std::string_view text_of(const Item& item);
   void log_done(std::string_view text, std::string_view tag);
-  void log_error(const Item& item, const ErrorFields& fields);
+  void log_error(std::string_view text, const ErrorFields& fields);
   void log_statement(SandboxLogEntry entry);
 
   // relay_replies.cpp: from the link to the client

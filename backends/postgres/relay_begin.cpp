@@ -7,11 +7,17 @@
 // it, waits until the server has answered a BEGIN of its own; so does a client that is silent for
 // `begin_wait`, so that its transaction is not much younger than it thinks. What ends before that,
 // or for want of a link was never begun, or is gone with its link, ends here, too.
+//
+// So does DEALLOCATE by itself: the statements of a session that holds no link are a list that
+// Based keeps. Somebody else may have the only link or turn, and even wait for this: PDO
+// deallocates a statement when its variable is gone, in whatever transaction of another connection
+// that happens. What a link has of it goes when the name is used again there, or in its time.
 #include <utility>
 
 #include "backends/postgres/relay.h"
 #include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
+#include "protocol/postgres/backend_writer.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -22,16 +28,20 @@ constexpr std::string_view begin_text = "BEGIN;";
 
 }  // namespace
 
-// Is the message a BEGIN, or the end of a transaction that no server has heard of, or of the batch
-// of one as far as that has come? Then it is kept here. REQUIRES idle.
+// Is the message a BEGIN or a DEALLOCATE, or the end of a transaction that no server has heard of,
+// or of the batch of one as far as that has come? Then it is kept here. REQUIRES idle.
 bool Relay::keeps_control(const WireMessage& message) {
+  using Kind = ControlBatch::Kind;
   const bool unheard = begin_due_ == BeginDue::due || lost_;
-  const auto kind = unheard ? ControlBatch::Kind::end : ControlBatch::Kind::begin;
-  if (!control_batch_.has_begun()) {
+  Kind kind = unheard ? Kind::end : Kind::begin;
+  if (control_batch_.has_begun()) {
+    kind = control_batch_.kind();
+  } else {
     const bool comes_first = (unheard || status_ == 'I') && welcomed_ && !loss_;
+    if (comes_first && !unheard && ControlBatch::may_be(Kind::forget, message)) kind = Kind::forget;
     if (!comes_first || !ControlBatch::may_be(kind, message)) return false;
     const bool kept = session_mode_ || parked_ || options_.group != 0;
-    if (stacked() || rules_.nested || kept) return false;
+    if (kind != Kind::forget && (stacked() || rules_.nested || kept)) return false;
   }
   if (!control_batch_.takes(kind, message, script_of(message))) return false;
   const bool over = message.type == request::query || message.type == request::sync;
@@ -47,6 +57,10 @@ bool Relay::keeps_control(const WireMessage& message) {
     unnamed_.reset();
   }
   held_.clear();
+  if (batch.kind() == Kind::forget) {
+    forget_statements(batch);
+    return true;
+  }
   if (unheard) {
     end_unheard(batch);
     return true;
@@ -70,6 +84,34 @@ void Relay::end_unheard(const ControlBatch& batch) {
   transaction_due_ = TimePoint();
   if (timer_) timer_->disarm();
   client_.send(batch.replies(commits ? "COMMIT" : "ROLLBACK"));
+  send_ready('I');
+}
+
+void Relay::forget_statements(const ControlBatch& batch) {
+  for (const std::string& name : batch.closes()) {
+    if (name.empty()) unnamed_.reset();
+    prepared_.erase(name);
+  }
+  if (!batch.closes().empty()) {
+    client_.send(batch.replies(""));
+    return send_ready('I');
+  }
+  const Statement& statement = *batch.statement();
+  const bool all = statement.name.empty();
+  since_ = context_.reactor.now();
+  if (all || prepared_.erase(statement.name) > 0) {
+    const std::string_view tag = all ? "DEALLOCATE ALL" : "DEALLOCATE";
+    if (all) prepared_.clear();
+    client_.send(batch.replies(tag));
+    log_done(statement.text, tag);
+    return send_ready('I');
+  }
+  const Error error = Error::make(Sqlstate("26000"),
+                                  "prepared statement \"" + statement.name + "\" does not exist");
+  std::string bytes = batch.replies("");
+  BackendWriter(bytes).error("ERROR", error);
+  client_.send(bytes);
+  log_error(statement.text, {.sqlstate = "26000", .message = error.message});
   send_ready('I');
 }
 

@@ -161,6 +161,8 @@ inline Item item_of_bytes(ItemKind kind, std::string bytes) {
   made.details().bytes = std::move(bytes);
   return made;
 }
+// Of the statement that is being answered in a sandbox.
+std::string_view text_of(const Item& item);
 // A part of a simple Query that is sent by itself.
 struct QueryPart {
   StatementRef control;    // null: text

@@ -20,8 +20,7 @@ std::uint64_t rows_of(std::string_view tag) {
 
 }  // namespace
 
-// Of the statement that is being answered. REQUIRES a sandbox.
-std::string_view Relay::text_of(const Item& item) {
+std::string_view text_of(const Item& item) {
   if (item.prepared) return item.prepared->text;
   const bool several = item.script && item.script->statements.size() > 1;
   if (!several || item.at >= item.script->statements.size()) return item.text();
@@ -36,10 +35,10 @@ void Relay::log_done(std::string_view text, std::string_view tag) {
   log_statement(std::move(entry));
 }
 
-void Relay::log_error(const Item& item, const ErrorFields& fields) {
-  if (context_.sandbox == nullptr || text_of(item).empty()) return;
+void Relay::log_error(std::string_view text, const ErrorFields& fields) {
+  if (context_.sandbox == nullptr || text.empty()) return;
   SandboxLogEntry entry;
-  entry.statement = text_of(item);
+  entry.statement = text;
   entry.sqlstate = fields.sqlstate;
   entry.error = fields.message;
   log_statement(std::move(entry));

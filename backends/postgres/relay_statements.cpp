@@ -254,6 +254,7 @@ bool Relay::own_names(const Script& script) {
     if (!statement->name.empty()) {
       statement->setting == "prepare" ? take_name(statement->name) : own_name(statement->name);
     } else if (statement->setting.empty()) {  // EXPLAIN EXECUTE: which one is not known
+      for (const auto& [name, left] : link_->own_statements().named) own_name(name);
       for (const auto& [name, text] : prepared_) own_name(name);
     }
   }

@@ -272,16 +272,29 @@ void read_reset(Cursor& cursor, Statement& statement) {
   set(statement, std::move(name), "");
 }
 
-// PREPARE name, EXECUTE name, DEALLOCATE [PREPARE] name | ALL.
+// DEALLOCATE [PREPARE] name | ALL. Based answers it itself, so what the server cannot parse is not
+// taken for one.
+void read_deallocate(Cursor& cursor, Statement& statement) {
+  cursor.skip();
+  if (!cursor.sees(TokenKind::end, 1)) cursor.accept("PREPARE");
+  const bool all = cursor.sees("ALL");
+  const bool reserved = cursor.sees(TokenKind::word) && is_reserved(cursor.source());
+  if (!cursor.sees_name() || (reserved && !all)) return;
+  std::string name = cursor.take_name();
+  if (!cursor.done() || name.empty()) return;
+  statement.setting = "deallocate";
+  if (!all) statement.name = std::move(name);
+}
+
+// PREPARE name, EXECUTE name.
 void read_prepared_name(Cursor& cursor, Statement& statement) {
-  const bool deallocates = cursor.sees("DEALLOCATE");
+  if (cursor.sees("DEALLOCATE")) return read_deallocate(cursor, statement);
   std::string word = lower_ascii(cursor.source());
   cursor.skip();
-  if (deallocates) cursor.accept("PREPARE");
   if (!cursor.sees_name()) return;
   statement.kind = StatementKind::prepare;
   statement.setting = std::move(word);
-  if (!deallocates || !cursor.sees("ALL")) statement.name = cursor.take_name();
+  statement.name = cursor.take_name();
 }
 
 // A name with Unicode escapes is left to the server.

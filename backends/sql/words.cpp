@@ -29,7 +29,25 @@ void clip_to_bytes(std::string& name, std::size_t bytes_max) {
   name.resize(length);
 }
 
+// PostgreSQL's, of all its versions; those that name functions and types only among them.
+constexpr std::string_view reserved =
+    " ALL ANALYSE ANALYZE AND ANY ARRAY AS ASC ASYMMETRIC AUTHORIZATION BINARY BOTH CASE CAST "
+    "CHECK COLLATE COLLATION COLUMN CONCURRENTLY CONSTRAINT CREATE CROSS CURRENT_CATALOG "
+    "CURRENT_DATE CURRENT_ROLE CURRENT_SCHEMA CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER "
+    "DEFAULT DEFERRABLE DESC DISTINCT DO ELSE END EXCEPT FALSE FETCH FOR FOREIGN FREEZE FROM "
+    "FULL GRANT GROUP HAVING ILIKE IN INITIALLY INNER INTERSECT INTO IS ISNULL JOIN LATERAL "
+    "LEADING LEFT LIKE LIMIT LOCALTIME LOCALTIMESTAMP NATURAL NOT NOTNULL NULL OFFSET ON ONLY "
+    "OR ORDER OUTER OVERLAPS PLACING PRIMARY REFERENCES RETURNING RIGHT SELECT SESSION_USER "
+    "SIMILAR SOME SYMMETRIC SYSTEM_USER TABLE TABLESAMPLE THEN TO TRAILING TRUE UNION UNIQUE "
+    "USER USING VARIADIC VERBOSE WHEN WHERE WINDOW WITH ";
+
 }  // namespace
+
+bool is_reserved(std::string_view word) noexcept {
+  std::string sought(1, ' ');
+  for (const char c : word) sought += upper(c);
+  return reserved.find(sought + ' ') != std::string_view::npos;
+}
 
 bool is_word(std::string_view word, std::string_view uppers) noexcept {
   return word.size() == uppers.size() && std::equal(word.begin(), word.end(), uppers.begin(),

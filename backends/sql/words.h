@@ -50,6 +50,9 @@ class WordSet {
   std::array<std::uint64_t, 8> bits_{};  // one for each key
 };
 
+// May PostgreSQL not have it as a name without quotes?
+bool is_reserved(std::string_view word) noexcept;
+
 std::string lower_ascii(std::string_view text);
 
 // A name as the dialect compares it. PostgreSQL: unquoted in lower case, quoted as it is, cut to 63

@@ -132,5 +132,65 @@ TEST_CASE("the end of a transaction is one without AND CHAIN") {
   }
 }
 
+TEST_CASE("a DEALLOCATE is one where its name is read as the server reads it") {
+  for (const char* text :
+       {"deallocate q", "DEALLOCATE PREPARE \"Q q\";", "deallocate all",
+        "Deallocate prepare All -- so", "deallocate prepare", "deallocate été"}) {
+    CAPTURE(text);
+    const std::string body = text + "\0"s;
+    CHECK(ControlBatch::may_be(Kind::forget, message(request::query, body)));
+    ControlBatch batch;
+    CHECK(batch.takes(Kind::forget, message(request::query, body), script_of(text)));
+    CHECK(batch.kind() == Kind::forget);
+    CHECK(batch.simple());
+  }
+  for (const char* text :
+       {"deallocate", "deallocate \"\"", "deallocate select", "deallocate a b",
+        "deallocate U&\"q\"", "deallocate q; select 1", "deallocate prepare left", "deallocate $1",
+        "deallocate 'q'", "execute q", "commit"}) {
+    CAPTURE(text);
+    ControlBatch batch;
+    CHECK_FALSE(batch.takes(Kind::forget, message(request::query, text + "\0"s), script_of(text)));
+  }
+  for (const std::size_t bytes : {62U, 63U}) {
+    const std::string text = "deallocate " + std::string(bytes, 'q');
+    ControlBatch batch;
+    CHECK(batch.takes(Kind::forget, message(request::query, text + "\0"s), script_of(text)) ==
+          (bytes == 62));
+  }
+  CHECK_FALSE(ControlBatch::may_be(Kind::forget, message(request::query, "delete from t\0"s)));
+  CHECK_FALSE(ControlBatch::may_be(Kind::forget, message(request::bind, bind_body)));
+}
+
+TEST_CASE("a batch that closes statements is one") {
+  const WireMessage sync = message(request::sync, "");
+  const std::string first = "Sfirst\0"s, unnamed = "S\0"s;
+  CHECK(ControlBatch::may_be(Kind::forget, message(request::close, first)));
+  CHECK_FALSE(ControlBatch::may_be(Kind::begin, message(request::close, first)));
+  ControlBatch batch;
+  CHECK(batch.takes(Kind::forget, message(request::close, first), nullptr));
+  CHECK(batch.takes(Kind::forget, message(request::close, unnamed), nullptr));
+  CHECK(batch.takes(Kind::forget, sync, nullptr));
+  CHECK(batch.closes() == std::vector<std::string>{"first", ""});
+  CHECK(batch.replies("") == "3\0\0\0\4"s + "3\0\0\0\4"s);
+
+  const std::string portal = "Pfirst\0"s, deallocates = "\0deallocate q\0\0\0"s;
+  CHECK_FALSE(ControlBatch::may_be(Kind::forget, message(request::close, portal)));
+  for (const WireMessage& stranger :
+       {message(request::close, portal), message(request::parse, deallocates),
+        message(request::bind, bind_body), message(request::flush, "")}) {
+    CAPTURE(stranger.type);
+    ControlBatch mixed;
+    CHECK(mixed.takes(Kind::forget, message(request::close, first), nullptr));
+    CHECK_FALSE(mixed.takes(Kind::forget, stranger, script_of("deallocate q")));
+    CHECK_FALSE(mixed.has_begun());
+  }
+  ControlBatch many;
+  for (int i = 0; i < 16; ++i) {
+    CHECK(many.takes(Kind::forget, message(request::close, first), nullptr));
+  }
+  CHECK_FALSE(many.takes(Kind::forget, message(request::close, first), nullptr));
+}
+
 }  // namespace
 }  // namespace based::postgres

@@ -30,6 +30,24 @@ TEST_CASE("every spelling of the ends of a transaction is recognised in both dia
   }
 }
 
+TEST_CASE("what is deallocated is known where the server can parse it") {
+  for (const auto& [text, name] :
+       {std::pair("deallocate Q", "q"), std::pair("deallocate \"Q\"", "Q"),
+        std::pair("deallocate prepare q", "q"), std::pair("DEALLOCATE PREPARE", "prepare"),
+        std::pair("deallocate \"all\"", "all"), std::pair("deallocate prepare all", "")}) {
+    CAPTURE(text);
+    CHECK(one(text, Dialect::postgres)->kind == prepare);
+    CHECK(one(text, Dialect::postgres)->setting == "deallocate");
+    CHECK(one(text, Dialect::postgres)->name == name);
+  }
+  for (const char* text :
+       {"deallocate", "deallocate table", "deallocate q, r", "deallocate \"\""}) {
+    CAPTURE(text);
+    CHECK(one(text, Dialect::postgres)->kind == prepare);
+    CHECK(one(text, Dialect::postgres)->setting.empty());
+  }
+}
+
 TEST_CASE("savepoints give their names, folded as the dialect folds them") {
   struct Row {
     const char* text;
