@@ -1,8 +1,8 @@
 """Drivers and their pools in a PostgreSQL sandbox, unchanged: what they do on the database itself they do there, and nothing
 of it is left.
 
-The cases of test_driver_python run again, against a database that is a sandbox; so do the programs of test_driver_node and
-test_driver_java. Behind each module of them the database itself is as it was, and behind each case the sandbox is well.
+The cases of test_driver_python run again, against a database that is a sandbox; so do the programs of the other test_driver_*.
+Behind each module of them the database itself is as it was, and behind each case the sandbox is well.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import test_driver_java
 import test_driver_node
+import test_driver_php
 import test_driver_python
 from wire_servers import Servers
 
@@ -165,6 +166,11 @@ class Java(Well, test_driver_java.Java):
                      "&preferQueryMode=extendedCacheEverything"):
             with self.subTest(more):
                 self.converse(address, more)
+
+
+class Php(Well, test_driver_php.Php):
+    def test_its_ordinary_work_directly_and_through_based(self):
+        self.converse(test_driver_python.servers.through_based)
 
 
 if __name__ == "__main__":
