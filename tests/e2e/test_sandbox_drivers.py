@@ -17,6 +17,7 @@ import psycopg2.pool
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import test_driver_go
 import test_driver_java
 import test_driver_node
 import test_driver_php
@@ -170,6 +171,12 @@ class Java(Well, test_driver_java.Java):
 
 class Php(Well, test_driver_php.Php):
     def test_its_ordinary_work_directly_and_through_based(self):
+        self.converse(test_driver_python.servers.through_based)
+
+
+class Go(Well, test_driver_go.Go):
+    def test_its_ordinary_work_directly_and_through_based(self):
+        test_driver_go.build()
         self.converse(test_driver_python.servers.through_based)
 
 
