@@ -1,6 +1,7 @@
 // The session's life as its front end sees it; how it is made, told of messages, cancelled.
 #include "backends/postgres/relay.h"
 
+#include <array>
 #include <utility>
 
 #include "backends/postgres/startup_settings.h"
@@ -50,7 +51,7 @@ Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
 Relay::~Relay() {
   if (command_) *command_->anchor = nullptr;
   if (state_ == State::waiting) context_.leases.withdraw(*this);
-  if (parked_) context_.leases.abandon(*this);
+  if (parked_ != Parked::no) context_.leases.abandon(*this);
   if (listening_ && context_.listener != nullptr) context_.listener->unsubscribe_all(*this);
   if (listening_ && context_.channels != nullptr) context_.channels->unsubscribe_all(*this);
   leave_objects();
@@ -82,7 +83,7 @@ void Relay::start() {
 
 bool Relay::at_rest() const {
   if (!held_.empty() || extended_) return false;
-  return (state_ == State::idle && !parked_ && begin_due_ == BeginDue::no) ||
+  return (state_ == State::idle && parked_ == Parked::no && begin_due_ == BeginDue::no) ||
          (state_ == State::flowing && sent_.empty() && status_ == 'I');
 }
 
@@ -148,6 +149,7 @@ void Relay::cancel(std::string_view reason) {
     case State::waiting:
       if (!welcomed_ || held_.empty()) return;
       context_.leases.withdraw(*this);
+      if (parked_ != Parked::no) strike_parked();
       return refuse_unit(Error::make(sqlstate::query_canceled, std::string(reason)));
     case State::preparing:
       if (!held_.empty()) cancel_reason_ = reason;  // else nothing of the client's is there
@@ -169,7 +171,7 @@ void Relay::cancel(std::string_view reason) {
 }
 
 void Relay::end(const Error& error) {
-  if (std::exchange(parked_, false)) context_.leases.abandon(*this);
+  if (std::exchange(parked_, Parked::no) != Parked::no) context_.leases.abandon(*this);
   transition(State::ended);
   client_.end(error);
 }
@@ -224,11 +226,15 @@ void Relay::skip(const WireMessage& message) {
   if (!sync && (!at_once || extended_)) return;
   refusal_.reset();
   extended_ = false;
-  const char unstacked = link_ != nullptr ? link_->status() : parked_ ? 'T' : 'I';
+  // Who has sent more does not know of this, and that is not to be done without it.
+  if (parked_ != Parked::no && !held_.empty()) strike_parked();
+  constexpr std::array<char, 3> of_parked{'I', 'T', 'E'};
+  const char unstacked =
+      link_ != nullptr ? link_->status() : of_parked[static_cast<std::size_t>(parked_)];
   const char here = stacked() ? stack_.status() : unstacked;
   const char status = lost_ ? 'E' : here;
   transition(link_ != nullptr ? State::flowing : State::idle);
-  if (parked_) watch_rest();
+  if (parked_ != Parked::no) watch_rest();
   send_ready(status);
   if (link_ != nullptr) return pump();
   if (!held_.empty()) pump_commands();

@@ -133,6 +133,7 @@ class Relay : public WireSession,
   std::string_view shown_isolation(BeginOptions::Isolation asked) const;
   std::string shown(const WireStack::Plan& plan) const;
   void enter_failed_transaction();
+  void strike_parked();
   void try_settings(Settings wanted);
   void on_settings_tried(const Settings& wanted, const std::optional<Error>& error);
   bool try_to_heal(const Error& refusal);
@@ -385,9 +386,8 @@ class Relay : public WireSession,
   SessionJournal journal_;
   std::unique_ptr<Listening> listening_;  // null: it never did
   ReportedRef told_;                      // what the client knows of its settings
-  HeldMessages held_;
-  HeldMessages unit_;           // the unit in flight, while it could be run again
-  NameMap prepared_, portals_;  // portals: of statements that are not ordinary
+  HeldMessages held_, unit_;              // unit_: the one in flight, while it could be run again
+  NameMap prepared_, portals_;            // portals: of statements that are not ordinary
   PreparedRef unnamed_;
   std::set<std::string, std::less<>> open_portals_;  // in a sandbox: those with names
   bool own_portal_ = false;  // what is in the portal without a name was Based's own
@@ -415,7 +415,7 @@ class Relay : public WireSession,
   bool lost_ = false;  // its transaction, with its link: it is to find itself in a failed one
   BeginDue begin_due_ = BeginDue::no;
   ControlBatch control_batch_;
-  bool parked_ = false;                    // its transaction is there, and its link lent to others
+  Parked parked_ = Parked::no;
   std::unique_ptr<Error> loss_, refusal_;  // not told yet; skipping: to be told
   std::unique_ptr<Error> unsettled_;       // why a unit that is to change settings lacks its own
   std::string cancel_reason_;

@@ -40,7 +40,7 @@ bool Relay::keeps_control(const WireMessage& message) {
     const bool comes_first = (unheard || status_ == 'I') && welcomed_ && !loss_;
     if (comes_first && !unheard && ControlBatch::may_be(Kind::forget, message)) kind = Kind::forget;
     if (!comes_first || !ControlBatch::may_be(kind, message)) return false;
-    const bool kept = session_mode_ || parked_ || options_.group != 0;
+    const bool kept = session_mode_ || parked_ != Parked::no || options_.group != 0;
     if (kind != Kind::forget && (stacked() || rules_.nested || kept)) return false;
   }
   if (!control_batch_.takes(kind, message, script_of(message))) return false;

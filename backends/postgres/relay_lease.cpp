@@ -71,7 +71,7 @@ void Relay::on_timer() {
       return end_rest();
     case State::idle:
       if (begin_due_ == BeginDue::due) return acquire();
-      return parked_ ? end_rest() : void();
+      return parked_ != Parked::no ? end_rest() : void();
     default:
       return;
   }
@@ -153,7 +153,9 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
-  if (!std::exchange(parked_, false)) {
+  if (parked_ == Parked::sound) {
+    parked_ = Parked::no;
+  } else if (parked_ == Parked::no) {
     run_inside(context_.leases.lends());
     at_turn_begin_ = context_.begins_turn();
   }
@@ -184,7 +186,7 @@ bool Relay::needs_preparing() const {
 // REQUIRES that nothing is in flight.
 void Relay::prepare() {
   transition(State::preparing);
-  if (lost_) return enter_failed_transaction();
+  if (lost_ || parked_ == Parked::struck) return enter_failed_transaction();
   if (!needs_preparing()) return on_prepared();
   try_settings(journal_.settings());
 }
@@ -263,7 +265,7 @@ void Relay::give_back() {
 }
 
 void Relay::on_parked() {
-  parked_ = true;
+  parked_ = Parked::sound;
   give_back();
   watch_rest();
 }

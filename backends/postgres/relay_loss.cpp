@@ -30,19 +30,34 @@ bool doubt_unanswered(const Item& made, Link& link) {
 
 }  // namespace
 
-// Its transaction is gone with another link. In a real failed one the server itself says what
-// every further statement gets, up to the ROLLBACK.
+// What it was to do behind those that have its link will not be done, and the client does not know
+// what that has become of; so its transaction fails as if the server had begun with it.
+void Relay::strike_parked() {
+  parked_ = Parked::struck;
+  stack_.fail();
+  reached_.fail();
+}
+
+// Its transaction is gone with another link, or was struck while that was lent. In a real failed
+// one the server itself says what every further statement gets, up to the ROLLBACK.
 void Relay::enter_failed_transaction() {
   arm(context_.settings_timeout);
-  nesting_ = false;
-  stack_ = reached_;
-  stack_.lose();
-  reached_ = stack_;
+  if (lost_) {
+    nesting_ = false;
+    stack_ = reached_;
+    stack_.lose();
+    reached_ = stack_;
+    link_->run_chore(
+        {.texts = {rules_.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
+  }
   at_turn_begin_ = false;  // what it begins next in this turn has a savepoint of its own
-  link_->run_chore({.texts = {rules_.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
   link_->run_chore({.texts = {"the transaction was lost"},
                     .then =
                         [this](const std::optional<Error>&) {
+                          if (std::exchange(parked_, Parked::no) != Parked::no) {
+                            link_->settings().rolled_back();
+                            doubt_statements();
+                          }
                           lost_ = false;
                           own_portal_ = true;
                           on_prepared();
@@ -101,6 +116,7 @@ Error Relay::lost_error(const Error& reason) const {
 
 void Relay::on_link_lost(const Error& reason) {
   link_ = nullptr;
+  parked_ = Parked::no;
   part_left_ = 0;
   settings_under_way_ = false;
   unsettled_.reset();
@@ -119,7 +135,7 @@ bool Relay::rests() const {
 
 // By a reset of the sandbox, or for those who wait. The link stays the sandbox's.
 void Relay::on_lease_revoked(const Error& reason) {
-  parked_ = false;
+  parked_ = Parked::no;
   losses_seen_ = context_.leases.losses();  // it hears of it now
   let_go();
   part_left_ = 0;

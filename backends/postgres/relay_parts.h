@@ -25,6 +25,9 @@ struct Listening {
 // begun: in a Query's text, the rest of which is to be answered.
 enum class BeginDue : std::uint8_t { no, due, sent, begun };
 
+// Is its transaction there, and its link lent to others? struck: the server is to fail it.
+enum class Parked : std::uint8_t { no, sound, struck };
+
 // Where a Relay stands (relay.h).
 enum class RelayState : std::uint8_t {
   idle,

@@ -107,6 +107,8 @@ class WireStack {
   static StatementRef leave_check();
   std::vector<StatementRef> undo_check(bool over) const;
 
+  // What the server has yet to be told of: it will fail what is open.
+  void fail() { failed_ = in_transaction(); }
   // The connection is gone. Of a transaction one failed level is left.
   void lose();
 

@@ -123,6 +123,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   void flush();
   void resume_messages();
   void fail(Error error, const WireStatement* of = nullptr, Fate fate = Fate::fails);
+  static Fate fate_of(const UnitOutcome& outcome);
   Result<WireStatementRef> as_of_now(const WireStatementRef& prepared);
   Result<std::vector<WireStatementRef>> parse(std::string_view text, ParameterStyle style);
   Result<WireStatementRef> make_statement(std::string_view text, const StatementRef& statement,

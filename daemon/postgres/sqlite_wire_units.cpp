@@ -27,10 +27,17 @@ bool is_control(StatementKind kind) {
   return is_transaction_control(kind) || kind == StatementKind::sandbox;
 }
 
-// Did it wait in vain, behind those that have joined its transaction? That is as it was.
+// Did it wait in vain, behind those that have joined its transaction?
 bool never_ran(const UnitOutcome& outcome) {
   return outcome.error && outcome.phase == UnitPhase::queue &&
          outcome.transaction == TransactionStatus::open;
+}
+
+// What has waited in vain leaves its transaction as it was, but for what its client has cancelled:
+// that has often sent more behind it, which is not to be done without it.
+SqliteWire::Fate SqliteWire::fate_of(const UnitOutcome& outcome) {
+  const bool stays = never_ran(outcome) && outcome.error->sqlstate != sqlstate::query_canceled;
+  return stays ? Fate::stays : Fate::fails;
 }
 
 // Whatever was open is rolled back.
@@ -139,12 +146,12 @@ void SqliteWire::entering_done(UnitOutcome& outcome) {
     stack_.entered();
     return writer_.command_complete(ending_.tag);
   }
-  const bool waited = never_ran(outcome);
+  const Fate fate = fate_of(outcome);
   Error error = std::move(*outcome.error);
   error.position.reset();
   note_failure(outcome, error);
   if (stack_.state() == StackState::sound) end_levels(stack_.plan_rollback({}).value());
-  fail(std::move(error), nullptr, waited ? Fate::stays : Fate::fails);
+  fail(std::move(error), nullptr, fate);
 }
 
 // --- ends of levels
@@ -203,7 +210,8 @@ void SqliteWire::ending_done(UnitOutcome& outcome) {
     return fail(ended_by_itself());
   }
   if (never_ran(outcome) && !implicit_) {
-    return fail(std::move(*outcome.error), nullptr, Fate::stays);
+    const Fate fate = fate_of(outcome);
+    return fail(std::move(*outcome.error), nullptr, fate);
   }
   if (whole && plan.kind != LevelsEnd::Kind::commit) {
     // What is gone is rolled back, too.
@@ -257,7 +265,7 @@ void SqliteWire::steps_done(UnitOutcome& outcome) {
     return release_tag();
   }
   const bool ours = own_error_.has_value();
-  const bool waited = never_ran(outcome);
+  const Fate fate = fate_of(outcome);
   Error error = ours ? std::move(*own_error_) : std::move(*outcome.error);
   if (ours && !outcome.error) error.executed = Executed::yes;
   const bool in_step = !ours && outcome.phase == UnitPhase::step;
@@ -268,12 +276,12 @@ void SqliteWire::steps_done(UnitOutcome& outcome) {
   if (of && error.position) error.position = of->statement->client_offset(*error.position);
   if (!of) error.position.reset();
   note_failure(outcome, error);
-  fail(std::move(error), of.get(), ours || !waited ? Fate::fails : Fate::stays);
+  fail(std::move(error), of.get(), ours ? Fate::fails : fate);
 }
 
 void SqliteWire::describe_done(UnitOutcome& outcome) {
   if (outcome.error) {
-    const bool waited = never_ran(outcome);
+    const Fate fate = fate_of(outcome);
     Error error = std::move(*outcome.error);
     const WireStatementRef of = std::exchange(described_, nullptr);
     // Its Parse has failed.
@@ -282,7 +290,7 @@ void SqliteWire::describe_done(UnitOutcome& outcome) {
     }
     if (error.position) error.position = of->statement->client_offset(*error.position);
     note_failure(outcome, error);
-    return fail(std::move(error), of.get(), waited ? Fate::stays : Fate::fails);
+    return fail(std::move(error), of.get(), fate);
   }
   if (!stack_.empty()) stack_.entered();
   if (describing_ == Describing::parse) {

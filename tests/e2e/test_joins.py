@@ -180,6 +180,25 @@ class Joining:
         self.assertEqual(owner.answers(), "C:COMMIT Z:I")
         self.assertEqual(self.ids(member), [1, 2])
 
+    def test_who_is_cancelled_as_it_waits_has_a_failed_transaction(self):
+        """Else what it has sent behind that would be done without it."""
+        for savepoint, left in (("", []), ("; savepoint s", [1])):
+            owner, token = self.shared()
+            member = self.wire(join=token)
+            owner.query("begin; insert into things values (1)" + savepoint)
+            member.query("begin; insert into things values (2)")
+            owner.send(query("insert into things values (3)"), query("insert into things values (4)"))
+            self.assertTrue(owner.quiet(0.1))
+            owner.cancel()
+            self.assertEqual(owner.answers(), "E:57014 Z:E")
+            self.assertEqual(member.query("commit"), "C:COMMIT Z:I")
+            self.assertEqual(owner.answers(), "E:25P02 Z:E")
+            if savepoint:
+                self.assertEqual(owner.query("rollback to s"), "C:ROLLBACK Z:T")
+            self.assertEqual(owner.query("commit"), f"C:{'COMMIT' if savepoint else 'ROLLBACK'} Z:I")
+            self.assertEqual(self.ids(member), left)
+            self.run_in(member, "delete from things")
+
     def test_a_member_that_goes_takes_its_own_work_only(self):
         owner, token = self.shared()
         for leave in (self.wire, self.native):
@@ -401,6 +420,17 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
         self.assertEqual(member.query("begin isolation level repeatable read"), "C:BEGIN Z:T")
         self.assertEqual(member.value("show transaction_isolation"), "repeatable read")
         member.query("rollback")
+
+    def test_what_waits_in_vain_fails_what_was_sent_behind_it(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.query("begin; insert into things values (1)")
+        member.query("begin; insert into things values (2)")
+        owner.send(query("insert into things values (3)"), query("insert into things values (4)"), query("commit"))
+        self.assertEqual(owner.answers(), "E:55P03 Z:E")
+        self.assertEqual(member.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(owner.answers(2), "E:25P02 Z:E C:ROLLBACK Z:I")
+        self.assertEqual(self.ids(member), [])
 
     def test_listen_is_refused(self):
         owner, token = self.shared()
