@@ -169,6 +169,12 @@ void Relay::lose(const Error& error, bool state_lost) {
   if (state_lost || in_part_) return end(error);
   if (state_ == State::preparing) {
     if (!welcomed_) return welcome_from_memory(error);
+    if (!has_nothing_open()) {  // its settings were brought back behind a RESET
+      lost_ = true;
+      begin_due_ = BeginDue::no;
+      forget_listens();
+      journal_.roll_back();
+    }
     return refuse_unit(error);
   }
   forget_listens();

@@ -206,6 +206,21 @@ class Backends(Faults):
         self.assertEqual(idle.value("show work_mem"), "5MB")
         self.assertEqual(inside.query("rollback"), "C:ROLLBACK Z:I")
 
+    def test_one_that_ends_as_its_settings_are_brought_back(self):
+        """What is sent behind that is not done outside of the transaction."""
+        for text in ("select 1", "insert into t values (7)"):
+            client = self.connect(search_path="pg_temp,public")
+            pid = int(client.value("select pg_backend_pid()"))
+            client.query("begin")
+            self.assertEqual(int(client.value("select pg_backend_pid()")), pid)
+            client.query("reset search_path")
+            with stopped(pid):
+                client.send(query(text), query("insert into t values (7)"), query("commit"))
+                self.assertTrue(client.quiet())
+                os.kill(pid, signal.SIGTERM)
+            self.assertRegex(client.answers(3), "^E:(57P01|08006) Z:E E:25P02 Z:E C:ROLLBACK Z:I$")
+            self.assertEqual(self.server("select count(*) from t where n = 7"), [["0"]])
+
     def test_one_that_is_killed_takes_the_others_with_it(self):
         killed, running, idle, inside = (self.connect() for _ in range(4))
         idle.query("set work_mem = '5MB'")
