@@ -213,7 +213,8 @@ int Authorizer::decide_pragma(std::string_view name, bool with_value, std::strin
       return SQLITE_OK;
     case PragmaUse::transaction:
       facts_.needs_transaction |= with_value;
-      return acts ? SQLITE_IGNORE : SQLITE_OK;
+      // It would act on whatever transaction there is, before it can be refused.
+      return acts || (with_value && author_ == Author::client_out) ? SQLITE_IGNORE : SQLITE_OK;
     case PragmaUse::format:
       if (with_value && !sandboxed_) return refused();
       facts_.writes_pragma |= with_value;

@@ -20,6 +20,7 @@ enum class Author : std::uint8_t {
   based,        // our own: settings, transaction control, init SQL
   client,       // a client's text
   client_asks,  // the same, compiled to be described and not to run
+  client_out,   // the same, to run outside of a transaction of the client's own
   internal,     // SQLite's own, compiled while a client's statement runs: VACUUM, FTS, ALTER TABLE
 };
 

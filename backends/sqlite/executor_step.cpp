@@ -28,10 +28,6 @@ std::optional<Error> Executor::check_allowed(const Job& job, const CompiledState
                            (job.setup().session_read_only ? "session" : "transaction"));
   }
   if (compiled.facts.needs_transaction && !in_own_transaction()) {
-    // It has acted while it was compiled.
-    if (auto undone = handle_.execute("PRAGMA defer_foreign_keys = OFF"); !undone) {
-      return std::move(undone).error();
-    }
     return Error::make(sqlstate::no_active_sql_transaction,
                        "PRAGMA defer_foreign_keys can only be set in a transaction")
         .with_detail("it ends with the transaction, and would reach another session's otherwise");
@@ -53,7 +49,9 @@ std::optional<Error> Executor::run_statement(Job& job, std::size_t index) {
   const auto timeout = job.unit().statement_timeout;
   vigil_.begin(&job, timeout > Duration{} ? Clock::now() + timeout : TimePoint{}, busy_until(&job));
   if (auto stop = vigil_.reason_to_stop()) return stop;
-  const Author author = step.describe ? Author::client_asks : Author::client;
+  const Author author = step.describe          ? Author::client_asks
+                        : in_own_transaction() ? Author::client
+                                               : Author::client_out;
   auto compiled = compile(client_statements_, step.statement->text, author);
   if (!compiled) {
     auto error = std::move(compiled).error();

@@ -566,6 +566,15 @@ class OutsideOnSqlite(OnSqlite, Outside, Sharing):
         self.assertEqual(owner.query("commit"), "E:23503 Z:I")
         self.assertEqual(self.committed("select id from things union all select thing from parts"), [])
 
+    def test_who_may_not_defer_keys_leaves_those_of_the_others_deferred(self):
+        owner, token = self.shared()
+        owner.query("create table deferred (thing int references things)")
+        for member in (self.wire(join=token), self.native(join=token)):
+            owner.query("begin; pragma defer_foreign_keys = on; insert into things values (1)")
+            self.assertEqual(self.failure(member, "pragma defer_foreign_keys = on")[0], "25P01")
+            self.assertEqual(owner.query("insert into deferred values (7)"), "C:INSERT 0 1 Z:T")
+            self.assertEqual(owner.query("rollback"), "C:ROLLBACK Z:I")
+
     def test_read_only_transactions(self):
         owner, token = self.shared()
         for member in (self.wire(join=token), self.native(join=token)):
