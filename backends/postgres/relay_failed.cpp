@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/sql/tokenizer.h"
 #include "protocol/postgres/backend_writer.h"
 
 namespace based::postgres {
@@ -60,6 +61,23 @@ bool is_end_of_transaction(const ScriptRef& script) {
   return ControlBatch::is_one(ControlBatch::Kind::end, script);
 }
 
+// PostgreSQL runs an empty text even in a failed transaction: there is nothing to refuse.
+bool is_empty(std::string_view text) {
+  sql::Tokenizer tokens(text, Dialect::postgres);
+  sql::Token token = tokens.next();
+  while (token.kind == sql::TokenKind::semicolon) token = tokens.next();
+  return token.kind == sql::TokenKind::end;
+}
+
+bool brings_empty(const WireMessage& message) {
+  std::string_view text;
+  ParseRequest parse;
+  if (!message.whole()) return false;
+  if (message.type == request::query) return decode_text(message.body, text) && is_empty(text);
+  return message.type == request::parse && decode_parse(message.body, parse) &&
+         is_empty(parse.text);
+}
+
 bool is_statement_message(char type) {
   return type == request::query || type == request::parse || type == request::bind ||
          type == request::sync || type == request::close;
@@ -67,6 +85,7 @@ bool is_statement_message(char type) {
 
 constexpr std::string_view parsed("1\0\0\0\4", 5);
 constexpr std::string_view bound("2\0\0\0\4", 5);
+constexpr std::string_view nothing_run("I\0\0\0\4", 5);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
 constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 
@@ -84,7 +103,7 @@ bool Relay::answers_failed(const WireMessage& message) {
   }
   if (!is_statement_message(message.type)) return false;
   const bool ends = message.type == request::sync || message.type == request::close;
-  if (ends || is_end(message)) {
+  if (ends || is_end(message) || brings_empty(message)) {
     command_ = std::make_unique<SandboxUnit>();
     *command_->anchor = this;
     command_->ends = true;
@@ -139,6 +158,11 @@ void Relay::take_end(const WireMessage& message) {
   std::string_view text;
   switch (message.type) {
     case request::query:
+      if (brings_empty(message)) {
+        unnamed_.reset();
+        client_.send(nothing_run);
+        return end_command();
+      }
       command_->simple = !is_end(message);
       if (command_->simple) return fail_command(lost_ ? aborted_error() : alone_error());
       decode_text(message.body, text);
@@ -169,8 +193,14 @@ void Relay::take_end(const WireMessage& message) {
 
 void Relay::end_parse(const WireMessage& message) {
   ParseRequest parse;
-  if (!is_end(message) || !decode_parse(message.body, parse)) {
+  const bool taken = is_end(message) || brings_empty(message);
+  if (!taken || !decode_parse(message.body, parse)) {
     return fail_command(lost_ ? aborted_error() : alone_error());
+  }
+  const bool adds = !parse.statement.empty() && !prepared_.contains(parse.statement);
+  if (adds && context_.prepared_max > 0 && prepared_.size() >= context_.prepared_max) {
+    return fail_command(Error::make(sqlstate::configuration_limit_exceeded,
+                                    "the session has too many prepared statements"));
   }
   auto text = std::make_shared<PreparedText>(
       PreparedText{.text = std::string(parse.text), .types = {}, .script = look_at(parse.text)});

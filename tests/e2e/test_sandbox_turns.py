@@ -192,6 +192,21 @@ class Failed(Turns):
         self.assertEqual(failed.ask(extended("rollback"), extended("select 1"), sync()), "1 2 C:ROLLBACK E:0A000 Z:I")
         self.assertEqual(failed.ask(bind("", "n"), execute(), sync()), "2 N:25P01 C:COMMIT Z:I")
 
+    def test_an_empty_text_is_no_statement_to_refuse(self):
+        self.daemon('timeout = "400ms"')
+        failed, other = self.wire(), self.wire()
+        for texts in (["begin"], ["begin", "insert into things values (2, '')"]):
+            self.go_wrong(failed)
+            for text in texts:
+                other.query(text)
+            for empty in ("", ";", " ; ;", "-- nothing", "/* nor */ ;"):
+                self.assertEqual(failed.query(empty), "I Z:E")
+                self.assertEqual(failed.ask(parse("", empty), sync()), "1 Z:E")
+                self.assertEqual(failed.ask(extended(empty), sync()), "1 " + self.ABORTED)
+            self.assertEqual(failed.ask(query(""), query("select 1"), query(""), query("commit")),
+                             f"I Z:E {self.ABORTED} I Z:E C:ROLLBACK Z:I")
+            other.query("rollback")
+
     def test_what_stands_behind_the_end_waits_for_its_turn(self):
         self.daemon('timeout = "400ms"')
         failed, other = self.wire(), self.wire()
