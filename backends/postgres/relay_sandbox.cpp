@@ -119,6 +119,15 @@ StatementRef Relay::command_of(std::string_view text) const {
 // With what has come meanwhile; where that is no command, until it waits for a link.
 void Relay::pump_commands() {
   WireMessage message;
+  if (state_ == State::idle && lost_ && !rules_.rooted) {
+    // The end of what is lost needs no link, and may come in several messages: keeps_control().
+    HeldMessages all = std::exchange(held_, {});
+    for (; !all.empty(); all.pop()) {
+      all.peek(message);
+      on_message(message);
+    }
+    on_batch_end();
+  }
   while (!held_.empty()) {
     if (state_ != State::idle && (state_ != State::commanding || command_->running)) return;
     held_.peek(message);
@@ -227,6 +236,9 @@ void Relay::command_bind(const WireMessage& message) {
   if (mixed) {
     return fail_command(Error::make(sqlstate::feature_not_supported,
                                     "the columns of a SANDBOX command have one format"));
+  }
+  if (portals_.size() >= portals_max && !portals_.contains(bind.portal)) {
+    return fail_command(too_many_portals());
   }
   portals_[std::string(bind.portal)] = *prepared;
   command_->binary[std::string(bind.portal)] = !formats.empty() && formats.front() == 1;

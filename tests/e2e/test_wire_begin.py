@@ -2,10 +2,11 @@
 
 import pathlib
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, close, describe, execute, extended, fields, flush, message, parse, query, sync
+from pg_client import bind, close, describe, execute, extended, fields, flush, message, parse, query, ready_count, sync
 from servers import wait_until
 from wire_servers import Conversation, Servers, both
 
@@ -214,6 +215,20 @@ class Link(Conversation):
         self.assertEqual(self.client.query("commit"), "C:ROLLBACK Z:I")
         self.other.query("end")
         self.assertEqual(self.client.query("select 'well'"), "T:?column? D:well C:SELECT 1 Z:I")
+
+    def test_the_end_that_was_sent_behind_a_first_statement_needs_none_either(self):
+        for end in (query("commit"), extended("rollback") + sync(), query("commit") + query("begin") + query("commit")):
+            self.client.ask(query("begin"))
+            self.client.send(query("insert into t values (1)"), end, query("select 'more'"))
+            began = time.monotonic()
+            said = self.client.answers(1 + ready_count(end))
+            self.assertLess(time.monotonic() - began, 0.5)  # and the timeout is 0.3 s
+            self.assertRegex(said, "^E:53300 Z:E (1 2 )?C:ROLLBACK Z:I( C:BEGIN Z:T C:COMMIT Z:I)?$")
+            self.assertEqual(self.client.answers(), "E:53300 Z:I")
+        self.client.send(query("begin"), query("insert into t values (1)"), query("insert into t values (2)"), query("commit"))
+        self.assertEqual(self.client.answers(4), "C:BEGIN Z:T E:53300 Z:E E:53300 Z:E C:ROLLBACK Z:I")
+        self.other.query("end")
+        self.assertEqual(self.rows(), [])
 
     def test_a_cancel_while_it_waits_fails_the_transaction(self):
         self.client.send(query("begin"), query("insert into t values (1)"))
