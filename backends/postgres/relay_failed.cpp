@@ -36,6 +36,12 @@ Error no_portal_error(std::string_view name) {
   return Error::make(Sqlstate("34000"), "portal \"" + std::string(name) + "\" does not exist");
 }
 
+Error no_statement_error(std::string_view name) {
+  return Error::make(Sqlstate("26000"), name.empty() ? "unnamed prepared statement does not exist"
+                                                     : "prepared statement \"" + std::string(name) +
+                                                           "\" does not exist");
+}
+
 // The portal that is described or executed.
 std::optional<std::string> portal_asked(const WireMessage& message) {
   ExecuteRequest execute;
@@ -110,18 +116,31 @@ bool Relay::answers_failed(const WireMessage& message) {
     transition(State::commanding);
     return true;
   }
+  PreparedRef prepared;
+  BindNames names;
+  if (message.type == request::bind && decode_bind_names(message.body, names)) {
+    const PreparedRef* known = names.statement.empty() ? &unnamed_ : find_prepared(names.statement);
+    if (known != nullptr) prepared = *known;
+    if (!prepared) {
+      refuse_unit(no_statement_error(names.statement));
+      return true;
+    }
+  }
   std::string_view text;
   ParseRequest parse;
   // What cannot be parsed is 42601 even here, which the server alone can say.
   if (message.type != request::bind && context_.leases.is_free()) return false;
   if (message.type == request::query && !decode_text(message.body, text)) return false;
   if (message.type == request::parse && decode_parse(message.body, parse)) text = parse.text;
-  const ScriptRef script = look_at(text);
-  const bool may_end =
-      script && std::ranges::any_of(script->statements, [](const auto& s) {
-        return s->kind == StatementKind::commit || s->kind == StatementKind::rollback;
-      });
+  const ScriptRef script = prepared ? prepared->script : look_at(text);
+  const bool may_end = script && std::ranges::any_of(script->statements, [](const auto& s) {
+                         return s->kind == StatementKind::commit ||
+                                s->kind == StatementKind::rollback ||
+                                s->kind == StatementKind::prepare_transaction;
+                       });
   if (may_end) return false;
+  // Either takes the one without a name, whatever becomes of it.
+  if (message.type != request::bind && parse.statement.empty()) unnamed_.reset();
   const bool goes_back = script && script->statements.front()->kind == StatementKind::rollback_to;
   refuse_unit(goes_back ? no_savepoint_error(script->statements.front()->name) : aborted_error());
   return true;
@@ -250,12 +269,12 @@ void Relay::end_failed(std::string_view text) {
       !lost_ && script && script->statements.front()->kind == StatementKind::commit;
   const std::string_view tag = commits ? "COMMIT" : "ROLLBACK";
   since_ = context_.reactor.now();
-  log_done(text, tag);
   lost_ = false;
   open_portals_.clear();
   status_ = 'I';
   transaction_due_ = TimePoint();
   stack_ = reached_ = WireStack(rules_);
+  log_done(text, tag);
   writer.command_complete(tag);
   client_.send(bytes);
 }

@@ -57,6 +57,7 @@ Flow Relay::to_client(std::string_view bytes) {
 
 void Relay::send_ready(char status) {
   status_ = status;
+  if (rules_.rooted && link_ != nullptr) tell_reported();  // what no server reports
   if (status == 'I') tell_notifications();
   const char bytes[6] = {reply::ready, 0, 0, 0, 5, status};
   client_.send({bytes, sizeof bytes});
@@ -248,11 +249,10 @@ void Relay::note_done(const Reply& reply, Item& made) {
     return;
   }
   made.before.reset();
-  if (reply.type == reply::command_complete) {
-    log_done(text_of(made), reply.body.substr(0, reply.body.find('\0')));
-  }
-  if (reply.type == reply::command_complete) {
-    apply_calls(made, reply.body.substr(0, reply.body.find('\0')));
+  if (reply.type == reply::command_complete || reply.type == reply::portal_suspended) {
+    const std::string_view said = reply.body.substr(0, reply.body.find('\0'));
+    log_done(text_of(made), said);
+    apply_calls(made, said);
   }
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
   if (script == nullptr) made.done = true;

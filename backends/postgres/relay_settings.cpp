@@ -208,7 +208,11 @@ void Relay::welcome_from_memory(const Error& reason) {
 // What the client believes of its settings and what is true now.
 void Relay::tell_reported() {
   if (settings_under_way_) return;
-  const ReportedRef& now = link_->reported();
+  ReportedRef now = link_->reported();
+  if (rules_.rooted && !rules_.inside && now->contains(sandbox_guard)) {
+    const bool only = is_on(journal_.withheld(sandbox_guard));
+    now = with_reported(now, sandbox_guard, only ? "on" : "off");
+  }
   if (now == told_) return;
   std::string bytes;
   for (const auto& [name, value] : *now) {
@@ -217,7 +221,7 @@ void Relay::tell_reported() {
     BackendWriter(bytes).parameter_status(name, value);
   }
   if (bytes.empty()) {  // equal: from now on they are one object
-    link_->adopt_reported(told_);
+    if (now == link_->reported()) link_->adopt_reported(told_);
     return;
   }
   told_ = now;

@@ -71,11 +71,6 @@ std::vector<StatementRef> WireStack::undo(std::size_t level) {
   return steps;
 }
 
-StatementRef WireStack::set_read_only_here() {
-  turn_read_only_ = on_turn_;
-  return read_only_statement();
-}
-
 bool WireStack::is_control(const Statement& statement) const {
   if (!rules_.rooted && levels_.size() < 2) {
     return levels_.size() == 1 && !failed_ && statement.kind == StatementKind::begin;
@@ -134,7 +129,7 @@ WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script
       discard(*statement, in_script, plan);
       break;
     case StatementKind::prepare_transaction:
-      prepare_transaction(statement, plan);
+      prepare_transaction(statement, in_script, plan);
       break;
     case StatementKind::read:
       show(*own_row_of(*statement), plan);
@@ -176,7 +171,7 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
   level.isolation = statement.begin.isolation;
   if (!inner && rules_.rooted && guarded_) {
     level.queried = guard_queried_;
-    plan.error = refuse_isolation({.queried = guard_queried_}, level.isolation);
+    plan.error = refuse_modes({.queried = guard_queried_}, statement.begin);
     if (plan.error) return;
   }
   if (inner && level.isolation == BeginOptions::Isolation::unset) {
@@ -189,10 +184,11 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
   const bool apart = only && on_turn_ && !guard_used_;  // so that its end is that of read only
   if (inner || !guarded_ || apart) plan.steps.push_back(enter(levels_.size()));
   // The guard is as the session's default wants it.
-  if (guarded_ && read_only_ && !inner && !only) plan.steps.push_back(go_back(1));
+  const bool by_guard = guarded_ && read_only_ && !inner;
+  if (by_guard && (!only || !guard_used_)) plan.steps.push_back(go_back(1));
   note_guard();
+  if (only && !(by_guard && guard_used_)) set_read_only_here(plan.steps);
   levels_.back().read_only = only;
-  if (only) plan.steps.push_back(set_read_only_here());
 }
 
 // The server warns, and sets the modes all the same.
@@ -200,15 +196,7 @@ void WireStack::begin_again(const Statement& statement, Plan& plan) {
   plan.warning =
       Error::make(sqlstate::active_sql_transaction, "there is already a transaction in progress");
   if (!rules_.rooted) return;
-  Level& level = levels_.back();
-  plan.error = refuse_isolation(level, statement.begin.isolation);
-  if (plan.error) return;
-  if (statement.begin.isolation != BeginOptions::Isolation::unset) {
-    level.isolation = statement.begin.isolation;
-  }
-  if (statement.begin.access != BeginOptions::Access::read_only) return;
-  level.read_only = true;
-  plan.steps = {set_read_only_here()};
+  take_modes(statement.begin, plan);
 }
 
 void WireStack::commit(const Statement& statement, Plan& plan) {
@@ -270,19 +258,20 @@ void WireStack::chain(const Statement& statement, const Level& ended) {
   if (!statement.and_chain) return;
   Level& level = levels_.emplace_back();
   level.isolation = level.chained_isolation = ended.isolation;
-  level.read_only = level.chained_read_only = ended.read_only;
+  level.chained_read_only = ended.read_only;
   note_guard();
   behind_.push_back(enter(levels_.size()));
-  if (ended.read_only) behind_.push_back(set_read_only_here());
+  if (ended.read_only) set_read_only_here(behind_);
 }
 
 // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
-void WireStack::prepare_transaction(const StatementRef& statement, Plan& plan) {
+void WireStack::prepare_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
   plan.tag = "PREPARE TRANSACTION";
   if (!rules_.rooted) {
     plan.steps = {statement};
     levels_.clear();
-  } else if (word_at(statement->text, 0) == "prepare" && (failed_ || levels_.empty())) {
+  } else if (word_at(statement->text, 0) == "prepare" &&
+             (failed_ || (levels_.empty() && !in_script))) {
     commit(*statement, plan);
     plan.tag = "ROLLBACK";  // as the server says where there is nothing to prepare
   } else if (failed_) {

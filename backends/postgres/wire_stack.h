@@ -6,7 +6,9 @@
 // one: its guard, which a BEGIN in the same unit turns into the transaction. That is the turn's own
 // savepoint, _based_turn (sandbox_root.h), where nothing was done since that is not committed; else
 // _based_t1. A nested transaction is _based_t2 and so on, in a sandbox and outside. The client's
-// own savepoints go by their own names; one of an outer level is not visible in an inner one.
+// own savepoints go by their own names; one of an outer level is not visible in an inner one. A
+// savepoint that is read only stays so: where the client's transaction may be read write again,
+// before its first query, it is read only by _based_only.
 //
 // Outside of a sandbox the outermost transaction is the server's own: its control is not for plan()
 // but for the server, and what became of it is noted.
@@ -134,6 +136,7 @@ class WireStack {
     BeginOptions::Isolation chained_isolation = BeginOptions::Isolation::unset;
     bool read_only = false;
     bool chained_read_only = false;
+    bool only_apart = false;  // read only by a savepoint of its own, whose release ends it
     bool queried = false;
   };
   Plan planned(const StatementRef& statement, bool in_script, std::vector<StatementRef> ending);
@@ -146,6 +149,8 @@ class WireStack {
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
   std::optional<Error> refuse_isolation(const Level& level, BeginOptions::Isolation asked) const;
+  std::optional<Error> refuse_modes(const Level& level, const BeginOptions& asked) const;
+  void take_modes(const BeginOptions& asked, Plan& plan);
   void close_all(Plan& plan);
   void reset_all(const StatementRef& statement, Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
@@ -154,13 +159,14 @@ class WireStack {
   void commit_alone(Plan& plan);
   void discard(const Statement& statement, bool in_script, Plan& plan);
   void run_alone(const Statement& statement, bool in_script, Plan& plan);
-  void prepare_transaction(const StatementRef& statement, Plan& plan);
+  void prepare_transaction(const StatementRef& statement, bool in_script, Plan& plan);
   std::string name_of(std::size_t level) const;
   StatementRef enter(std::size_t level);
   StatementRef go_back(std::size_t level) const;
   std::vector<StatementRef> release(std::size_t level);
   std::vector<StatementRef> undo(std::size_t level);
-  StatementRef set_read_only_here();
+  void set_read_only_here(std::vector<StatementRef>& steps);
+  void end_read_only_here(std::vector<StatementRef>& steps);
   // A transaction's first savepoint is its guard, which only a root needs.
   void note_guard() { guarded_ = rules_.rooted && !levels_.empty(); }
 

@@ -46,6 +46,57 @@ std::optional<Error> WireStack::refuse_isolation(const Level& level,
                      "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction");
 }
 
+// As the server does, which takes them in their order.
+std::optional<Error> WireStack::refuse_modes(const Level& level, const BeginOptions& asked) const {
+  if (std::optional<Error> error = refuse_isolation(level, asked.isolation)) return error;
+  const char* refused = nullptr;
+  const bool inner = !level.savepoints.empty();
+  if (asked.access == BeginOptions::Access::read_write && level.read_only) {
+    if (level.queried) refused = "transaction read-write mode must be set before any query";
+    if (inner) refused = "cannot set transaction read-write mode inside a read-only transaction";
+  }
+  if (refused == nullptr && asked.deferrable != BeginOptions::Deferrable::unset) {
+    if (level.queried) refused = "SET TRANSACTION [NOT] DEFERRABLE must be called before any query";
+    if (inner) {
+      refused = "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction";
+    }
+  }
+  if (refused == nullptr) return std::nullopt;
+  return Error::make(sqlstate::active_sql_transaction, refused);
+}
+
+// Of the transaction that is open. A savepoint cannot be made read write again: what may have to be
+// has read only in another one.
+void WireStack::take_modes(const BeginOptions& asked, Plan& plan) {
+  Level& level = levels_.back();
+  plan.error = refuse_modes(level, asked);
+  if (plan.error) return;
+  if (asked.isolation != BeginOptions::Isolation::unset) level.isolation = asked.isolation;
+  if (asked.access == BeginOptions::Access::read_only) set_read_only_here(plan.steps);
+  if (asked.access == BeginOptions::Access::read_write) end_read_only_here(plan.steps);
+}
+
+void WireStack::set_read_only_here(std::vector<StatementRef>& steps) {
+  turn_read_only_ = on_turn_;
+  if (!levels_.empty()) {
+    Level& level = levels_.back();
+    if (rules_.rooted && levels_.size() == 1 && level.savepoints.empty() && !level.queried &&
+        !level.read_only) {
+      level.only_apart = true;
+      steps.push_back(step(StatementKind::savepoint, "SAVEPOINT _based_only", "_based_only"));
+    }
+    level.read_only = true;
+  }
+  steps.push_back(read_only_statement());
+}
+
+void WireStack::end_read_only_here(std::vector<StatementRef>& steps) {
+  Level& level = levels_.back();
+  if (!level.only_apart) return;
+  level.only_apart = level.read_only = turn_read_only_ = false;
+  steps.push_back(step(StatementKind::release, "RELEASE SAVEPOINT _based_only", "_based_only"));
+}
+
 // SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
 // after another.
 void WireStack::set_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
@@ -62,10 +113,10 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
     plan.error = aborted();
   } else if (word_at(statement->text, 0) == "reset") {
     plan.tag = "RESET";
-  } else if (levels_.empty() && !in_script && !by_name) {
-    plan.warning = outside(constraints ? "SET CONSTRAINTS"
-                           : modes     ? "SET TRANSACTION"
-                                       : "SET LOCAL");
+  } else if (levels_.empty() && !in_script && (!by_name || what == "local")) {
+    plan.warning = outside(constraints         ? "SET CONSTRAINTS"
+                           : modes && !by_name ? "SET TRANSACTION"
+                                               : "SET LOCAL");
   }
   if (plan.error || plan.tag == "RESET") return;
   // Also behind a warning, as more of the same implicit transaction may follow.
@@ -77,17 +128,11 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
   } else if (word_at(statement->text, 2) == "snapshot") {
     plan.steps = {statement};    // the server refuses it in a savepoint
   } else if (levels_.empty()) {  // for the rest of the script
-    if (said.access == BeginOptions::Access::read_only) plan.steps = {set_read_only_here()};
-  } else {
-    plan.error = refuse_isolation(levels_.back(), said.isolation);
+    plan.error = refuse_modes({.queried = guard_queried_}, said);
     if (plan.error) return;
-    if (said.isolation != BeginOptions::Isolation::unset) {
-      levels_.back().isolation = said.isolation;
-    }
-    if (said.access == BeginOptions::Access::read_only) {
-      levels_.back().read_only = true;
-      plan.steps = {set_read_only_here()};
-    }
+    if (said.access == BeginOptions::Access::read_only) set_read_only_here(plan.steps);
+  } else {
+    take_modes(said, plan);
   }
 }
 

@@ -2,6 +2,7 @@
 
 Here are the items that no other file has:
 
+the mapping, row by row      test_sandbox_mapping
 unique violation, syntax     test_sandbox_acceptance   a_unique_violation_..., an_error_in_a_transaction_...
 the unnamed statement        test_sandbox_acceptance   the_unnamed_statement_...
 COMMIT in the middle         test_sandbox_acceptance   a_commit_in_the_middle_...; test_sandbox_wire

@@ -375,6 +375,7 @@ class Rewritten(Turns):
             self.assertIn("two-phase", wrong["M"])
             self.assertIn("COMMIT", wrong["H"])
             client.query("rollback")
+            self.assertEqual(client.query("insert into things values (1, 'x'); " + text), "C:INSERT 0 1 E:0A000 Z:I")
             self.assertEqual(self.refusal(native, text).code, "0A000")
 
     def test_the_hint_of_what_only_a_commit_would_give(self):

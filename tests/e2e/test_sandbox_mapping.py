@@ -1,0 +1,217 @@
+"""What transaction control means in a sandbox, row by row: each text in each state, said in each way that the protocol has,
+beside PostgreSQL itself. Every message has to be the same: rows, tags, warnings, errors with all their fields, states."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support"), str(pathlib.Path(__file__).resolve().parent)]
+from pg_client import PgClient, bind, describe, execute, extended, parse, query, ready_count, sync
+from test_wire_model import Side
+from wire_servers import Conversation, Servers
+
+SCHEMA = """
+    create table t (n int primary key); insert into t values (1);
+    create table later (id int primary key, p int constraint of_t references t deferrable initially deferred);
+"""
+INSERT = "insert into t values (100)"
+STATES = {
+    "I": [],
+    "T, nothing done": ["begin"],
+    "T": ["begin", INSERT],
+    "T, behind a savepoint": ["begin", INSERT, "savepoint s", "insert into t values (101)"],
+    "E": ["begin", INSERT, "select 1/0"],
+    "E, behind a savepoint": ["begin", INSERT, "savepoint s", "insert into t values (101)", "select 1/0"],
+}
+TEXTS = (
+    # BEGIN, START TRANSACTION
+    "begin", "/* x */ bEgIn WORK -- y", "start transaction", "begin isolation level serializable",
+    "begin isolation level read committed, read write", "begin read only", "begin not deferrable", "begin frobnicate",
+    # COMMIT, END, ROLLBACK, ABORT
+    "commit", "/* x */ cOmMiT -- y", "end transaction", "END WORK", "commit and chain", "commit work and no chain",
+    "commit frobnicate", "rollback", "abort work", "rollback transaction", "rollback and chain", "abort and no chain",
+    # savepoints
+    "savepoint s", 'savepoint "S ""x"', "release s", "release savepoint S", 'release "S"', "release nix", "rollback to s",
+    "rollback work to savepoint S", "abort to s", "rollback to nix", "savepoint", "savepoint x; release x",
+    "rollback to s; release s",
+    # what is for a transaction
+    "set transaction isolation level serializable", "set transaction read only", "set transaction read write",
+    "set transaction deferrable", "set local work_mem = '7MB'", "set local transaction_isolation = 'serializable'",
+    "set local no_such = 1", "set constraints all immediate", "set constraints of_t deferred", "set constraints nix deferred",
+    "lock table t", "lock t in share mode", "lock table nix", "declare c cursor for select 1",
+    "declare c binary cursor for select 1 as a", "prepare transaction 'x'",
+    # everything else
+    "insert into t values (200)", "insert into t values (1)", "insert into later values (1, 99)", "select n from t order by n",
+    "insert into later values (1, 99) returning id", "select nix from t", "selec", "values (1), (2)", "discard all",
+    "do $$ begin raise exception 'x' using errcode = 'AB123', detail = 'd', hint = 'h'; end $$", "set work_mem = '8MB'",
+    "select set_config('work_mem', '8MB', true)", "select set_config('work_mem', '8MB', false)", "copy t to stdout",
+    "create table made (a int)", "show work_mem", "fetch c", "close c", "deallocate nix", "execute nix", "", ";;", "-- nothing",
+    "commit; begin", "begin; commit", "commit and chain; rollback", "commit; select 1/0", "rollback; select 1/0",
+    "insert into t values (300); commit; insert into t values (301)", "insert into t values (300); rollback; selec",
+    "insert into t values (300); rollback; insert into t values (301)",
+    "insert into t values (300); begin; insert into t values (301)", "begin; savepoint q; insert into t values (1)",
+    "set transaction read only; insert into t values (300)")
+# Modes, and what else is told over several statements: one after the other, as one batch, and as one text.
+ALIKE = (
+    "begin read only|set transaction read write|insert into t values (5)|commit",
+    "begin|set transaction read only|set transaction read write|insert into t values (5)|commit",
+    "begin read only|set work_mem = '7MB'|set transaction read write|insert into t values (5)|rollback|show work_mem",
+    "begin read only|set transaction read write|savepoint s|insert into t values (5)|rollback to s|commit",
+    "begin read only|set transaction_read_only = off|insert into t values (5)|commit",
+    "begin read only|set local transaction_read_only = off|insert into t values (5)|rollback",
+    "begin read only|select 1|set transaction read write|rollback",
+    "begin read only|savepoint s|set transaction read write|rollback",
+    "begin|savepoint s|set transaction read only|set transaction read write|rollback",
+    "begin|savepoint s|set transaction read only|release s|insert into t values (5)|commit",
+    "begin read only|commit and chain|set transaction read write|insert into t values (5)|commit",
+    "begin read only|set transaction read write|commit and chain|insert into t values (5)|commit",
+    "begin read only|select 1|begin read write|rollback", "begin|select 1|begin read only|insert into t values (5)|rollback",
+    "begin read only|set transaction read write|begin read only|insert into t values (5)|rollback",
+    "begin|select 1|begin deferrable|rollback", "begin|select 1|set transaction deferrable|rollback",
+    "begin|savepoint s|set transaction not deferrable|rollback", "select 1|begin not deferrable|rollback",
+    "begin|select 1|set transaction isolation level read committed|set transaction isolation level serializable|rollback",
+    "select 1|set transaction isolation level serializable", "select 1|set transaction read only|insert into t values (5)",
+    "begin|insert into t values (7)|set transaction read only|select 1|commit and chain|insert into t values (8)|commit",
+    'begin|savepoint "Ä ""x"|rollback to "Ä ""x"|release savepoint "Ä ""x"|commit',
+    "begin|savepoint s|savepoint s|release s|release s|release s|rollback",
+    "begin|savepoint s|insert into t values (1)|rollback to savepoint s|insert into t values (2)|release s|commit",
+    "begin|select 1/0|commit and chain|insert into t values (6)|commit", "set local nix.x = 1|show nix.x",
+    "begin|declare c cursor for select 1|fetch c|commit|fetch c", "release nix|rollback to nix|savepoint x",
+)
+AS_DEFAULT = ("begin|set transaction read write|insert into t values (5)|commit", "begin read write|insert into t values (5)|commit",
+              "begin|insert into t values (5)|rollback", "insert into t values (5)", "begin|select 1|set transaction read write|rollback",
+              "begin|commit and chain|set transaction read write|insert into t values (5)|commit")
+LOOK = [query("select n from t order by n"), query("show work_mem"), query("rollback"), query("select n from t order by n"),
+        query("show work_mem"), query("show transaction_read_only"), query("select name from pg_cursors where name = 'c'")]
+CLEAN = ["discard all", "delete from later", "delete from t", "insert into t values (1)", "drop table if exists made"]
+
+
+def is_several(text):
+    return ";" in text and "$$" not in text
+
+
+def ways(setup, text):
+    """(how it is said, parts that are sent and answered one after the other)."""
+    said = [query(one) for one in setup]
+    yield "a Query", [*said, query(text)]
+    yield "in the middle of a text", [*said, query(f"select 1 as before; {text}; select 2 as behind")]
+    yield "one text with its transaction", [query("; ".join([*setup, text, "select 2 as behind"]))]
+    yield "Queries in a pipeline", [b"".join([*said, query(text), query("select 2 as behind")])]
+    if is_several(text):
+        return
+    yield "extended", [*said, extended(text, describing=True) + sync()]
+    yield "in steps", [*said, parse("", text) + describe("S") + sync(), bind() + describe("P") + execute() + sync()]
+    yield "its first row", [*said, extended(text, rows=1) + sync()]
+    yield "in a batch", [*said, extended("select 1") + extended(text) + extended("select 2 as behind") + sync()]
+    yield "one batch with its transaction", [b"".join(map(extended, [*setup, text, "select 2 as behind"])) + sync()]
+    yield "batches in a pipeline", [b"".join(extended(one) + sync() for one in [*setup, text, "select 2 as behind"])]
+    yield "prepared", [parse("p", text) + describe("S", "p") + sync(), *said, bind("", "p") + execute() + sync(),
+                       bind("", "p") + execute() + sync()]
+
+
+class Mapping(Conversation):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        Conversation.servers = Servers(pools={"plain": "", "box": "force_rollback = true\n"})
+        for database in cls.servers.pools:
+            cls.servers.cluster.query(SCHEMA, database)
+
+    def setUp(self):
+        self.plain = PgClient(self.servers.direct, database="plain")
+        self.box = PgClient(self.servers.through_based, database="box")
+        for client in (self.plain, self.box):
+            self.addCleanup(client.close)
+
+    def tearDown(self):
+        self.assertNotIn("LOST", self.log())
+        self.assertEqual(self.server("select count(*) from t where n <> 1", "box"), [["0"]])
+
+    @staticmethod
+    def told(client, parts):
+        """Settings that are reported may come a message earlier."""
+        found = []
+        for part in parts:
+            client.send(part)
+            found.append([Side.told(kind, body) for kind, body in client.messages(ready_count(part)) if kind != "S"])
+        return found
+
+    def clean(self):
+        self.plain.send(*map(query, CLEAN))
+        self.assertNotIn("E", [kind for kind, _ in self.plain.messages(len(CLEAN))])
+        self.box.send(query("discard all") + query("sandbox reset"))
+        self.assertNotIn("E", [kind for kind, _ in self.box.messages(2)])
+
+    def same(self, parts):
+        right, found = (self.told(client, [*parts, *LOOK]) for client in (self.plain, self.box))
+        self.clean()
+        self.assertEqual(found, right)
+
+    @staticmethod
+    def apart(way, state, text):
+        """Two-phase commit, which a sandbox has not; and a Bind to go back to a savepoint where there is none: that it is
+        for nothing is told at once, without a turn."""
+        prepares = text.startswith("prepare ") and (state.startswith("T") or state == "I" and "text" in way)
+        goes_back = " to " in text and text.startswith(("rollback", "abort"))
+        return prepares or goes_back and (way == "prepared" or way == "in steps" and state == "E")
+
+    def each(self, *states):
+        for state in states:
+            for text in TEXTS:
+                for way, parts in ways(STATES[state], text):
+                    if not self.apart(way, state, text):
+                        with self.subTest(text, way=way):
+                            self.same(parts)
+
+    def test_outside_of_a_transaction(self):
+        self.each("I")
+
+    def test_in_one_that_has_done_nothing(self):
+        self.each("T, nothing done")
+
+    def test_in_one_that_has_written(self):
+        self.each("T")
+
+    def test_behind_a_savepoint(self):
+        self.each("T, behind a savepoint")
+
+    def test_in_one_that_has_failed(self):
+        self.each("E")
+
+    def test_in_one_that_has_failed_behind_a_savepoint(self):
+        self.each("E, behind a savepoint")
+
+    def conversations(self, texts, before=()):
+        for text in texts:
+            said = text.split("|")
+            for way, parts in (("each", [query(one) for one in said]), ("extended", [extended(one) + sync() for one in said]),
+                               ("batch", [b"".join(map(extended, said)) + sync()]), ("text", [query("; ".join(said))])):
+                with self.subTest(text, way=way):
+                    self.same([*before, *parts])
+
+    def test_modes(self):
+        self.conversations(ALIKE)
+
+    def test_modes_of_a_session_that_reads_only(self):
+        self.conversations(AS_DEFAULT, [query("set default_transaction_read_only = on")])
+
+    def test_what_is_reported_of_it(self):
+        for text in ("set default_transaction_read_only = on", "set session characteristics as transaction read only",
+                     "select set_config('default_transaction_read_only', 'on', false)"):
+            for client in (self.plain, self.box):
+                client.query(text)
+                self.assertEqual(client.parameters["default_transaction_read_only"], "on")
+                client.query("discard all")
+                self.assertEqual(client.parameters["default_transaction_read_only"], "off")
+        self.box.query("set default_transaction_read_only = on")
+        other = PgClient(self.servers.through_based, database="box")
+        self.addCleanup(other.close)
+        for client, value in ((other, "off"), (self.box, "on"), (other, "off")):
+            client.query("select 1")
+            self.assertEqual(client.parameters["default_transaction_read_only"], value)
+        self.box.query("discard all")
+
+
+if __name__ == "__main__":
+    unittest.main()
