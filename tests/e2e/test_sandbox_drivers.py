@@ -1,8 +1,8 @@
 """Drivers and their pools in a PostgreSQL sandbox, unchanged: what they do on the database itself they do there, and nothing
 of it is left.
 
-The cases of test_driver_python run again, against a database that is a sandbox; so do the programs of the other test_driver_*.
-Behind each module of them the database itself is as it was, and behind each case the sandbox is well.
+The cases of test_driver_python run again, against a database that is a sandbox. Behind each module of them the database itself
+is as it was, and behind each case the sandbox is well.
 """
 
 import asyncio
@@ -17,10 +17,6 @@ import psycopg2.pool
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-import test_driver_go
-import test_driver_java
-import test_driver_node
-import test_driver_php
 import test_driver_python
 from wire_servers import Servers
 
@@ -152,32 +148,6 @@ class Asyncpg(Well, test_driver_python.Asyncpg):
         with self.assertRaises(asyncpg.ReadOnlySQLTransactionError):
             async with connection.transaction(isolation="serializable", readonly=True, deferrable=True):
                 await connection.execute("truncate account")
-
-
-class Node(Well, test_driver_node.Node):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        test_driver_node.install()
-        self.converse(test_driver_python.servers.through_based)
-
-
-class Java(Well, test_driver_java.Java):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        address = test_driver_python.servers.through_based
-        for more in ("", "&autosave=always", "&autosave=conservative&defaultRowFetchSize=20", "&preferQueryMode=simple",
-                     "&preferQueryMode=extendedCacheEverything"):
-            with self.subTest(more):
-                self.converse(address, more)
-
-
-class Php(Well, test_driver_php.Php):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        self.converse(test_driver_python.servers.through_based)
-
-
-class Go(Well, test_driver_go.Go):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        test_driver_go.build()
-        self.converse(test_driver_python.servers.through_based)
 
 
 if __name__ == "__main__":
