@@ -24,6 +24,7 @@ class Node(test_sandbox_drivers.Well, test_driver_node.Node):
 
 class Java(test_sandbox_drivers.Well, test_driver_java.Java):
     def test_its_ordinary_work_directly_and_through_based(self):
+        test_driver_java.build()
         address = test_driver_python.servers.through_based
         for more in ("", "&autosave=always", "&autosave=conservative&defaultRowFetchSize=20", "&preferQueryMode=simple",
                      "&preferQueryMode=extendedCacheEverything"):

@@ -1,4 +1,4 @@
-// The JDBC driver's ordinary work, as one program: java Conversation.java URL. Prints "ok" at its end, and what was
+// The JDBC driver's ordinary work, as one program: java Conversation URL. Prints "ok" at its end, and what was
 // wrong otherwise. Run by tests/e2e/test_driver_java.py.
 
 import java.io.StringReader;
