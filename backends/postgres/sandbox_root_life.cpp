@@ -6,6 +6,7 @@
 #include "backends/postgres/client_objects.h"
 #include "backends/postgres/retry.h"
 #include "backends/postgres/sandbox_mark_turn.h"
+#include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
 #include "protocol/check.h"
 
@@ -101,6 +102,7 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
                         server_limits_.emplace(row[0].bytes, row[1].bytes);
                       }});
   }
+  if (!settings_.shared) chores.push_back({.texts = {notice_when_we_are_gone}});
   chores.push_back({.texts = {"SHOW transaction_isolation"},
                     .on_row = [this](const std::vector<Cell>& row) { isolation_ = row[0].bytes; }});
   chores.push_back(types_.load());

@@ -159,6 +159,10 @@ std::string_view sandbox_hint(std::string_view sqlstate) {
     return "A value that ALTER TYPE ... ADD VALUE has added can be used once its transaction is "
            "committed, which a sandbox's never is: run the migration on the database itself.";
   }
+  if (sqlstate == "2D000") {  // invalid_transaction_termination
+    return "In a sandbox a transaction is a savepoint, which no procedure can end: run it on the "
+           "database itself.";
+  }
   if (sqlstate == "53200") {  // out_of_memory, also of the table of locks
     return "A sandbox is one transaction, which keeps every lock: SANDBOX RESET gives them back, "
            "or "

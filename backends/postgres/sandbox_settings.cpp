@@ -147,7 +147,8 @@ StatementRef restore_root_settings() {
       "pg_catalog.set_config('statement_timeout', '0', false), "
       "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false), "
       "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL "
-      "THEN pg_catalog.set_config('transaction_timeout', '0', false) END";
+      "THEN pg_catalog.set_config('transaction_timeout', '0', false) END, (" +
+      std::string(notice_when_we_are_gone) + ")";
   return statement;
 }
 

@@ -32,6 +32,14 @@ bool is_on(std::string_view value);
 std::string_view shown_isolation(BeginOptions::Isolation asked, const Settings& settings,
                                  std::string_view root);
 
+// So that the server ends a statement of a daemon that has been killed, and the root with it, and
+// does not let its locks hold up others until it is done. A server that has its own notion keeps
+// it.
+inline constexpr const char* notice_when_we_are_gone =
+    "SELECT CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) "
+    "OPERATOR(pg_catalog.=) '0' AND pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' "
+    "THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END";
+
 // Behind RESET ALL: the root's own settings.
 StatementRef restore_root_settings();
 

@@ -284,6 +284,47 @@ class Time(Roots):
         self.assertNotIn("LOST", self.running.log())
 
 
+class Lost(Roots):
+    def end_root(self):
+        ended = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'based'"
+        self.assertEqual(cluster.query(ended), [["t"]])
+        self.running.wait_log("LOST")
+
+    def test_everybody_who_was_there_hears_of_it_once_before_it_goes_on_in_another(self):
+        for connect in self.both():
+            writer, reader, inside = connect(), connect(), connect()
+            writer.rows("insert into things values (1, 'gone')")
+            self.assertEqual(reader.value("select count(*) from things"), "1")
+            inside.rows("begin")
+            inside.rows("insert into things values (2, 'gone')")
+            self.end_root()
+            self.assertEqual(connect().value("select count(*) from things"), "0")  # who comes later hears nothing
+            for client in (writer, reader):
+                self.assertIn(client.code("select count(*) from things"), ("40000", "57P01", "08006"))
+                self.assertEqual(client.value("select count(*) from things"), "0")
+            for sql in ("select 1", "insert into things values (3, 'x')"):
+                self.assertIn(inside.code(sql), ("40000", "57P01", "08006", "25P02"))
+            inside.rows("rollback")
+            self.assertEqual(inside.value("select count(*) from things"), "0")
+            reader.rows("insert into things values (4, 'in the new one')")
+            self.assertEqual(writer.value("select count(*) from things"), "1")
+
+    def test_what_runs_when_the_daemon_is_killed_ends_with_it(self):
+        asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+        for connect in self.both():
+            client = connect()
+            client.rows("insert into things values (1, 'gone')")
+            client.rows("select set_config('work' || '_mem', '7MB', true)")  # RESET ALL is run for it
+            if connect == self.wire:
+                client.send(query("select pg_sleep(600)"))
+            else:
+                client.session.start(based_client.EXEC, "select pg_sleep(600)", None, {})
+            wait_until(lambda: cluster.query(asleep) == [["1"]], "the statement")
+            self.running.kill()
+            wait_until(lambda: cluster.query(asleep) == [["0"]], "the server to notice")
+            self.assertEqual(cluster.query("select count(*) from things"), [["0"]])
+
+
 class Reset(Roots):
     """What a reset undoes beyond ROLLBACK, and what it leaves."""
 

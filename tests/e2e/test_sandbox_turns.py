@@ -388,6 +388,10 @@ class Rewritten(Turns):
         self.assertIn("migration", wrong["H"])
         refused = self.refusal(native, "insert into paints values ('blue')")
         self.assertEqual((refused.code, refused.hint), ("55P04", wrong["H"]))
+        ends = "do $$ begin commit; end $$"
+        wrong, refused = client.error(query(ends)), self.refusal(native, ends)
+        self.assertEqual((wrong["C"], refused.code, refused.hint), ("2D000", "2D000", wrong["H"]))
+        self.assertIn("savepoint", wrong["H"])
         raised = "do $$ begin raise exception 'out of shared memory' using errcode = '53200'; end $$"
         self.assertIn("SANDBOX RESET", client.error(query(raised))["H"])
         self.assertIn("SANDBOX RESET", self.refusal(native, raised).hint)
