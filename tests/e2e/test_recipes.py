@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import unittest
@@ -92,6 +93,43 @@ class Recipes(unittest.TestCase):
                                   cwd=self.folder, capture_output=True, text=True, timeout=200,
                                   env={**self.environment, "PYTHONDONTWRITEBYTECODE": "1"})
         self.assertNotEqual(done.returncode, 0)
+
+    def test_the_steps_of_the_ci_job(self):
+        """Each `run:` as it stands, in a shell as GitHub's. What differs is around it: the server's host and Based's port are
+        others here, and instead of building for minutes the job finds what is built."""
+        job = (RECIPES / "github-actions.yml").read_text()
+        steps = [block or line for block, line in re.findall(r"^ +- run: (?:\|\n((?: {10}.*\n)+)|(.*)\n)", job, re.MULTILINE)]
+        self.assertEqual(len(steps), 3)
+        self.assertIn("meson setup build -Dbuildtype=release && ninja -C build based", steps[0])
+        installs = "\n".join(line for line in steps[0].splitlines() if "install-packages" in line)
+        self.work_place()
+        with PostgresCluster() as server, socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+            config = (RECIPES / "based.toml").read_text().replace("@postgres/", f"@127.0.0.1:{server.port}/")
+            (self.folder / "tests" / "based.toml").write_text(
+                config.replace("[server]", f'[server]\nlisten = ["127.0.0.1:{port}"]', 1))
+            self.environment.update(PGHOSTADDR="127.0.0.1", PGPORT=str(server.port), BASED_PORT=port,
+                                    PATH=f"{self.folder / 'bin'}:{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1")
+            free.close()
+            for step in (installs, steps[1], "trap 'kill $(jobs -p); wait' EXIT\n" + steps[2].replace("6432", port)):
+                done = subprocess.run(["bash", "-e", "-c", step], cwd=self.folder, capture_output=True, text=True, timeout=200,
+                                      env=self.environment)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("4 passed", done.stdout)
+            self.assertEqual(server.query("select count(*) from accounts"), [["0"]])
+
+    def work_place(self):
+        """What the job has checked out, and has installed."""
+        shutil.copytree(RECIPES / "pytest", self.folder / "tests")
+        for name, target in (("packaging", ROOT / "packaging"), ("build/based", BASED)):
+            (self.folder / "based" / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / "based" / name).symlink_to(target)
+        (self.folder / "schema.sql").write_text(
+            "create table accounts (id serial primary key, owner text not null, amount int not null)")
+        (self.folder / "bin").mkdir()
+        (self.folder / "bin" / "pytest").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pytest -p no:cacheprovider "$@"\n')
+        (self.folder / "bin" / "pytest").chmod(0o755)
 
     def test_readme_shows_their_text(self):
         readme = (ROOT / "README.md").read_text()

@@ -6,12 +6,13 @@ the mapping, row by row      test_sandbox_mapping
 unique violation, syntax     test_sandbox_acceptance   a_unique_violation_..., an_error_in_a_transaction_...
 the unnamed statement        test_sandbox_acceptance   the_unnamed_statement_...
 COMMIT in the middle         test_sandbox_acceptance   a_commit_in_the_middle_...; test_sandbox_wire
+what careless clients send   test_sandbox_texts; natively test_force_rollback
 its spellings                test_sandbox_acceptance   every_spelling_...; test_sandbox_nets without the tokenizer;
                              test_sandbox_turns        two_phase_commit_is_refused
 deferred constraints         test_sandbox_acceptance   Deferred
 SET LOCAL, roles             test_sandbox_state        set_local_..., a_local_role_...; natively test_sandbox_native_state
 ON COMMIT DROP twice         test_sandbox_state        on_commit_drop; natively test_sandbox_native_state
-many writes and errors       test_sandbox_acceptance   Many
+many writes and errors       test_sandbox_many
 turns                        test_sandbox_turns; test_force_rollback sessions_take_turns_...
 SIGKILL                      test_sandbox_kills
 drivers                      test_sandbox_drivers; test_recipes
@@ -31,7 +32,6 @@ from pg_client import (bind, copy_data, copy_done, copy_fail, describe, execute,
                        sync)
 from wire_servers import Conversation, Servers, both
 
-MANY = 3000  # writes, and as many errors
 SCHEMA = """
     create table keyed (id int primary key, note text);
     create table child (id int primary key,
@@ -240,21 +240,6 @@ class Cancel(Fresh):
             self.assertEqual(client.rows("select * from keyed"), [["1", "kept"]])
 
 
-class Many(Conversation):
-    def test_writes_and_errors_leave_few_locks(self):
-        client = self.connect()
-        client.query("sandbox reset")
-        each = 250
-        for first in range(0, MANY, each):
-            client.send(b"".join(query(f"insert into keyed values ({n}, 'x')") * 2 for n in range(first, first + each)))
-            found = [kind if kind == "C" else fields(body)["C"] for kind, body in client.messages(2 * each) if kind in "CE"]
-            self.assertEqual(found, ["C", "23505"] * each)
-        self.assertEqual(client.value("select count(*) from keyed"), str(MANY))
-        self.assertLess(int(client.value("select count(*) from pg_locks where pid = pg_backend_pid()")), 30)
-        client.query("sandbox reset")
-        self.assertEqual(client.value("select count(*) from keyed"), "0")
-
-
 class Native(Conversation):
     def setUp(self):
         self.database = self.enterContext(based_client.connect(self.servers.through_based))
@@ -345,20 +330,6 @@ class Native(Conversation):
         self.assertEqual(self.wrong("copy keyed from stdin"), "0A000")
         self.session.exec("rollback")
         self.assertEqual(self.ids(), [1])
-
-    def test_writes_and_errors_leave_few_locks(self):
-        each = 100
-        for first in range(0, MANY, each):
-            started = [self.session.start(based_client.EXEC, "insert into keyed values ($1, 'x')", [n], {})
-                       for n in range(first, first + each) for _ in range(2)]
-            for first_time, again in zip(started[::2], started[1::2]):
-                first_time.wait()
-                with self.assertRaises(based_client.Error) as caught:
-                    again.wait()
-                self.assertEqual(caught.exception.code, "23505")
-        locks = "select count(*), (select count(*) from keyed) from pg_locks where pid = pg_backend_pid()"
-        [(held, rows)] = self.session.exec(locks).rows
-        self.assertEqual((rows, held < 30), (MANY, True), held)
 
     def test_a_cancel_ends_its_own_request_only(self):
         other = self.database.session(database="one")

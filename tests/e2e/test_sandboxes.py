@@ -216,6 +216,34 @@ class Lives(Sandboxes):
             return False
         return True
 
+    def test_there_is_a_limit_to_native_sessions_too(self):
+        self.daemon("max_sandboxes = 2")
+        client = self.native()
+        for name in ("1", "2", "1"):
+            client.session(database=f"app#{name}").opened.wait()
+        for options in ({"database": "app#3"}, {"database": "app", "sandbox": "3"}):
+            with self.assertRaises(based_client.Error) as refused:
+                client.session(**options).opened.wait()
+            self.assertEqual((refused.exception.code, refused.exception.scope), ("53300", "session"))
+        self.assertEqual(list(client.session(sandbox="2").exec("select 1")), [[1]])
+
+    def test_it_is_opened_when_somebody_needs_it(self):
+        self.daemon()
+        roots = ("select count(*) from pg_stat_activity where application_name = 'of_based' and "
+                 "state like 'idle in transaction%'")
+        session = self.native().session(sandbox="native")
+        session.opened.wait()
+        session.tx("begin")
+        self.assertEqual(self.backends(), 0)
+        wire = self.connect("app#wire")  # is told the server's settings
+        self.assertEqual(self.backends(), 1)
+        wait_until(lambda: cluster.query(roots) == [["0"]], "its root to be given up")
+        for client, count in ((lambda: session.exec("insert into things values (2, 'x')").wait(), "1"),
+                              (lambda: wire.query("insert into things values (3, 'x')"), "2")):
+            client()
+            self.assertEqual(cluster.query(roots), [[count]])
+        session.tx("rollback")
+
     def test_an_idle_one_is_closed_with_what_it_held(self):
         self.daemon('sandbox_idle = "200ms"')
         one, kept = self.connect("app#idle"), self.connect("app#kept")
@@ -242,6 +270,8 @@ class Lives(Sandboxes):
         self.assertEqual(ran.stdout.strip(), "2", ran.stderr)
         wait_until(lambda: self.backends() == 1, "that of the process that ended is closed")
         self.assertEqual(self.connect("app").value("select count(*) from things"), "1")
+        with based_client.connect(self.socket) as client, client.session(database="app") as session:  # it is this process's
+            self.assertEqual(list(session.exec("select count(*) from things")), [[2]])
 
     def test_status_counts_them(self):
         self.daemon()
@@ -667,21 +697,57 @@ class CommandLine(Sandboxes):
 
 
 class SqliteNames(unittest.TestCase):
-    def test_two_sandboxes_over_one_file(self):
-        path = temporary_folder() / "base.db"
-        with contextlib.closing(sqlite3.connect(path)) as base:
+    def setUp(self):
+        self.path = temporary_folder() / "base.db"
+        with contextlib.closing(sqlite3.connect(self.path)) as base:
             base.execute("create table things (id integer primary key)")
-        with Daemon(f"sqlite:///{path}", "--force-rollback", log_level="info") as daemon:
-            address = f"127.0.0.1:{daemon.port}"
-            with PgClient(address, database="base#1") as one, PgClient(address, database="base#2") as two:
-                for client in (one, two):
-                    client.rows("create table made (id integer primary key)")
-                    client.rows("insert into things values (1)")
-                one.rows("insert into things values (2)")
-                self.assertEqual(one.value("select count(*) from things"), "2")
-                self.assertEqual(two.value("select count(*) from things"), "1")
-        with contextlib.closing(sqlite3.connect(path)) as base:
-            self.assertEqual(base.execute("select count(*) from sqlite_master").fetchone(), (1,))
+        self.before = self.path.read_bytes()
+
+    def tearDown(self):
+        self.assertEqual(self.path.read_bytes(), self.before)
+
+    def daemon(self, server=""):
+        config = f'[server]\n{server}\n[databases.base]\nurl = "sqlite:///{self.path}"\nforce_rollback = true\n'
+        return self.enterContext(Daemon(config=config, log_level="info"))
+
+    def test_two_sandboxes_over_one_file(self):
+        address = f"127.0.0.1:{self.daemon().port}"
+        with PgClient(address, database="base#1") as one, PgClient(address, database="base#2") as two:
+            for client in (one, two):
+                client.rows("create table made (id integer primary key)")
+                client.rows("insert into things values (1)")
+            one.rows("insert into things values (2)")
+            self.assertEqual(one.value("select count(*) from things"), "2")
+            self.assertEqual(two.value("select count(*) from things"), "1")
+
+    def test_every_way_to_name_one_is_the_same_sandbox(self):
+        address = f"127.0.0.1:{self.daemon('max_sandboxes = 2').port}"
+        seen = "select count(*) from things"
+        with PgClient(address, database="base#w1") as first:
+            first.rows("insert into things values (1)")
+            for parameters, count in (({"options": "-c based.sandbox=w1"}, "1"), ({"based.sandbox": "w1"}, "1"), ({}, "0")):
+                with PgClient(address, database="base", **parameters) as client:
+                    self.assertEqual(client.value(seen), count)
+            with based_client.connect(address) as connection:
+                for options, count in (({"database": "base#w1"}, 1), ({"sandbox": "w1"}, 1), ({"sandbox": "w2"}, 0), ({}, 0)):
+                    self.assertEqual(list(connection.session(**options).exec(seen)), [[count]])
+                with self.assertRaises(based_client.Error) as refused:
+                    connection.session(sandbox="w3").opened.wait()
+                self.assertEqual(refused.exception.code, "53300")
+            with self.assertRaises(Refused) as refused:
+                PgClient(address, database="base#w3")
+            self.assertEqual(refused.exception.code, "53300")
+
+    def test_each_process_has_its_own_and_an_idle_one_is_closed(self):
+        running = self.daemon('sandbox_by = "peer-pid"\nsandbox_idle = "200ms"')
+        socket = f"unix:{running.socket_path}"
+        with PgClient(socket, database="base") as one:
+            one.rows("insert into things values (1)")
+            with based_client.connect(socket) as connection:
+                self.assertEqual(list(connection.session().exec("select count(*) from things")), [[1]])
+            with PgClient(f"127.0.0.1:{running.port}", database="base") as other:
+                self.assertEqual(other.value("select count(*) from things"), "0")
+        running.wait_log("sandbox base#.*: closed")
 
 
 if __name__ == "__main__":
