@@ -94,8 +94,8 @@ class WireSession {
   virtual void on_batch_end() = 0;
   // The client's cancel request, or a limit's. What is in flight ends with 57014 as soon as it can,
   // what still waits for a link or turn at once. Nothing in flight: no effect. Never hits a later
-  // unit.
-  virtual void cancel(std::string_view reason) = 0;
+  // unit. `until_sent` is let go when the server has been asked, or has not to be.
+  virtual void cancel(std::string_view reason, std::shared_ptr<const void> until_sent = {}) = 0;
   virtual void on_drained() = 0;
   // Nothing is in flight or begun, and no transaction is open: the client may be told to go.
   virtual bool at_rest() const = 0;

@@ -71,7 +71,7 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
     finish_closing();
   });
   cancel_again_ = reactor_.make_timer([this] {
-    if (cancel_ == CancelState::striking && cancel_due() && !close_reason_) send_cancel();
+    if (cancel_ == CancelState::striking && cancel_due() && !close_reason_) send_cancel({});
   });
   soon_ = reactor_.make_timer([this] { on_soon(); });
 }
@@ -256,7 +256,7 @@ bool Link::runs_own() const {
                              [head = queue_.head()](const auto& run) { return run.get() == head; });
 }
 
-void Link::cancel() {
+void Link::cancel(std::shared_ptr<const void> until_sent) {
   if (cancel_ == CancelState::none && runs_own()) {
     cancel_waits_ = true;
     return;
@@ -266,12 +266,12 @@ void Link::cancel() {
   cancel_deadline_->arm(reactor_.now() + limits_.cleanup_timeout);
   cancel_pause_ = cancel_pause_first;
   cancel_for_ = requests_done_;
-  if (cancel_ != CancelState::in_flight) send_cancel();
+  if (cancel_ != CancelState::in_flight) send_cancel(std::move(until_sent));
 }
 
-void Link::send_cancel() {
+void Link::send_cancel(std::shared_ptr<const void> until_sent) {
   cancel_ = CancelState::in_flight;
-  channel_->cancel([this](bool sent) { on_cancelled(sent); });
+  channel_->cancel([this, until_sent = std::move(until_sent)](bool sent) { on_cancelled(sent); });
 }
 
 void Link::on_cancelled(bool sent) {

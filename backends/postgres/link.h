@@ -153,7 +153,8 @@ class Link final {
   // Nothing was sent since owe(): it is owed no more, and returned.
   std::optional<Chore> take_owed() { return std::exchange(owed_, std::nullopt); }
   // Asks for the running request to be cancelled, and for none that was sent behind it.
-  void cancel();
+  // `until_sent` is let go when the server has been asked, if this asks it.
+  void cancel(std::shared_ptr<const void> until_sent = nullptr);
   void set_paused(bool paused);
   // Sends CopyFail and a Sync for it: the answer to CopyInResponse, which had swallowed ours.
   void refuse_copy();
@@ -223,7 +224,7 @@ class Link final {
   bool cancel_due() const;
   bool runs_own() const;
   void advance_cancel();
-  void send_cancel();
+  void send_cancel(std::shared_ptr<const void> until_sent);
 
   void on_descriptor(Reactor::Ready ready);
   void write_out();

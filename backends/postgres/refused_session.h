@@ -16,7 +16,7 @@ class RefusedSession final : public WireSession {
   void start() override { client_.end(reason_); }
   void on_message(const WireMessage&) override {}
   void on_batch_end() override {}
-  void cancel(std::string_view) override {}
+  void cancel(std::string_view, std::shared_ptr<const void>) override {}
   void on_drained() override {}
   bool at_rest() const override { return true; }
   bool in_transaction() const override { return false; }

@@ -144,7 +144,7 @@ void Relay::on_drained() {
   if (may_be_notified()) tell_notifications();
 }
 
-void Relay::cancel(std::string_view reason) {
+void Relay::cancel(std::string_view reason, std::shared_ptr<const void> until_sent) {
   switch (state_) {
     case State::waiting:
       if (!welcomed_ || held_.empty()) return;
@@ -159,7 +159,7 @@ void Relay::cancel(std::string_view reason) {
       cancel_reason_ = reason;
       link_->set_paused(false);
       fail_copy();
-      return link_->cancel();
+      return link_->cancel(std::move(until_sent));
     case State::idle:
     case State::listening:
     case State::settling:

@@ -53,7 +53,7 @@ class Relay : public WireSession,
   void start() override;
   void on_message(const WireMessage& message) override;
   void on_batch_end() override;
-  void cancel(std::string_view reason) override;
+  void cancel(std::string_view reason, std::shared_ptr<const void> until_sent = {}) override;
   void on_drained() override;
   bool at_rest() const override;
   void tell_when_at_rest() override { tell_rest_ = true; }

@@ -56,16 +56,20 @@ PostgresClient::PostgresClient(PostgresFrontEnd& front_end, Transport& transport
       since_(front_end.reactor().now()),
       cutter_(limits_of_strangers) {}
 
-PostgresClient::~PostgresClient() { front_end_.leave(process_id_); }
+PostgresClient::~PostgresClient() {
+  if (canceller_) *canceller_ = nullptr;
+  front_end_.leave(process_id_);
+}
 
 void PostgresClient::transition(State to) {
-  constexpr std::array<std::array<bool, 5>, 5> edges{{
-      // starting proving opening serving ended
-      {false, true, true, false, true},    // starting
-      {false, false, true, false, true},   // proving
-      {false, false, false, true, true},   // opening
-      {false, false, false, false, true},  // serving
-      {false, false, false, false, false},
+  constexpr std::array<std::array<bool, 6>, 6> edges{{
+      // starting proving opening serving cancelling ended
+      {false, true, true, false, true, true},     // starting
+      {false, false, true, false, false, true},   // proving
+      {false, false, false, true, false, true},   // opening
+      {false, false, false, false, false, true},  // serving
+      {false, false, false, false, false, true},  // cancelling
+      {false, false, false, false, false, false},
   }};
   INVARIANT(edges[static_cast<std::size_t>(state_)][static_cast<std::size_t>(to)]);
   state_ = to;
@@ -77,7 +81,7 @@ void PostgresClient::transition(State to) {
 
 void PostgresClient::on_bytes(std::string_view bytes) {
   if (state_ == State::starting && !read_startup(bytes)) return;
-  if (state_ == State::ended || bytes.empty()) return;
+  if (state_ == State::cancelling || state_ == State::ended || bytes.empty()) return;
   cutter_.feed(bytes);
   deliver();
   // What comes before the session has begun is kept, but not without end: on_started goes on.
@@ -121,18 +125,32 @@ bool PostgresClient::take_startup_packet(const StartupHead& head, std::string_vi
     case StartupKind::gss_encryption:
       decline_encryption(gss_declined_, more_follows || !body.empty());
       break;
-    case StartupKind::cancel: {
-      CancelKey key;
-      if (decode_cancel(body, key)) front_end_.cancel(key.process_id, key.secret);
-      transition(State::ended);
-      transport_.close("a cancel request");
-      break;
-    }
+    case StartupKind::cancel:
+      ask_for_cancel(body);
+      return false;
     case StartupKind::start:
       start(head, body);
       break;
   }
   return state_ != State::ended;
+}
+
+// As the server's, its end says that the cancel has gone out: what it was to strike is struck,
+// whatever this client does next.
+void PostgresClient::ask_for_cancel(std::string_view body) {
+  transition(State::cancelling);
+  canceller_ = std::make_shared<PostgresClient*>(this);
+  const auto close = [canceller = canceller_](const void*) {
+    PostgresClient* client = *canceller;
+    if (client == nullptr || client->state_ != State::cancelling) return;
+    client->transition(State::ended);
+    client->transport_.close("a cancel request");
+  };
+  std::shared_ptr<const void> until_sent(canceller_.get(), close);
+  CancelKey key;
+  if (decode_cancel(body, key)) {
+    front_end_.cancel(key.process_id, key.secret, std::move(until_sent));
+  }
 }
 
 // Whoever sends on before the answer would send in the clear what it meant to be encrypted.
@@ -357,9 +375,9 @@ void PostgresClient::on_drained() {
   if (state_ == State::serving) session_->on_drained();
 }
 
-void PostgresClient::cancel(std::string_view secret) {
+void PostgresClient::cancel(std::string_view secret, std::shared_ptr<const void> until_sent) {
   if (state_ != State::serving || !equal_in_constant_time(secret, secret_)) return;
-  session_->cancel("canceling statement due to user request");
+  session_->cancel("canceling statement due to user request", std::move(until_sent));
 }
 
 // --- ends
@@ -374,10 +392,11 @@ void PostgresClient::refuse(const Error& error) {
 
 void PostgresClient::end(const Error& error) {
   if (state_ == State::ended) return;
+  // Inside of a row it would be taken for what is missing of the row.
+  const bool hears = session_ == nullptr || !session_->in_mid_message();
+  const bool speaks = hears && state_ != State::cancelling;
   transition(State::ended);
   std::string bytes;
-  // Inside of a row it would be taken for what is missing of the row.
-  const bool speaks = session_ == nullptr || !session_->in_mid_message();
   if (speaks) BackendWriter(bytes).error("FATAL", error);
   transport_.send(bytes);
   transport_.close(error.message);
@@ -391,7 +410,8 @@ void PostgresClient::on_closed(std::string_view) {
 void PostgresClient::look_at_clock() {
   const TimePoint now = front_end_.reactor().now();
   const PostgresLimits& limits = front_end_.limits();
-  const bool strange = state_ == State::starting || state_ == State::proving;
+  const bool strange =
+      state_ == State::starting || state_ == State::proving || state_ == State::cancelling;
   if (strange && now - since_ >= limits.handshake) {
     transition(State::ended);
     transport_.close("no start-up packet in time");
@@ -417,8 +437,8 @@ void PostgresClient::on_at_rest() {
 void PostgresClient::shut_down() { end(going_down()); }
 
 void PostgresClient::add_status(std::vector<SessionStatus>& sessions) const {
-  constexpr std::array<std::string_view, 5> names{"starting", "proving", "opening", "serving",
-                                                  "ended"};
+  constexpr std::array<std::string_view, 6> names{"starting", "proving",    "opening",
+                                                  "serving",  "cancelling", "ended"};
   SessionStatus status;
   status.id = static_cast<std::uint64_t>(process_id_);
   status.client = transport_.peer();

@@ -1,10 +1,12 @@
 // PostgresClient: one client that speaks PostgreSQL's protocol, from its first byte to its end.
 //
 //   starting -> [proving ->] opening -> serving -> ended      any -> ended
+//   starting -> cancelling -> ended
 //
 // starting: encryption is declined, the start-up packet is read. proving: it shows who it is.
-// opening: its session is being started. serving: its messages go to the session. ended: it was
-// told, and its bytes are ignored. Loop thread only.
+// opening: its session is being started. serving: its messages go to the session. cancelling: it
+// has asked for a cancel, and waits until that was sent. ended: it was told, and its bytes are
+// ignored. Loop thread only.
 #pragma once
 
 #include <memory>
@@ -34,7 +36,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
 
   // For the front end.
   std::int32_t process_id() const { return process_id_; }
-  void cancel(std::string_view secret);
+  void cancel(std::string_view secret, std::shared_ptr<const void> until_sent);
   void go_on();
   void look_at_clock();
   void drain();
@@ -47,7 +49,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void on_closed(std::string_view reason) override;
 
  private:
-  enum class State : std::uint8_t { starting, proving, opening, serving, ended };
+  enum class State : std::uint8_t { starting, proving, opening, serving, cancelling, ended };
   // While a client proves who it is.
   struct Proof {
     Startup startup;
@@ -68,6 +70,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   void transition(State to);
   bool read_startup(std::string_view& bytes);
   bool take_startup_packet(const StartupHead& head, std::string_view body, bool more_follows);
+  void ask_for_cancel(std::string_view body);
   void decline_encryption(bool& declined, bool more_follows);
   void start(const StartupHead& head, std::string_view body);
   void negotiate(const StartupHead& head, const Startup& startup);
@@ -103,6 +106,7 @@ class PostgresClient final : public TransportHandler, public WireClient {
   std::optional<DatabaseDirectory::Use> use_;  // of the session's
   std::unique_ptr<JoinTicket> ticket_;         // null: the session is not shared
   std::unique_ptr<WireSession> session_;
+  std::shared_ptr<PostgresClient*> canceller_;  // finds it while it is cancelling
 };
 
 }  // namespace based::postgres

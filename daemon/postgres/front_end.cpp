@@ -59,10 +59,11 @@ std::string PostgresFrontEnd::random_bytes(std::size_t count) {
   return bytes;
 }
 
-void PostgresFrontEnd::cancel(std::int32_t process_id, std::string_view secret) {
+void PostgresFrontEnd::cancel(std::int32_t process_id, std::string_view secret,
+                              std::shared_ptr<const void> until_sent) {
   ++counters_.cancels;
   const auto found = clients_.find(process_id);
-  if (found != clients_.end()) found->second->cancel(secret);
+  if (found != clients_.end()) found->second->cancel(secret, std::move(until_sent));
 }
 
 void PostgresFrontEnd::go_on_soon(PostgresClient& client) {

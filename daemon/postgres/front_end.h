@@ -57,7 +57,9 @@ class PostgresFrontEnd final : public FrontEnd {
   // Bytes that nobody can guess. Empty: the system has none.
   std::string random_bytes(std::size_t count);
   // The session of this key is told to cancel. Wrong keys have no effect, and nobody hears of it.
-  void cancel(std::int32_t process_id, std::string_view secret);
+  // `until_sent`: see WireSession::cancel.
+  void cancel(std::int32_t process_id, std::string_view secret,
+              std::shared_ptr<const void> until_sent);
   // PostgresClient::go_on() runs from the loop, unless the client leaves before.
   void go_on_soon(PostgresClient& client);
 

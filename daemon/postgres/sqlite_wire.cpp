@@ -330,7 +330,7 @@ void SqliteWire::fail(Error error, const WireStatement* of, Fate fate) {
   }
 }
 
-void SqliteWire::cancel(std::string_view reason) {
+void SqliteWire::cancel(std::string_view reason, std::shared_ptr<const void>) {
   if (!busy()) return;
   if (purpose_ == Purpose::steps || purpose_ == Purpose::describe ||
       purpose_ == Purpose::entering) {

@@ -63,7 +63,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   void start() override;
   void on_message(const WireMessage& message) override;
   void on_batch_end() override { flush(); }
-  void cancel(std::string_view reason) override;
+  void cancel(std::string_view reason, std::shared_ptr<const void> until_sent) override;
   void on_drained() override;
   bool at_rest() const override;
   bool in_transaction() const override { return !stack_.empty(); }

@@ -10,8 +10,27 @@ from pg_client import (CANCEL_REQUEST, PROTOCOL_3_2, PgClient, bind, copy_data, 
 from wire_servers import Conversation, Servers, TwoClients, both
 
 def setUpModule():
-    Conversation.servers = Servers(pools={"one": "max_size = 1"})
-    Conversation.servers.cluster.query("create table t(n int primary key)", "one")
+    Conversation.servers = Servers(pools={"one": "max_size = 1", "two": "max_size = 2"})
+    for name in Conversation.servers.pools:
+        Conversation.servers.cluster.query("create table t(n int primary key)", name)
+
+
+@both
+class Asked:
+    """When the canceller's connection is closed, the server has been asked."""
+
+    pool = "two"
+
+    def test_what_it_waited_for_comes_too_late(self):
+        holder, waits = self.connect(), self.connect()
+        for _ in range(10):
+            holder.query("begin; lock table t")
+            waits.send(query("select 'late' from t"))
+            self.wait_processes("wait_event_type = 'Lock'")
+            self.assertEqual(waits.cancel(), b"")
+            self.assertEqual(holder.query("commit"), "C:COMMIT Z:I")
+            self.assertEqual(waits.answers(), "E:57014 Z:I")
+        self.assertEqual(waits.cancel(), b"")  # nothing runs, and nobody is asked
 
 
 @both
