@@ -26,15 +26,6 @@ Error going_down() {
                      "terminating connection due to administrator command");
 }
 
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
-  }
-  return difference == 0;
-}
-
 constexpr std::size_t read_ahead_max = 64 * 1024;
 // A client whose statement runs for long may have gone behind what it has sent since.
 constexpr std::size_t read_on_max = 2 * 1024 * 1024;
@@ -133,24 +124,6 @@ bool PostgresClient::take_startup_packet(const StartupHead& head, std::string_vi
       break;
   }
   return state_ != State::ended;
-}
-
-// As the server's, its end says that the cancel has gone out: what it was to strike is struck,
-// whatever this client does next.
-void PostgresClient::ask_for_cancel(std::string_view body) {
-  transition(State::cancelling);
-  canceller_ = std::make_shared<PostgresClient*>(this);
-  const auto close = [canceller = canceller_](const void*) {
-    PostgresClient* client = *canceller;
-    if (client == nullptr || client->state_ != State::cancelling) return;
-    client->transition(State::ended);
-    client->transport_.close("a cancel request");
-  };
-  std::shared_ptr<const void> until_sent(canceller_.get(), close);
-  CancelKey key;
-  if (decode_cancel(body, key)) {
-    front_end_.cancel(key.process_id, key.secret, std::move(until_sent));
-  }
 }
 
 // Whoever sends on before the answer would send in the clear what it meant to be encrypted.
@@ -373,11 +346,6 @@ void PostgresClient::go_on() {
 
 void PostgresClient::on_drained() {
   if (state_ == State::serving) session_->on_drained();
-}
-
-void PostgresClient::cancel(std::string_view secret, std::shared_ptr<const void> until_sent) {
-  if (state_ != State::serving || !equal_in_constant_time(secret, secret_)) return;
-  session_->cancel("canceling statement due to user request", std::move(until_sent));
 }
 
 // --- ends
