@@ -155,7 +155,8 @@ bool Relay::is_end(const WireMessage& message) const {
     if (portal != portals_.end()) return is_end_of_transaction(portal->second->script);
     if (named.what == 'P') return false;
     const PreparedRef* text = named.name.empty() ? &unnamed_ : find_prepared(named.name);
-    return text != nullptr && *text && is_end_of_transaction((*text)->script);
+    if (text == nullptr || !*text) return false;
+    return is_end_of_transaction((*text)->script) || is_empty((*text)->text);
   }
   std::string_view text;
   ParseRequest parse;

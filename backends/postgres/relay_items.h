@@ -103,11 +103,13 @@ class PortalCalls {
   std::map<std::string, std::vector<CallMade>, std::less<>> calls_;
   std::size_t bytes_ = 0;
 };
+inline std::string rows_tag(std::uint32_t rows) { return "SELECT " + std::to_string(rows); }
 // What few of them need.
 struct ItemDetail {
   std::string name;             // parse, close: the client's name for it; or the portal's, as bind
   std::string on_server;        // parse: the name that it has there
-  std::string bytes;            // reply: what was never asked of the server; bind: its error
+  std::string bytes;            // reply: what was never asked of the server; bind: its error;
+                                // execute of some rows: the tag of one that stops at them
   std::string text;             // query, control: for a sandbox's log
   std::vector<CallMade> calls;  // query, execute
 };

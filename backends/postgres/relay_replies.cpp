@@ -249,15 +249,15 @@ void Relay::note_done(const Reply& reply, Item& made) {
     return;
   }
   made.before.reset();
-  if (reply.type == reply::command_complete || reply.type == reply::portal_suspended) {
-    const std::string_view said = reply.body.substr(0, reply.body.find('\0'));
-    log_done(text_of(made), said);
-    apply_calls(made, said);
+  const std::string_view tag = reply.body.substr(0, reply.body.find('\0'));
+  const bool stops = reply.type == reply::portal_suspended;
+  if (stops || reply.type == reply::command_complete) {
+    log_done(text_of(made), stops ? made.bytes() : tag);
+    apply_calls(made, stops ? made.bytes() : tag);
   }
   const ScriptRef& script = made.kind == ItemKind::query ? made.script : made.prepared->script;
   if (script == nullptr) made.done = true;
   if (script == nullptr || reply.type != reply::command_complete) return;
-  const std::string_view tag = reply.body.substr(0, reply.body.find('\0'));
   if (made.at >= script->statements.size()) return;
   const StatementRef statement = script->statements[made.at++];
   made.done = made.at == script->statements.size();

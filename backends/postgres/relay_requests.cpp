@@ -412,6 +412,7 @@ void Relay::take_execute(const WireMessage& message) {
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
       if (rules_.rooted) {
+        if (execute.rows_max > 0) item(number).details().bytes = rows_tag(execute.rows_max);
         if (calls != nullptr) item(number).details().calls = *calls;
         note_taint(text->calls, item(number).calls());
         local_set_ = local_set_ || !text->calls.empty();

@@ -183,10 +183,10 @@ class Commands:
 
     def test_what_asks_for_some_rows_only_is_in_the_log(self):
         text = "select id from things order by id"
-        self.client.query("insert into things values (1), (2)")
-        self.client.ask(parse("", text), bind(), execute(rows=1), sync())
+        self.client.query("insert into things values (1), (2), (3)")
+        self.client.ask(parse("", text), bind(), execute(rows=2), sync())
         log = [row for row in told_log(self.client) if row["statement"] == text]
-        self.assertEqual([(row["level"], row["sqlstate"]) for row in log], [("0", None)])
+        self.assertEqual([(row["level"], row["rows"], row["sqlstate"]) for row in log], [("0", self.stopped, None)])
 
     def test_drop(self):
         for way in self.each():
@@ -204,6 +204,7 @@ def told_log(client):
 
 
 class OnPostgres(Commands, unittest.TestCase):
+    stopped = "2"
     around, begun, ended = (), [("begin", "1", "0", None)], [("rollback", "0", "0", None)]
 
     def url(self):
@@ -215,6 +216,7 @@ class OnPostgres(Commands, unittest.TestCase):
 
 
 class OnSqlite(Commands, unittest.TestCase):
+    stopped = "3"  # it has looked whether there is another one
     around, begun, ended = ("BEGIN IMMEDIATE",), [], []  # there the log has what runs on the file
 
     def url(self):
