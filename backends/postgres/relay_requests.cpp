@@ -262,7 +262,8 @@ void Relay::take_query(const WireMessage& message) {
   const bool readable = decode_text(message.body, text);
   if (stacked() && readable) return begin_query(text);
   if (rules_.nested) erase_portal("");
-  const ScriptRef script = readable ? look_at(text) : nullptr;
+  const bool ordinary = begin_due_ == BeginDue::due;  // else its BEGIN would have gone first
+  const ScriptRef script = readable && !ordinary ? look_at(text) : nullptr;
   if (script) own_names_ahead(*script);
   begin_request();
   sent_.back().extended = sent_.back().extended || extended_;
