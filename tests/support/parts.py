@@ -21,9 +21,9 @@ LOGS = ROOT / "build-logs"  # not in a build folder, which may be made anew
 BUILD_S = 900
 FUZZ_S = 20
 HEAD_LINES, TAIL_LINES = 40, 60  # of a failure: what failed, and what was said last
-# The sanitizers' builds are made to be run once: clang takes half the time without optimization, and the reports need lines
-# but no more than that. Precompiled headers spare it a third of the rest.
-QUICK = ("-Db_lundef=false", "-Doptimization=0", "-Ddebug=false", "-Dcpp_args=-g1")
+# The sanitizers' builds are made to be run once: clang takes half the time without optimization. Precompiled headers spare
+# it a third of the rest.
+QUICK = ("-Db_lundef=false", "-Doptimization=0")
 if shutil.which("ccache"):  # which keeps nothing that was made with a precompiled header
     QUICK += ("-Db_pch=false",)
 
