@@ -39,7 +39,7 @@ MORE = ("create table made (n int primary key, s text)", "create table made (n i
         "drop function twice(int)", "create temp table brief (n int) on commit drop", "insert into brief values (1)",
         "select n from brief", "drop table brief", "create schema apart create table placed (n int)",
         "insert into apart.placed values (1)", "drop schema apart", "comment on table t is 'said'", "analyze made",
-        "lock table made", "create type color as enum ('red')", "select 'red'::color", "drop type color", "listen news",
+        "lock table made", "create type color as enum ('red')", "select 'red'::color::text", "drop type color", "listen news",
         "notify news, 'x'", "unlisten news", "copy (select n, s from made order by 1) to stdout")
 CLEAN = ("drop table if exists made, other_name, child cascade; drop sequence if exists counted; drop function if exists twice; "
          "drop schema if exists apart cascade; drop type if exists color")
