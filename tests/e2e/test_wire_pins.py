@@ -55,10 +55,14 @@ class Pins(Conversation):
 
 
 class Refused(Pins):
+    def said_of_pins(self):
+        return [line for line in self.log().splitlines() if "keeps its connection because of" in line]
+
     def test_the_statement_is_refused_with_its_reason_and_the_session_lives(self):
         first, second = self.connect(), self.connect()
+        before = len(self.said_of_pins())
         self.takes_the_place(first)
-        log = [line for line in self.log().splitlines() if "keeps its connection because of" in line][-1]
+        log = wait_until(lambda: self.said_of_pins()[before:], "the log's word")[-1]
         self.assertRegex(log, r"pool few/postgres: session \d+ of postgres at .* keeps its connection because of: "
                               r"create temp table mine\(a int\)")
         error = second.error(query(TEMPORARY))

@@ -45,9 +45,10 @@ class Faults(Conversation):
         return self.servers.cluster
 
     def start_query(self, client, sql):
-        """Sends it and waits until the server is at it; the server's process."""
+        """Sends it and waits until the server is at it, maybe with a BEGIN in front; the server's process."""
         client.send(query(sql))
-        running = f"select pid from pg_stat_activity where state = 'active' and query = $q${sql}$q$"
+        running = ("select pid from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() "
+                   f"and query like $q$%{sql}$q$")
         return int(wait_until(lambda: self.server(running), sql)[0][0])
 
     def is_waiting(self, database, daemon=None):

@@ -31,10 +31,12 @@ TEST_CASE("every spelling of the ends of a transaction is recognised in both dia
 }
 
 TEST_CASE("what is deallocated is known where the server can parse it") {
-  for (const auto& [text, name] :
+  for (const auto& row :
        {std::pair("deallocate Q", "q"), std::pair("deallocate \"Q\"", "Q"),
         std::pair("deallocate prepare q", "q"), std::pair("DEALLOCATE PREPARE", "prepare"),
         std::pair("deallocate \"all\"", "all"), std::pair("deallocate prepare all", "")}) {
+    const std::string text = row.first;
+    const std::string name = row.second;
     CAPTURE(text);
     CHECK(one(text, Dialect::postgres)->kind == prepare);
     CHECK(one(text, Dialect::postgres)->setting == "deallocate");
