@@ -477,6 +477,17 @@ class Vacuum(Roots):
         self.assertEqual(self.vacuums(), before)
         self.assertEqual(self.running.terminate(), 0)
 
+    def test_who_wants_all_of_a_table_does_not_wait_for_it_to_be_made_shorter(self):
+        self.daemon(table="sandbox_vacuum = 1")
+        one = self.wire()
+        one.rows("insert into filled select generate_series(1, 300000)")
+        one.rows("sandbox reset")
+        one.rows("begin; lock table filled in row exclusive mode")
+        shorter = "select 1 from pg_stat_progress_vacuum where phase = 'truncating heap'"
+        wait_until(lambda: cluster.query(shorter) or "1 tables vacuumed" in self.running.log(), "the end of VACUUM")
+        self.assertEqual(one.query("set lock_timeout = '2s'; lock table filled; commit"), "C:SET C:LOCK TABLE C:COMMIT Z:I")
+        wait_until(lambda: self.vacuums() == 1, "the table to be vacuumed")
+
     def test_the_end_does_not_wait_for_it_either(self):
         self.daemon(table="sandbox_vacuum = 1")
         one = self.wire()
