@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "protocol/check.h"
+#include "protocol/scram.h"
 
 namespace based {
 namespace {
@@ -20,16 +21,6 @@ std::string random_token() {
     token += digits[byte & 15];
   }
   return token;
-}
-
-// Takes as long wherever they differ.
-bool are_equal(std::string_view one, std::string_view other) {
-  if (one.size() != other.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < one.size(); ++i) {
-    difference |= static_cast<unsigned char>(one[i]) ^ static_cast<unsigned char>(other[i]);
-  }
-  return difference == 0;
 }
 
 }  // namespace
@@ -53,7 +44,7 @@ Result<std::unique_ptr<JoinTicket>> JoinTokens::join(std::string_view token,
                                                      std::string_view user) const {
   std::uint64_t found = 0;
   for (const auto& [group, shared] : shared_) {
-    if (are_equal(shared.token, token) && shared.user == user) found = group;
+    if (are_equal_secrets(shared.token, token) && shared.user == user) found = group;
   }
   if (found == 0) {
     return Error::make(sqlstate::invalid_authorization, "no session is shared under this token")

@@ -80,6 +80,10 @@ bool is_printable(std::string_view nonce) {
 
 }  // namespace
 
+bool are_equal_secrets(std::string_view one, std::string_view other) {
+  return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
+}
+
 std::optional<ScramVerifier> parse_scram_verifier(std::string_view text) {
   constexpr std::string_view prefix = "SCRAM-SHA-256$";
   if (!text.starts_with(prefix)) return std::nullopt;
@@ -189,7 +193,7 @@ Result<std::string> ScramExchange::final(std::string_view message) {
       client_first_bare_ + "," + server_first_ + "," + std::string(without_proof);
   const std::string client_key = exclusive_or(*proof, hmac(verifier_.stored_key, signed_text));
   const std::string stored = sha256(client_key);
-  if (CRYPTO_memcmp(stored.data(), verifier_.stored_key.data(), key_bytes) != 0) {
+  if (!are_equal_secrets(stored, verifier_.stored_key)) {
     return Error::make(sqlstate::invalid_password, "password authentication failed");
   }
   return "v=" + encode_base64(hmac(verifier_.server_key, signed_text));

@@ -38,6 +38,9 @@ Result<ScramVerifier> make_scram_verifier(std::string_view password, std::string
 // can pass it.
 ScramVerifier mock_scram_verifier(std::string_view user, std::string_view secret);
 
+// Takes as long wherever they differ; not so where their lengths do.
+bool are_equal_secrets(std::string_view one, std::string_view other);
+
 // One exchange. Its two steps are given the client's messages and give the server's.
 class ScramExchange {
  public:

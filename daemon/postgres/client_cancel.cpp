@@ -4,20 +4,9 @@
 
 #include "daemon/postgres/client.h"
 #include "daemon/postgres/front_end.h"
+#include "protocol/scram.h"
 
 namespace based::postgres {
-namespace {
-
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
-  }
-  return difference == 0;
-}
-
-}  // namespace
 
 // As the server's, its end says that the cancel has gone out: what it was to strike is struck,
 // whatever this client does next.
@@ -38,7 +27,7 @@ void PostgresClient::ask_for_cancel(std::string_view body) {
 }
 
 void PostgresClient::cancel(std::string_view secret, std::shared_ptr<const void> until_sent) {
-  if (state_ != State::serving || !equal_in_constant_time(secret, secret_)) return;
+  if (state_ != State::serving || !are_equal_secrets(secret, secret_)) return;
   session_->cancel("canceling statement due to user request", std::move(until_sent));
 }
 
