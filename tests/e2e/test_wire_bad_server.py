@@ -3,6 +3,7 @@
 import pathlib
 import struct
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -144,14 +145,22 @@ class Behind(Case):
         bad = GOOD + ready() + row_description("stolen") + data_row("secret") + complete("SELECT 1") + ready()
         for stray in (bad, bad[:-4], GOOD + ready() + b"T\0\0"):
             with self.subTest(stray):
-                self.server.says["select bad"] = stray
+                asked = threading.Event()
+
+                def play(connection, stray=stray, asked=asked):
+                    asked.wait(5)
+                    connection.send(stray)
+                self.server.says["select bad"] = play
                 holders = [self.connect() for _ in range(2)]
                 for holder in holders:
                     holder.query("begin")
                     holder.query("select 1")
                 client, waiting = self.connect(), self.connect()
                 client.send(query("select bad"))  # on the third of three links
+                wait_until(lambda: any("select bad" in c.heard for c in self.server.connections),
+                           "the statement")
                 waiting.send(query("select whoami"))
+                asked.set()
                 self.assertEqual(client.answers(), "T:a D:1 C:SELECT 1 Z:I")
                 self.assertRegex(waiting.answers(), "^T:whoami D:[0-9]+ C:SELECT 1 Z:I$")
                 for connection in (client, waiting, *holders):
