@@ -108,6 +108,12 @@ class Database {
   JoinTokens joins_;
 };
 
+// Null: it is no sandbox.
+inline SandboxLog* log_of(Database& database) {
+  Sandbox* const sandbox = database.sandbox();
+  return sandbox == nullptr ? nullptr : &sandbox->log();
+}
+
 inline std::unique_ptr<WireSession> Database::open_wire_session(WireOptions, WireClient&) {
   return nullptr;
 }

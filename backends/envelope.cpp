@@ -72,6 +72,12 @@ std::string_view sqlite_begin(const BeginOptions& options) {
 
 }  // namespace
 
+std::string modes_of(const BeginOptions& options) {
+  std::string modes(text_of(options.isolation));
+  modes += text_of(options.access);
+  return modes += text_of(options.deferrable);
+}
+
 StatementRef EnvelopeMaker::control(StatementKind kind, std::string_view text,
                                     std::string_view name) {
   std::string key = std::to_string(static_cast<int>(kind));
@@ -91,10 +97,7 @@ StatementRef EnvelopeMaker::begin(const BeginOptions& options) {
   if (rules_.dialect == Dialect::sqlite) {
     text = sqlite_begin(options);
   } else {
-    text = "BEGIN";
-    text += text_of(options.isolation);
-    text += text_of(options.access);
-    text += text_of(options.deferrable);
+    text = "BEGIN" + modes_of(options);
   }
   // SQLite's text does not say the access, so it belongs to the key.
   const bool read_only = options.access == BeginOptions::Access::read_only;

@@ -61,6 +61,9 @@ class EnvelopeMaker {
   std::map<std::string, StatementRef, std::less<>> interned_;  // by text; bounded by the depth
 };
 
+// As they stand behind PostgreSQL's BEGIN: " ISOLATION LEVEL SERIALIZABLE READ ONLY".
+std::string modes_of(const BeginOptions& options);
+
 // Where the session has joined the transaction of another one: its own is a savepoint there, and so
 // the envelope's BEGIN, COMMIT and ROLLBACK are that savepoint's, with their kinds. `read_only`
 // goes behind the savepoint of one that only reads; null: its BeginOptions say it.

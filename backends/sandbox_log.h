@@ -10,6 +10,8 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "backends/reactor.h"
 #include "protocol/result.h"
@@ -42,6 +44,8 @@ class SandboxLog {
 
   // The oldest entries go where there are too many.
   void add(SandboxLogEntry entry);
+  // The session's newest entry has failed after all: what ends its unit was refused.
+  void fail_last(std::uint64_t session, std::string_view sqlstate, std::string_view error);
   // Numbers go on behind it.
   void clear();
 
@@ -55,6 +59,33 @@ class SandboxLog {
   std::deque<SandboxLogEntry> entries_;
   std::size_t bytes_ = 0;
   std::uint64_t added_ = 0;
+};
+
+// What a client says and a front end answers by itself: transaction control, settings, and what is
+// refused. One at a time: from say() to done() or failed(), which add it to the log.
+class SaidStatement {
+ public:
+  // `log` outlives it. Null: there is no log, and all of this does nothing.
+  SaidStatement(SandboxLog* log, std::uint64_t session, std::string client)
+      : log_(log), session_(session), client_(std::move(client)) {}
+
+  // In the client's words. `level`: as it is now (SandboxLogEntry::level).
+  void say(std::string_view words, std::uint32_t level, TimePoint now);
+  // Another wording, as more of it is known.
+  void reword(std::string_view words);
+  void forget() { said_.reset(); }
+  // Nothing, where nothing was said. `level`: as it is behind it.
+  void done(std::uint32_t level, TimePoint now);
+  void failed(const Error& error, TimePoint now);
+
+ private:
+  void add(TimePoint now);
+
+  SandboxLog* const log_;
+  const std::uint64_t session_;
+  const std::string client_;
+  std::optional<SandboxLogEntry> said_;
+  TimePoint since_{};
 };
 
 }  // namespace based

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace based {
@@ -91,6 +92,8 @@ struct Statement {
   std::uint32_t offset = 0;  // where it starts in the client's text, in bytes
 
   std::vector<TextEdit> edits;  // in order; empty where the text is as the client wrote it
+  std::string written;          // by the client, where the text differs at all; else empty
+  std::string_view words() const { return written.empty() ? text : written; }
 
   // What the tokens say beyond the kind. Never trusted for safety alone.
   bool locks_rows = false;  // FOR UPDATE, FOR SHARE and their like

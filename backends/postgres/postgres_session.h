@@ -110,6 +110,7 @@ class PostgresSession : public BackendSession,
   void lose(const Error& reason);
   void notify();
   void note_in_log(std::size_t step, std::uint64_t rows, const Error* error);
+  void note_failure_in_log(const UnitOutcome& outcome);
   Error lost_error(const Error& reason) const;
   void on_timer();
   void on_rested_too_long();

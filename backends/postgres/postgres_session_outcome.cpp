@@ -19,7 +19,7 @@ TransactionStatus plain_status(char status) {
 void PostgresSession::finish(UnitOutcome outcome) {
   // What was never sent has changed nothing.
   const bool unsent = outcome.error && outcome.phase == UnitPhase::queue;
-  if (outcome.error && !unsent) note_in_log(outcome.step, 0, &*outcome.error);
+  if (outcome.error && !unsent) note_failure_in_log(outcome);
   const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
   transition(State::idle);
   if (link_ == nullptr && held_before_ && unsent) {
@@ -127,7 +127,7 @@ void PostgresSession::note_in_log(std::size_t step, std::uint64_t rows, const Er
   const TimePoint now = context_.reactor.now();
   SandboxLogEntry entry{.session = options_.session_id,
                         .client = options_.client,
-                        .statement = unit.steps[step].statement->text,
+                        .statement = std::string(sandbox_.asked(step).words()),
                         .duration = now - std::exchange(since_, now),
                         .rows = rows,
                         .level = unit.keep_lease ? 1U : 0U};
@@ -136,6 +136,18 @@ void PostgresSession::note_in_log(std::size_t step, std::uint64_t rows, const Er
     entry.error = error->message;
   }
   context_.ran->add(std::move(entry));
+}
+
+// What ends a unit belongs to the last of its steps, and that is in the log already.
+void PostgresSession::note_failure_in_log(const UnitOutcome& outcome) {
+  const std::size_t steps = run_->unit().steps.size();
+  if (outcome.phase != UnitPhase::epilogue) {
+    const bool before = outcome.phase == UnitPhase::prologue;
+    return note_in_log(before ? 0 : outcome.step, 0, &*outcome.error);
+  }
+  if (context_.ran == nullptr || steps == 0 || run_->unit().steps[steps - 1].describe) return;
+  context_.ran->fail_last(options_.session_id, outcome.error->sqlstate.text(),
+                          outcome.error->message);
 }
 
 void PostgresSession::on_link_lost(const Error& reason) {

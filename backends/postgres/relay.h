@@ -205,7 +205,7 @@ class Relay : public WireSession,
   void expect(Expect what, Fate fate = Fate::forward, std::uint32_t item = 0);
   void expect_swallowed(Expect what) { expect(what, Fate::swallow); }
   std::uint32_t add_item(Item&& added);
-  void refuse_here(const Error& error, bool in_failed = false);
+  void refuse_here(const Error& error, bool in_failed = false, std::string_view said = {});
   ScriptRef look_at(std::string_view text) const;
   const PreparedRef* find_prepared(std::string_view name) const;
   std::string_view name_for(const PreparedRef& prepared, std::string_view settings);
@@ -345,7 +345,7 @@ class Relay : public WireSession,
   void pump_commands();
   void take_sandbox(const StatementRef& statement);
   void log_done(std::string_view text, std::string_view tag);
-  void log_error(std::string_view text, const ErrorFields& fields);
+  void log_error(const Item& made, const ErrorFields& fields);
   void log_statement(SandboxLogEntry entry);
 
   // relay_replies.cpp: from the link to the client

@@ -111,7 +111,9 @@ void Relay::forget_statements(const ControlBatch& batch) {
   std::string bytes = batch.replies("");
   BackendWriter(bytes).error("ERROR", error);
   client_.send(bytes);
-  log_error(statement.text, {.sqlstate = "26000", .message = error.message});
+  Item said;
+  said.details().text = statement.text;
+  log_error(said, {.sqlstate = "26000", .message = error.message});
   send_ready('I');
 }
 

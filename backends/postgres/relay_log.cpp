@@ -35,12 +35,21 @@ void Relay::log_done(std::string_view text, std::string_view tag) {
   log_statement(std::move(entry));
 }
 
-void Relay::log_error(std::string_view text, const ErrorFields& fields) {
-  if (context_.sandbox == nullptr || text.empty()) return;
+void Relay::log_error(const Item& made, const ErrorFields& fields) {
+  if (context_.sandbox == nullptr) return;
+  const std::string_view text = text_of(made);
+  // What ends a unit belongs to the last statement of it.
+  if (text.empty() && made.kind == ItemKind::control && !reached_.in_transaction()) {
+    context_.sandbox->log().fail_last(options_.session_id, fields.sqlstate, fields.message);
+  }
+  if (text.empty()) return;
+  ErrorFields told = fields;
+  const bool ours = made.in_failed || fields.sqlstate != "25P02";
+  if (made.kind == ItemKind::refusal && ours) decode_error(made.bytes().substr(5), told);
   SandboxLogEntry entry;
   entry.statement = text;
-  entry.sqlstate = fields.sqlstate;
-  entry.error = fields.message;
+  entry.sqlstate = told.sqlstate;
+  entry.error = told.message;
   log_statement(std::move(entry));
 }
 

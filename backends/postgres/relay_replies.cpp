@@ -178,7 +178,7 @@ void Relay::on_error(const Reply& reply) {
       return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
     run_again_ = stale_and_unheard(fields);
-    if (number != 0 && !run_again_) log_error(text_of(item(number)), fields);
+    if (number != 0 && !run_again_) log_error(item(number), fields);
   } else {
     run_again_ = stale_and_unheard(fields);
   }

@@ -214,12 +214,14 @@ std::uint32_t Relay::add_item(Item&& added) {
 
 // The server is made to refuse something here, and the client is told this error of ours; unless
 // its transaction has failed before, and the server says that instead.
-void Relay::refuse_here(const Error& error, bool in_failed) {
+// `said`: for a sandbox's log.
+void Relay::refuse_here(const Error& error, bool in_failed, std::string_view said) {
   std::string bytes;
   BackendWriter(bytes).error("ERROR", error);
   FrontendWriter(link_->out()).parse(refused_name, refused_text, {});
   Item refusal = item_of_bytes(ItemKind::refusal, std::move(bytes));
   refusal.in_failed = in_failed;
+  if (context_.sandbox != nullptr) refusal.details().text = said;
   expect(Expect::parse, Fate::forward, add_item(std::move(refusal)));
 }
 

@@ -239,7 +239,7 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
   }
   if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;
   if (const auto full = journal_.refuse_more(std::span(&statement, 1))) plan.error = full;
-  if (plan.error) return refuse_here(*plan.error, true);
+  if (plan.error) return refuse_here(*plan.error, true, statement->text);
   if (plan.committed) close_portals();
   const bool ends = plan.ends_transaction || plan.committed;
   if (ends && (!rules_.nested || !stack_.in_transaction())) {
@@ -271,7 +271,7 @@ bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, b
   for (const StatementRef& statement : script->statements) {
     context_.leases.note_statement(*link_, statement);
     if (const std::optional<Error> refusal = stack_.check(*statement, in_script)) {
-      refuse_here(*refusal);
+      refuse_here(*refusal, false, statement->text);
       return true;
     }
     stack_.note(*statement);

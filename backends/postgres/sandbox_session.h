@@ -44,6 +44,8 @@ class SandboxSession {
   void leave(bool unanswered);
   // What others are to hear since a transaction has committed; of each only once.
   std::vector<ListenJournal::Action> take_notifications() { return notifications_.take(); }
+  // What the client has said where a step of that unit may be another.
+  const Statement& asked(std::size_t step) const { return *asked_[step]; }
   // What a step of that unit sets otherwise than by SET.
   std::span<const StatementRef> settings_made(std::size_t step) const;
 

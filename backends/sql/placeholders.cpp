@@ -200,6 +200,8 @@ std::optional<Error> PlaceholderCollector::translate(Statement& statement, std::
   statement.parameter_names.resize(names_.size());
   for (const auto& [name, number] : names_) statement.parameter_names[number - 1] = name;
   rewrite(statement, begin, end);
+  const std::string_view written = text_.substr(begin, end - begin);
+  if (statement.text != written) statement.written = written;
   return std::nullopt;
 }
 

@@ -16,8 +16,8 @@ constexpr std::size_t statement_overhead = sizeof(Statement) + 64;
 std::size_t bytes_of(std::string_view text, const Script& script) {
   std::size_t bytes = entry_overhead + text.size();
   for (const StatementRef& statement : script.statements) {
-    bytes += statement_overhead + statement->text.size() + statement->setting.size() +
-             statement->edits.size() * sizeof(TextEdit);
+    bytes += statement_overhead + statement->text.size() + statement->written.size() +
+             statement->setting.size() + statement->edits.size() * sizeof(TextEdit);
     if (statement->in_sandbox) bytes += statement_overhead + statement->in_sandbox->text.size();
     for (const std::string& name : statement->parameter_names) bytes += sizeof name + name.size();
   }

@@ -210,21 +210,11 @@ TimePoint Executor::busy_until(const Job* job) const {
   return std::min(until, std::max(now, job->unit().queue_deadline));
 }
 
-void Executor::trace(const StatementRef& statement, TimePoint began) {
-  if (!options_.force_rollback) return;
-  traces_.push_back(
-      {.statement = statement, .duration = Clock::now() - began, .rows = rows_of_step_});
-}
-
 std::optional<Error> Executor::run_controls(const Job* job,
                                             const std::vector<StatementRef>& statements,
                                             std::size_t& done) {
   for (const auto& statement : statements) {
-    const auto began = Clock::now();
-    rows_of_step_ = 0;
-    auto error = run_control(job, *statement);
-    trace(statement, began);
-    if (error) return error;
+    if (auto error = run_control(job, *statement)) return error;
     ++done;
   }
   return std::nullopt;

@@ -68,7 +68,6 @@ class Executor : private Handle::Owner {
   std::optional<Error> run_control(const Job* job, const Statement& statement);
   std::optional<Error> run_step(Job& job, std::size_t index);
   std::optional<Error> run_statement(Job& job, std::size_t index);
-  void trace(const StatementRef& statement, TimePoint began);
   std::optional<Error> check_allowed(const Job& job, const CompiledStatement& compiled);
   std::optional<Error> fetch(Job& job, StepRun& run);
   std::optional<Error> add_row(Job& job, StepRun& run);

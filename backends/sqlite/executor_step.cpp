@@ -39,8 +39,9 @@ std::optional<Error> Executor::run_step(Job& job, std::size_t index) {
   const auto began = Clock::now();
   rows_of_step_ = 0;
   auto error = run_statement(job, index);
-  const auto& step = job.unit().steps[index];
-  if (!step.describe && !step.own) trace(step.statement, began);
+  if (options_.force_rollback) {
+    traces_.push_back({.step = index, .duration = Clock::now() - began, .rows = rows_of_step_});
+  }
   return error;
 }
 

@@ -78,24 +78,38 @@ void Lane::refuse_resets() {
   }
 }
 
-// One entry for each statement that began; the unit's error is the last one's.
+// One entry for each step that began, and for the one that the unit failed with. What is around
+// them is Based's own.
 void Lane::keep_log(const UnitOutcome& outcome, const std::vector<Trace>& traces) {
   const auto& setup = holder_.job->setup();
+  const std::vector<Step>& steps = setup.unit.steps;
+  if (steps.empty()) return;
+  std::size_t failed = steps.size();
+  if (outcome.error) {
+    failed = outcome.phase == UnitPhase::step       ? outcome.step
+             : outcome.phase == UnitPhase::epilogue ? steps.size() - 1
+                                                    : 0;
+  }
   SandboxLogEntry entry;
   entry.session = setup.session_id;
   entry.client = holder_.client_name;
   entry.level = setup.holds_lease || setup.unit.keep_lease ? 1 : 0;
-  for (std::size_t i = 0; i < traces.size(); ++i) {
+  const auto add = [&](const Trace& trace) {
+    const Step& step = steps[trace.step];
+    if (step.describe || step.own) return;
     // The log cuts it; what is far too long is not even copied.
-    entry.statement = traces[i].statement->text.substr(0, SandboxLog::Limits{}.text_bytes_max + 1);
-    entry.duration = traces[i].duration;
-    entry.rows = traces[i].rows;
-    if (i + 1 == traces.size() && outcome.error) {
+    entry.statement = step.statement->words().substr(0, SandboxLog::Limits{}.text_bytes_max + 1);
+    entry.duration = trace.duration;
+    entry.rows = trace.rows;
+    if (trace.step == failed) {
       entry.sqlstate = outcome.error->sqlstate.text();
       entry.error = outcome.error->message;
     }
     sandbox_log_->add(entry);
-  }
+  };
+  for (const Trace& trace : traces) add(trace);
+  const bool began = !traces.empty() && traces.back().step >= failed;
+  if (outcome.error && !began) add({.step = failed});
 }
 
 }  // namespace based::sqlite

@@ -29,9 +29,9 @@ class Arena {
   std::size_t left_ = 0;
 };
 
-// A statement that began: for the log of a sandbox.
+// A step that began: for the log of a sandbox.
 struct Trace {
-  StatementRef statement;
+  std::size_t step = 0;
   Duration duration{};
   std::uint64_t rows = 0;  // given or changed
 };

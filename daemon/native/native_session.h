@@ -89,6 +89,9 @@ class Session final : public NativeSession, private Sink, private SessionListene
   void abort_transaction(const Error& reason);
 
   // session_sandbox.cpp
+  std::uint32_t level_of_log() const { return stack_.empty() ? 0 : 1; }
+  void say(std::string_view words) { said_.say(words, level_of_log(), now()); }
+  std::string words_of(const Tx& tx) const;
   std::optional<Error> refusal_of_command(const Statement& statement) const;
   void run_sandbox(const PlannedStep& step);
   void sandbox_done(UnitOutcome& outcome);
@@ -138,6 +141,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
   bool draining_ = false;
   bool pumping_ = false;
   bool closed_ = false;
+  SaidStatement said_;  // what it does on the stack, or is refused
 
   // What was planned for the end of a turn finds the session through it.
   const std::shared_ptr<Session*> anchor_ = std::make_shared<Session*>(this);

@@ -74,7 +74,8 @@ Session::Session(SessionHost& host, const DatabaseDirectory::Entry& entry, const
               .read_only = options.read_only,
               .frees_failed = entry.database->force_rollback(),
               .depth_max = host.limits().depth}),
-      envelopes_(stack_.rules()) {
+      envelopes_(stack_.rules()),
+      said_(log_of(*entry.database), identity.id, host.peer()) {
   if (options.transaction) implicit_ = to_begin_options(*options.transaction);
   reset_backend();
 }
@@ -269,6 +270,7 @@ std::vector<ResultReport> Session::results_before(std::size_t item) const {
 }
 
 void Session::finish_end() {
+  said_.done(level_of_log(), now());
   flush_rows();
   run_->end.transaction = transaction();
   run_->end.results = results_before(run_->items.size());
@@ -283,6 +285,7 @@ void Session::finish_end() {
 }
 
 void Session::finish_error(const Error& error, std::optional<std::uint32_t> item) {
+  said_.failed(error, now());
   flush_rows();
   // Until the first statement was sent nothing has been done, whatever there is of it.
   const auto results = results_before(item && run_->begun ? *item : 0);

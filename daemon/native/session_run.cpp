@@ -81,6 +81,7 @@ void Session::start_exec() {
   if (!exec) return finish_error(exec.error());
   run_->options = exec->options;
   run_->credit = exec->options.credit;
+  say(exec->sql);
   const Result<ScriptRef> script = database_.intern(exec->sql, style_of(exec->parameters));
   if (!script) return finish_error(script.error());
   const auto& statements = (*script)->statements;
@@ -103,6 +104,7 @@ void Session::start_exec() {
     }
   }
   if (auto used = run_->binding->check_all_used(); !used) return finish_error(used.error());
+  said_.forget();  // it is to be run
 }
 
 void Session::start_batch() {
@@ -118,7 +120,9 @@ void Session::start_batch() {
     run_->items.emplace_back();
     auto planned = plan_item(item);
     if (planned) continue;
+    say(item.sql);
     if (run_->stop) return finish_error(planned.error(), number);
+    said_.failed(planned.error(), now());
     run_->items.back().error = std::make_unique<Error>(std::move(planned).error());
   }
 }
@@ -183,6 +187,7 @@ void Session::advance() {
                           step.item);
     }
     if (auto refusal = refusal_of(step)) {
+      if (step.statement->kind != StatementKind::sandbox) say(step.statement->words());
       // PostgreSQL's server refuses this one itself, and the level has failed then.
       const bool write_refused = refusal->sqlstate == sqlstate::read_only_sql_transaction;
       if (write_refused && !stack_.empty() && run_->stop && !run_->options.atomic) stack_.fail();
@@ -201,6 +206,7 @@ void Session::advance() {
 void Session::fail_step(Error error) {
   const std::uint32_t item = run_->steps[run_->next].item;
   if (run_->stop) return finish_error(error, item);
+  said_.failed(error, now());
   run_->items[item].error = std::make_unique<Error>(std::move(error));
   while (run_->next < run_->steps.size() && run_->steps[run_->next].item == item) ++run_->next;
 }

@@ -1,4 +1,6 @@
 // SANDBOX commands.
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 #include <vector>
@@ -7,6 +9,23 @@
 #include "daemon/native/native_session.h"
 
 namespace based::native {
+
+// For the log of a sandbox: with the depth of the level that it means.
+std::string Session::words_of(const Tx& tx) const {
+  std::size_t depth = tx.depth.value_or(stack_.depth());
+  if (tx.op == TxOp::begin) {
+    const BeginOptions options = to_begin_options(tx.options);
+    const bool joins = options.if_open == BeginOptions::IfOpen::join && !stack_.empty();
+    const bool in_implicit = implicit_ && stack_.empty();
+    depth = stack_.depth() + (joins ? 0 : in_implicit ? 2 : 1);
+    return fmt::format("TX BEGIN {}{}", depth, modes_of(options));
+  }
+  if (tx.op == TxOp::rollback_all) return "TX ROLLBACK ALL";
+  for (std::size_t i = 0; i < stack_.levels().size(); ++i) {
+    if (tx.level == stack_.levels()[i].id) depth = i + 1;
+  }
+  return fmt::format("TX {} {}", tx.op == TxOp::commit ? "COMMIT" : "ROLLBACK", depth);
+}
 
 std::optional<Error> Session::refusal_of_command(const Statement& statement) const {
   if (database_.sandbox() == nullptr) return no_sandbox_error(database_.name());

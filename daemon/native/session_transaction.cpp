@@ -32,6 +32,7 @@ void Session::abort_transaction(const Error& reason) {
 void Session::start_tx() {
   const Result<Tx> tx = decode_tx(run_->payload);
   if (!tx) return finish_error(tx.error());
+  if (tx->op != TxOp::status) say(words_of(*tx));
   const LevelTarget target{.depth = tx->depth, .id = tx->level};
   switch (tx->op) {
     case TxOp::begin:
@@ -77,8 +78,10 @@ void Session::report_levels() {
 // Transaction control as one step of an EXEC.
 void Session::run_control(const PlannedStep& step) {
   const Statement& statement = *step.statement;
+  say(statement.words());
   const auto begun = [&](Result<TransactionStack::Begun> result, const char* tag) {
     if (!result) return fail_step(std::move(result).error());
+    said_.done(level_of_log(), now());
     run_->items[step.item].tag = tag;
     ++run_->next;
   };
@@ -172,6 +175,7 @@ void Session::complete_ending() {
     if (auto begun = push_level(options, LevelKind::transaction); !begun)
       return finish_error(begun.error(), step.item);
   }
+  said_.done(level_of_log(), now());
   advance();
 }
 
@@ -183,6 +187,7 @@ void Session::start_close() {
     closed_ = true;
     return finish_end();
   }
+  say("CLOSE");
   if (!close->commit) return run_ending(stack_.plan_rollback_all());
   if (implicit_ && stack_.depth() == 1 && !aborted) {
     return run_ending(stack_.plan_commit({}));

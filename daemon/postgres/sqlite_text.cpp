@@ -28,8 +28,11 @@ Result<TranslatedText> translate_to_sqlite(std::string_view text, const SessionF
     same.text = text;
     return same;
   }
-  if (asks_for_array_types(text)) text = "SELECT 0 AS oid, 0 AS typarray WHERE 0";
-  return SqliteTranslator(text, facts).run();
+  if (!asks_for_array_types(text)) return SqliteTranslator(text, facts).run();
+  auto none = SqliteTranslator("SELECT 0 AS oid, 0 AS typarray WHERE 0", facts).run();
+  none->statements.front().written_end = text.size();
+  none->changed = true;
+  return none;
 }
 
 std::string sqlite_literal(std::string_view text) {

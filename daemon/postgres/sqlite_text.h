@@ -47,7 +47,9 @@ struct SetConfig {
 
 // About one statement.
 struct StatementNotes {
-  std::size_t begin = 0;                  // of its first token in the translated text
+  std::size_t begin = 0;          // of its first token in the translated text
+  std::size_t written_begin = 0;  // of what the client wrote, in its text
+  std::size_t written_end = 0;
   std::vector<std::uint32_t> item_types;  // of the result's first columns; 0: not known from here
   bool returning = false;                 // the items are RETURNING's
   std::vector<ParameterHint> hints;

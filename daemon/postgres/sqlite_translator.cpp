@@ -104,12 +104,14 @@ void SqliteTranslator::begin_statement() {
   result_.text.append(text_.substr(copied_, at().begin - copied_));
   copied_ = at().begin;
   notes_.begin = result_.text.size();
+  notes_.written_begin = at().begin;
 }
 
 void SqliteTranslator::end_statement() {
   if (!begun_) return;
   end_item();
   if (!items_known_) notes_.item_types.clear();
+  notes_.written_end = before().end();
   result_.statements.push_back(std::move(notes_));
   notes_ = StatementNotes{};
   parens_.clear();

@@ -46,6 +46,7 @@ SqliteWire::SqliteWire(Database& database, WireOptions options, WireClient& clie
               .frees_failed = database.force_rollback(),
               .depth_max = rules.depth_max}),
       envelopes_(stack_.rules()),
+      said_(log_of(database), options_.session_id, options_.client),
       anchor_(std::make_shared<SqliteWire*>(this)) {
   reset_backend();
 }
@@ -185,6 +186,12 @@ Result<WireStatementRef> SqliteWire::make_statement(std::string_view text,
   made->translated = translated.changed;
   made->statement = statement;
   if (const StatementNotes* notes = translated.notes_at(statement->offset)) made->notes = *notes;
+  if (translated.changed && database_.sandbox() != nullptr) {
+    auto worded = std::make_shared<Statement>(*statement);
+    const std::size_t length = made->notes.written_end - made->notes.written_begin;
+    worded->written = text.substr(made->notes.written_begin, length);
+    made->statement = std::move(worded);
+  }
   made->types.assign(statement->parameter_count, 0);
   if (!is_control(statement->kind)) {
     auto command = read_session_command(statement->text);
@@ -209,7 +216,7 @@ void SqliteWire::take_query(std::string_view body) {
   if (!statements) {
     WireStatement whole;
     whole.text = text;
-    fail(std::move(statements).error(), &whole);
+    refuse(whole, std::move(statements).error());
   } else if (statements->empty()) {
     writer_.empty_query();
   } else {
@@ -226,9 +233,9 @@ void SqliteWire::advance() {
     if (auto now = as_of_now(script_.front())) script_.front() = std::move(*now);
     const WireStatementRef first = script_.front();
     if (first->statement->parameter_count > 0) {
-      fail(Error::make(sqlstate::undefined_parameter, "there is no parameter $1"), first.get());
+      refuse(*first, Error::make(sqlstate::undefined_parameter, "there is no parameter $1"));
     } else if (auto refusal = refusal_of(*first)) {
-      fail(std::move(*refusal), first.get());
+      refuse(*first, std::move(*refusal));
     } else if (first->command || is_control(first->statement->kind)) {
       script_.pop_front();
       run_here(*first, true);
@@ -317,6 +324,7 @@ void SqliteWire::fail(Error error, const WireStatement* of, Fate fate) {
     position.reset();
   }
   writer_.error("ERROR", error, position);
+  said_.failed(error, reactor_.now());
   script_.clear();
   pending_.reset();
   ending_.chain.reset();

@@ -165,6 +165,10 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   Result<void> apply_set_configs(const WireStatement& prepared);
   Result<void> set(std::string_view name, std::string_view value, bool local);
   void warn(Sqlstate code, std::string message);
+  std::uint32_t level_of_log() const { return stack_.empty() || implicit_ ? 0 : 1; }
+  void say(const WireStatement& prepared);
+  void refuse(const WireStatement& prepared, Error error);
+  void tell_said();
 
   // --- SANDBOX (sqlite_wire_sandbox.cpp)
   void run_sandbox(const WireStatement& prepared, bool tells_columns,
@@ -231,6 +235,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   Ending ending_;
   std::string held_tag_;       // of the last step: told when its unit has succeeded
   std::optional<Error> loss_;  // of the transaction; the client does not know yet
+  SaidStatement said_;         // what is answered here, or refused
   std::optional<Error> own_error_;
   std::size_t own_error_step_ = 0;
 

@@ -21,8 +21,26 @@ void SqliteWire::warn(Sqlstate code, std::string message) {
   writer_.notice("WARNING", Error::make(code, std::move(message)));
 }
 
+// For the log of a sandbox, until it is answered or has failed.
+void SqliteWire::say(const WireStatement& prepared) {
+  const bool control = prepared.statement && prepared.statement->kind == StatementKind::sandbox;
+  if (control) return;
+  const std::string_view words = prepared.statement ? prepared.statement->words() : prepared.text;
+  said_.say(words, level_of_log(), reactor_.now());
+}
+
+void SqliteWire::refuse(const WireStatement& prepared, Error error) {
+  say(prepared);
+  fail(std::move(error), &prepared);
+}
+
+void SqliteWire::tell_said() {
+  if (!busy()) said_.done(level_of_log(), reactor_.now());
+}
+
 void SqliteWire::run_here(const WireStatement& prepared, bool tells_columns,
                           const std::vector<std::int16_t>& formats) {
+  say(prepared);
   if (prepared.command) {
     run_command(*prepared.command, tells_columns);
   } else if (prepared.statement->kind == StatementKind::sandbox) {
@@ -31,6 +49,7 @@ void SqliteWire::run_here(const WireStatement& prepared, bool tells_columns,
     if (tells_columns && !querying_) writer_.no_data();
     run_control(*prepared.statement);
   }
+  tell_said();
 }
 
 // --- transactions

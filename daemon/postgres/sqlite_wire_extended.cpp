@@ -56,14 +56,14 @@ void SqliteWire::take_parse(std::string_view body) {
   WireStatementRef made = std::make_shared<WireStatement>();
   made->text = request.text;
   auto statements = parse(request.text, ParameterStyle::positional);
-  if (!statements) return fail(std::move(statements).error(), made.get());
+  if (!statements) return refuse(*made, std::move(statements).error());
   if (statements->size() > 1) {
     return fail(Error::make(sqlstate::syntax_error,
                             "cannot insert multiple commands into a prepared statement"));
   }
   if (!statements->empty()) made = statements->front();
   if (!usable()) {
-    if (auto refusal = refusal_of(*made)) return fail(std::move(*refusal));
+    if (auto refusal = refusal_of(*made)) return refuse(*made, std::move(*refusal));
   }
   // More types than parameters are no error: PostgreSQL has the parameters then, unused.
   made->types.resize(std::max(made->types.size(), request.types.size()), 0);
@@ -116,7 +116,7 @@ void SqliteWire::take_bind(std::string_view body) {
   const WireStatementRef prepared = find_statement(request.statement, error);
   if (!prepared) return fail(std::move(error));
   if (!usable() && prepared->statement) {
-    if (auto refusal = refusal_of(*prepared)) return fail(std::move(*refusal));
+    if (auto refusal = refusal_of(*prepared)) return refuse(*prepared, std::move(*refusal));
   }
   if (!request.portal.empty() && portals_.contains(request.portal)) {
     return fail(Error::make(duplicate_portal,
@@ -208,7 +208,7 @@ void SqliteWire::execute(const std::string& name, std::uint64_t rows_max, bool a
   if (!now) return fail(std::move(now).error());
   portal.prepared = std::move(*now);
   const WireStatementRef prepared = portal.prepared;
-  if (auto refusal = refusal_of(*prepared)) return fail(std::move(*refusal), prepared.get());
+  if (auto refusal = refusal_of(*prepared)) return refuse(*prepared, std::move(*refusal));
   if (prepared->command || is_control(prepared->statement->kind)) {
     portal.state = WirePortal::State::done;
     return run_here(*prepared, describe, portal.formats);
@@ -251,7 +251,7 @@ void SqliteWire::describe_statement(const WireStatementRef& prepared, Describing
     return tell_description();
   }
   if (!usable()) {
-    if (auto refusal = refusal_of(*prepared)) return fail(std::move(*refusal));
+    if (auto refusal = refusal_of(*prepared)) return refuse(*prepared, std::move(*refusal));
   }
   submit_description(prepared, prepared->notes.returning && !prepared->notes.tables.empty());
 }

@@ -182,6 +182,7 @@ void SqliteWire::on_done(UnitOutcome outcome) {
       describe_done(outcome);
       break;
   }
+  tell_said();
   if (!busy()) advance();
   resume_messages();
 }

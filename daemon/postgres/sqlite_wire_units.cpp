@@ -290,6 +290,7 @@ void SqliteWire::describe_done(UnitOutcome& outcome) {
     }
     if (error.position) error.position = of->statement->client_offset(*error.position);
     note_failure(outcome, error);
+    say(*of);
     return fail(std::move(error), of.get(), fate);
   }
   if (!stack_.empty()) stack_.entered();

@@ -52,6 +52,55 @@ TEST_CASE("a sandbox's log keeps the newest entries, bounded in number and bytes
   CHECK(log.entries().front().number == 7);
 }
 
+TEST_CASE("what fails at the end of its unit was no success") {
+  SandboxLog log({.entries_max = 9, .bytes_max = 20, .text_bytes_max = 9});
+  for (const std::uint64_t session : {1, 2, 1, 2}) {
+    SandboxLogEntry made = entry(std::to_string(session));
+    made.session = session;
+    log.add(std::move(made));
+  }
+  log.fail_last(1, "23503", "gone");
+  log.fail_last(7, "23503", "nobody");
+  CHECK(log.entries()[0].sqlstate.empty());
+  CHECK(log.entries()[2].sqlstate == "23503");
+  CHECK(log.entries()[2].error == "gone");
+  CHECK(log.entries()[3].sqlstate.empty());
+  log.fail_last(2, "23503", "123456789 and more");
+  CHECK(log.entries()[3].error == "123456789...");
+  log.add(entry("12345"));  // its bytes count
+  CHECK(log.entries().size() == 2);
+}
+
+TEST_CASE("what a front end answers by itself is in the log when it is answered") {
+  SandboxLog log;
+  SaidStatement said(&log, 3, "client");
+  const TimePoint began{};
+  const TimePoint over = began + std::chrono::milliseconds(5);
+  said.done(1, over);  // nothing was said
+  said.say("begin", 0, began);
+  CHECK(log.entries().empty());
+  said.done(1, over);
+  said.say("commit", 1, over);
+  said.failed(Error::make(sqlstate::transaction_rollback, "it had failed"), over);
+  said.say("selec", 0, over);
+  said.forget();
+  said.done(0, over);
+  REQUIRE(log.entries().size() == 2);
+  const SandboxLogEntry& first = log.entries()[0];
+  CHECK(first.statement == "begin");
+  CHECK(first.level == 1);
+  CHECK(first.session == 3);
+  CHECK(first.client == "client");
+  CHECK(first.duration == std::chrono::milliseconds(5));
+  const SandboxLogEntry& second = log.entries()[1];
+  CHECK(second.level == 1);
+  CHECK(second.sqlstate == "40000");
+  CHECK(second.error == "it had failed");
+  SaidStatement none(nullptr, 3, "client");
+  none.say("begin", 0, began);
+  none.done(1, over);
+}
+
 TEST_CASE("each SANDBOX command has its tag, and a value for each of its columns") {
   OneSandbox sandbox;
   sandbox.log().add(entry("SELECT 1"));

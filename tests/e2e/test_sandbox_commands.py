@@ -13,14 +13,16 @@ import based_client
 from pg_client import PgClient, bind, cells, columns, describe, execute, fields, parse, query, sync
 from servers import Daemon, PostgresCluster, temporary_folder
 
-TABLE = "create table things (id int primary key)"
+TABLES = ("create table things (id int primary key)",
+          "create table kids (id int references things deferrable initially deferred)")
 
 
 def setUpModule():
     global cluster
     cluster = PostgresCluster()
     unittest.addModuleCleanup(cluster.close)
-    cluster.query(TABLE)
+    for text in TABLES:
+        cluster.query(text)
 
 
 def told(messages):
@@ -172,10 +174,8 @@ class Commands:
             self.client.query("rollback")
             tag, log, code = way.ask("sandbox log")
             self.assertEqual((tag, code), ("SANDBOX LOG", None))
-            self.assertEqual([(row["statement"], row["level"], row["rows"], row["sqlstate"]) for row in log
-                              if row["statement"] not in self.around],
-                             [*self.begun, ("insert into things values (1)", "1", "1", None),
-                              ("insert into things values (1)", "1", "0", "23505"), *self.ended])
+            self.assertEqual(ran(log), [("begin", "1", "0", None), ("insert into things values (1)", "1", "1", None),
+                                        ("insert into things values (1)", "1", "0", "23505"), ("rollback", "0", "0", None)])
             for row in log:
                 self.assertIn("127.0.0.1:", row["client"])
                 self.assertGreaterEqual(int(row["duration_us"]), 0)
@@ -187,6 +187,67 @@ class Commands:
         self.client.ask(parse("", text), bind(), execute(rows=2), sync())
         log = [row for row in told_log(self.client) if row["statement"] == text]
         self.assertEqual([(row["level"], row["rows"], row["sqlstate"]) for row in log], [("0", self.stopped, None)])
+
+    def test_the_log_has_what_the_client_said_and_nothing_else(self):
+        """A transaction's end, what is refused, and what is answered without the database, too."""
+        said = [("begin", 1), ("savepoint a", 1), ("insert into things values (5)", 1), ("rollback to a", 1), ("release a", 1),
+                ("selec", 1, "42601"), ("select 1", 1, "25P02"), ("rollback", 0),
+                ("begin", 1), ("release b", 1, "3B001"), ("rollback", 0), ("savepoint x", 0, "25P01"),
+                ("begin", 1), ("insert into things values (5)", 1), ("commit and chain", 1), ("rollback", 0),
+                ("insert into kids values (99)", 0, "23503"),
+                ("begin", 1), ("insert into kids values (99)", 1), ("commit", 1, "23503"),
+                ("selec", 0, "42601")]
+        for way in (Wire, Extended, Native):
+            with self.subTest(way.__name__):
+                client = way(self)
+                for text, *_ in said:
+                    client.ask(text)
+                log = [(row["statement"], int(row["level"]), *filter(None, [row["sqlstate"]])) for row in told_log(self.client)]
+                self.assertEqual(log, said)
+                self.client.query("sandbox drop")
+
+    def test_the_log_has_the_words_of_the_client(self):
+        wire, native = PgClient(self.address, database=self.database), Native(self)
+        self.addCleanup(wire.close)
+        texts = ["select '1'::text", "vacuum", *self.own]
+        for text in texts:
+            self.assertNotIn("E:", wire.query(text))
+        wire.query("drop index if exists by_id")
+        wire.query("select '1'::text; select 'x'::text as second")
+        for text in ("select * from things where id = $1", "select * from things where id = :id", *self.own_native):
+            native.session.exec(text, {"id": 1} if ":id" in text else [1] if "$1" in text else None).wait()
+        log = [row["statement"] for row in told_log(self.client)]
+        self.assertEqual(log, [*texts, "drop index if exists by_id", *self.both, "select * from things where id = $1", "select * from things where id = :id",
+                               *self.own_native])
+
+    def test_the_log_has_what_a_native_client_asks_of_its_transactions(self):
+        session = Native(self).session
+        session.tx("begin", isolation="serializable", read_only=False)
+        session.exec("insert into things values (1)")
+        session.tx("begin")
+        with self.assertRaises(based_client.Error):
+            session.tx("commit", depth=1)
+        session.exec("insert into things values (2)")
+        level = session.tx("begin", read_only=True)["level"]
+        session.tx("rollback", level=level)
+        session.tx("rollback", depth=2)
+        session.tx("commit", depth=1)
+        session.tx("status")
+        with self.assertRaises(based_client.Error):
+            session.tx("commit")
+        session.tx("begin")
+        session.exec("delete from things")
+        session.tx("begin", if_open="join")
+        session.tx("rollback_all")
+        session.tx("begin")
+        session.close()
+        self.assertEqual([(row["statement"], row["level"], row["sqlstate"]) for row in told_log(self.client)], [
+            ("TX BEGIN 1 ISOLATION LEVEL SERIALIZABLE READ WRITE", "1", None), ("insert into things values (1)", "1", None),
+            ("TX BEGIN 2", "1", None), ("TX COMMIT 1", "1", "25000"), ("insert into things values (2)", "1", None),
+            ("TX BEGIN 3 READ ONLY", "1", None), ("TX ROLLBACK 3", "1", None), ("TX ROLLBACK 2", "1", None),
+            ("TX COMMIT 1", "0", None), ("TX COMMIT 0", "0", "25P01"),
+            ("TX BEGIN 1", "1", None), ("delete from things", "1", None), ("TX BEGIN 1", "1", None), ("TX ROLLBACK ALL", "0", None),
+            ("TX BEGIN 1", "1", None), ("CLOSE", "0", None)])
 
     def test_drop(self):
         for way in self.each():
@@ -203,9 +264,16 @@ def told_log(client):
     return told(client.messages())[1]
 
 
+def ran(log):
+    return [(row["statement"], row["level"], row["rows"], row["sqlstate"]) for row in log]
+
+
 class OnPostgres(Commands, unittest.TestCase):
     stopped = "2"
-    around, begun, ended = (), [("begin", "1", "0", None)], [("rollback", "0", "0", None)]
+    own = ["set statement_timeout = 9000", "show statement_timeout", "create index concurrently by_id on things (id)",
+           "discard all"]
+    own_native = own
+    both = ["select '1'::text; select 'x'::text as second"] * 2  # of a simple Query that goes as it is
 
     def url(self):
         return cluster.url()
@@ -217,12 +285,14 @@ class OnPostgres(Commands, unittest.TestCase):
 
 class OnSqlite(Commands, unittest.TestCase):
     stopped = "3"  # it has looked whether there is another one
-    around, begun, ended = ("BEGIN IMMEDIATE",), [], []  # there the log has what runs on the file
+    own = ["set statement_timeout = 9000", "show statement_timeout", "discard all"]
+    own_native = []
+    both = ["select '1'::text", "select 'x'::text as second"]
 
     def url(self):
         self.file = temporary_folder() / "app.db"
         with contextlib.closing(sqlite3.connect(self.file)) as base:
-            base.execute(TABLE)
+            base.executescript(";".join(TABLES))
         self.before = self.file.read_bytes()
         return f"sqlite:///{self.file}"
 

@@ -569,8 +569,8 @@ class Commands(Sandboxes):
             with self.assertRaises(based_client.Error):
                 session.exec("select 1 / 0").wait()
         self.assertEqual(self.logged(self.connect("app#w")), [
-            ("insert into things values ($1, 'a')", 0, 1, None), ("select * from things", 1, 2, None),
-            ("select 1 / 0", 0, 0, "22012")])
+            ("insert into things values ($1, 'a')", 0, 1, None), ("TX BEGIN 1", 1, 0, None),
+            ("select * from things", 1, 2, None), ("TX COMMIT 1", 0, 0, None), ("select 1 / 0", 0, 0, "22012")])
 
     def test_who_rests_while_others_wait_loses_its_turn(self):
         self.daemon(table="force_rollback = true\nidle_while_waited = '300ms'")
