@@ -119,6 +119,7 @@ void SqliteSession::cancel(std::string_view reason) {
     }
     case UnitState::delivering: {
       // It has run; what is left of its rows will not be given.
+      dropping_ = true;
       auto& outcome = *parcels_.back()->outcome();
       if (!outcome.error) {
         outcome.phase = UnitPhase::step;
@@ -155,17 +156,18 @@ void SqliteSession::pump() {
   const auto alive = anchor_;
   pumping_ = true;
   while (!parcels_.empty()) {
+    // A cancel does not wait behind rows that nobody takes; an error has its place behind them.
     const auto& last = parcels_.back()->outcome();
-    const bool failed = last && last->error;
-    // An error does not wait behind rows that nobody takes.
-    if (paused_since_ && !failed) break;
+    const bool cancelled =
+        last && last->error && (dropping_ || last->error->sqlstate == sqlstate::query_canceled);
+    if (paused_since_ && !cancelled) break;
     const auto parcel = parcels_.front();
     while (!paused_since_ && section_ < parcel->sections().size()) {
       const bool whole = give_section(*parcel);
       if (*alive == nullptr) return;
       if (whole) ++section_, row_ = 0, columns_given_ = false;
     }
-    if (section_ < parcel->sections().size() && !failed) continue;
+    if (section_ < parcel->sections().size() && !cancelled) continue;
     parcels_.pop_front();
     section_ = row_ = 0;
     columns_given_ = false;
@@ -201,6 +203,7 @@ void SqliteSession::complete(UnitOutcome outcome) {
   transition(UnitState::none);
   job_ = nullptr;
   paused_since_.reset();
+  dropping_ = false;
   auto* sink = std::exchange(sink_, nullptr);
   if (lost_) post(&SqliteSession::tell_loss);
   sink->on_done(std::move(outcome));  // may be the end of this session

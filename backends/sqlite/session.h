@@ -77,6 +77,7 @@ class SqliteSession final : public BackendSession, private LaneClient, private W
   std::deque<std::shared_ptr<Parcel>> parcels_;
   std::size_t section_ = 0, row_ = 0;  // how far the first parcel is taken
   bool columns_given_ = false;
+  bool dropping_ = false;  // rows that are left: the client has cancelled
   std::optional<TimePoint> paused_since_;
   bool pumping_ = false;
   std::optional<UnitOutcome> refusal_;

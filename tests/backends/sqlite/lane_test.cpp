@@ -221,6 +221,31 @@ TEST_CASE_FIXTURE(Lanes, "a result that is done holds the lane no longer than it
   SUBCASE("its session goes") { one->close(); }
 }
 
+TEST_CASE_FIXTURE(Lanes, "an error waits behind the rows in front of it, a cancel does not") {
+  start();
+  Unit unit = Client::unit_of("VALUES(1), (2), (3)");
+  Unit failing = Client::unit_of("SELECT abs(-9223372036854775808)");
+  unit.steps.push_back(std::move(failing.steps.front()));
+  one->pause_after = 1;
+  one->begin_unit(std::move(unit));
+  REQUIRE(reactor.run_until([&] { return one->rows_seen == 1; }));
+  CHECK(two->sql("SELECT 3").value() == "3");
+  reactor.run_for(milliseconds(10));
+  CHECK_FALSE(one->done);
+  SUBCASE("it is resumed") {
+    one->pause_after = 0;
+    one->session().resume();
+    CHECK(one->finish().code() == "22003");
+    CHECK(one->rows_seen == 3);
+    CHECK(one->reply.steps.front().tag == "SELECT");
+  }
+  SUBCASE("it is cancelled") {
+    one->session().cancel("");
+    CHECK(one->finish().code() == "22003");
+    CHECK(one->rows_seen == 1);
+  }
+}
+
 TEST_CASE_FIXTURE(Lanes, "a result that nobody takes stays within its limit") {
   start([](auto& made) { made.result_buffer_bytes = 256 * 1024; });
   one->pause_after = 1;
