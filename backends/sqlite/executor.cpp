@@ -297,9 +297,11 @@ Error Executor::error_now(int code, FailedIn where) {
 }
 
 Result<CompiledStatement*> Executor::compile(StatementCache& cache, const std::string& text,
-                                             Author author) {
+                                             Author author, Freshness freshness) {
   authorizer_.begin(author);
-  if (auto* found = cache.find(text)) return found;
+  if (freshness == Freshness::any) {
+    if (auto* found = cache.find(text)) return found;
+  }
   CompiledStatement compiled;
   compiled.text = text;
   const char* tail = nullptr;
@@ -312,6 +314,8 @@ Result<CompiledStatement*> Executor::compile(StatementCache& cache, const std::s
   if (code != SQLITE_OK) return error_now(code, FailedIn::prepare);
   compiled.facts = authorizer_.facts();
   compiled.tag = command_tag(text, compiled.facts);
+  // A table's module may ask for pragmas of its own while the statement is compiled.
+  compiled.facts.is_pragma = compiled.facts.is_pragma && compiled.tag == "PRAGMA";
   if (tail != nullptr && tail < text.data() + text.size()) {
     sqlite3_stmt* second = nullptr;
     const std::string rest{tail, text.data() + text.size()};

@@ -80,7 +80,12 @@ class Executor : private Handle::Owner {
     return handle_.in_transaction() && (around_ == 0 || own_open_);
   }
 
-  Result<CompiledStatement*> compile(StatementCache& cache, const std::string& text, Author author);
+  // One from the cache may have been compiled when the schema was another: its step compiles it
+  // again.
+  enum class Freshness : std::uint8_t { any, now };
+  Result<CompiledStatement*> compile(StatementCache& cache, const std::string& text, Author author,
+                                     Freshness freshness = Freshness::any);
+  std::optional<Error> compile_step(Job& job, StepRun& run, Freshness freshness);
   Error error_now(int code, FailedIn where);
   TimePoint busy_until(const Job* job) const;
 

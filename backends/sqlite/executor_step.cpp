@@ -7,6 +7,7 @@ namespace based::sqlite {
 
 struct Executor::StepRun {
   std::size_t index = 0;
+  Author author = Author::client;
   CompiledStatement* compiled = nullptr;
   std::uint64_t rows_max = 0;  // 0: all
   std::uint64_t rows = 0;
@@ -53,15 +54,12 @@ std::optional<Error> Executor::run_statement(Job& job, std::size_t index) {
   const Author author = step.describe          ? Author::client_asks
                         : in_own_transaction() ? Author::client
                                                : Author::client_out;
-  auto compiled = compile(client_statements_, step.statement->text, author);
-  if (!compiled) {
-    auto error = std::move(compiled).error();
-    note_failure(error, handle_.in_transaction(), false);
-    return error;
-  }
   StepRun run;
   run.index = index;
-  run.compiled = *compiled;
+  run.author = author;
+  // Nothing runs that would compile a description again if the schema is another one by now.
+  const auto freshness = step.describe ? Freshness::now : Freshness::any;
+  if (auto error = compile_step(job, run, freshness)) return error;
   run.rows_max = step.max_rows;
   if (run.compiled->handle == nullptr) {
     client_statements_.release(run.compiled);
@@ -79,6 +77,12 @@ std::optional<Error> Executor::run_statement(Job& job, std::size_t index) {
   }
   run.last_insert_id_before = sqlite3_last_insert_rowid(handle_.db());
   auto error = check_allowed(job, *run.compiled);
+  if (error && run.compiled->cached) {
+    // Whether there is still what it is refused to write to, only the schema of now says.
+    client_statements_.release(run.compiled);
+    if (auto wrong = compile_step(job, run, Freshness::now)) return wrong;
+    error = check_allowed(job, *run.compiled);
+  }
   if (!error) {
     if (auto bound = bind_parameters(run.compiled->handle, step.parameters.views()); !bound) {
       error = std::move(bound).error();
@@ -91,11 +95,21 @@ std::optional<Error> Executor::run_statement(Job& job, std::size_t index) {
   return fetch(job, run);
 }
 
+std::optional<Error> Executor::compile_step(Job& job, StepRun& run, Freshness freshness) {
+  const auto& text = job.unit().steps[run.index].statement->text;
+  auto compiled = compile(client_statements_, text, run.author, freshness);
+  if (compiled) return run.compiled = *compiled, std::nullopt;
+  auto error = std::move(compiled).error();
+  note_failure(error, handle_.in_transaction(), false);
+  return error;
+}
+
 std::optional<Error> Executor::fetch(Job& job, StepRun& run) {
   const bool was_open = handle_.in_transaction();
   const bool writes = sqlite3_stmt_readonly(run.compiled->handle) == 0;
   const auto total_before = sqlite3_total_changes64(handle_.db());
-  authorizer_.set_author(Author::internal);
+  // A pragma is compiled again here where another process has changed the schema.
+  if (!run.compiled->facts.is_pragma) authorizer_.set_author(Author::internal);
   std::optional<Error> error;
   int code = SQLITE_OK;
   while (!error && (code = sqlite3_step(run.compiled->handle)) == SQLITE_ROW) {

@@ -150,6 +150,31 @@ TEST_CASE_FIXTURE(Files, "a database that is only read answers writes with 25006
   CHECK(one->control("ROLLBACK").ok());
 }
 
+// The module of such a table asks for pragmas while the first statement of a handle is compiled.
+TEST_CASE_FIXTURE(Files, "a read-only session does not write to a virtual table either") {
+  outside(dir.file("main.db"), "CREATE VIRTUAL TABLE docs USING fts5(body)");
+  start();
+  SessionOptions read_only;
+  read_only.read_only = true;
+  const auto reader = client(read_only);
+  for (int i = 0; i < 2; ++i) {
+    CHECK(reader->sql("INSERT INTO docs VALUES('mine')").code() == "25006");
+  }
+  CHECK(one->sql("SELECT count(*) FROM docs").value() == "0");
+}
+
+TEST_CASE_FIXTURE(Files, "a pragma is allowed also where another process has changed the schema") {
+  start();
+  for (const char* pragma :
+       {"PRAGMA optimize", "PRAGMA incremental_vacuum", "PRAGMA user_version = 7"}) {
+    CAPTURE(pragma);
+    REQUIRE(one->sql("CREATE TABLE x(a)").ok());
+    CHECK(outside(dir.file("main.db"), "DROP TABLE x") == SQLITE_OK);
+    CHECK(one->sql(pragma).ok());
+  }
+  CHECK(one->sql("PRAGMA user_version").value() == "7");
+}
+
 TEST_CASE_FIXTURE(Files, "init SQL runs at each opening, and its error is every unit's") {
   start([](auto& made) {
     made.init_sql = {"CREATE TABLE IF NOT EXISTS t(v)", "PRAGMA cache_size=7"};

@@ -80,6 +80,15 @@ TEST_CASE_FIXTURE(Memory, "a step that is described is checked, and changes noth
   CHECK(one->sql("PRAGMA defer_foreign_keys").value() == "1");
   one->control("ROLLBACK");
   CHECK(described("PRAGMA foreign_keys = off").code() == "42501");
+
+  // Also where it was compiled when the schema was another.
+  REQUIRE(one->sql("CREATE TABLE u(v)").ok());
+  REQUIRE(one->sql("SELECT v FROM u").ok());
+  REQUIRE(one->sql("DROP TABLE u").ok());
+  CHECK(described("CREATE TABLE u(v)").ok());
+  CHECK(described("SELECT v FROM u").code() == "42P01");
+  REQUIRE(one->sql("CREATE VIEW u AS SELECT 1 AS v").ok());
+  CHECK(described("CREATE TABLE u(v)").code() == "42P07");
 }
 
 TEST_CASE_FIXTURE(Memory, "NaN and text that is not UTF-8 are refused before anything runs") {

@@ -202,6 +202,11 @@ TEST_CASE_FIXTURE(File, "a read-only session or transaction writes nothing and s
     CHECK(reader->sql(sql).ok());
   }
   CHECK_FALSE(reader->sql("SELECT * FROM pragma_optimize(-1)").ok());
+  // What is refused is looked at as the schema is now.
+  REQUIRE(one->sql("CREATE TABLE gone(a)").ok());
+  CHECK(reader->sql("DELETE FROM gone").code() == "25006");
+  REQUIRE(one->sql("DROP TABLE gone").ok());
+  CHECK(reader->sql("DELETE FROM gone").code() == "42P01");
   Unit unit;
   auto begin = std::make_shared<Statement>();
   begin->text = "BEGIN DEFERRED";
