@@ -49,6 +49,9 @@ struct Unit {
   // The session is pinned: its connection keeps state that cannot be moved, and is reset when the
   // session ends.
   bool pin = false;
+  // One statement outside of a transaction, and nobody asks for one around it: what needs a
+  // transaction is refused, or warned of, also where a guard of ours is around it.
+  bool alone = false;
   bool read_only = false;        // only reads, by its text: may go to a read handle
   TimePoint queue_deadline;      // to have begun by; else 55P03 or 53300 with executed == no
   Duration statement_timeout{};  // per step, from its start; zero: none. Then 57014

@@ -8,6 +8,7 @@
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/session_limits.h"
 #include "backends/postgres/startup_settings.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -214,6 +215,8 @@ void PostgresSession::begin() {
   const bool as_made = held_before_ && !has_reset_ && !link_->settings().differs(settings_);
   has_reset_ = std::ranges::any_of(run_->unit().steps,
                                    [](const Step& step) { return is_reset(step.statement); });
+  const bool alone = rooted() && run_->unit().alone && !run_->unit().steps.front().describe;
+  warned_ = alone ? warned_outside(*run_->unit().steps.front().statement) : std::string_view();
   if (context_.rooted) {
     if (std::optional<Error> refusal = sandbox_.refusal(run_->unit())) {
       return fail_soon(*std::move(refusal));

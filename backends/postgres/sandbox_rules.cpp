@@ -188,9 +188,9 @@ bool closes_root_cursor(std::string_view text) {
 }
 
 Result<void> check_sandbox_unit(const Unit& unit) {
-  const bool alone = unit.steps.size() == 1 && !unit.keep_lease;
   for (const Step& step : unit.steps) {
-    if (Result<void> checked = check_statement(*step.statement, alone); !checked) return checked;
+    if (Result<void> checked = check_statement(*step.statement, unit.alone); !checked)
+      return checked;
   }
   return {};
 }

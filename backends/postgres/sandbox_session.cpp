@@ -43,19 +43,21 @@ StatementRef reset_all() {
   return statement;
 }
 
+// Fails with it.
+StatementRef raised(const Error& error) {
+  return made(StatementKind::other,
+              "DO " + quote_literal("BEGIN RAISE EXCEPTION USING ERRCODE = " +
+                                    quote_literal(error.sqlstate.text()) +
+                                    ", MESSAGE = " + quote_literal(error.message) + "; END"),
+              "SET");
+}
+
 constexpr std::string_view statement_limit = "statement_timeout";
 constexpr std::string_view transaction_limit = "transaction_timeout";
 
 // The server has no such setting, and says so.
 bool is_unknown(std::string_view setting, const LeaseSource& root) {
   return setting == transaction_limit && root.server_limit(setting) == nullptr;
-}
-
-StatementRef warning_outside(std::string_view what) {
-  return made(StatementKind::other,
-              "DO 'BEGIN RAISE WARNING USING ERRCODE = ''25P01'', MESSAGE = ''" +
-                  std::string(what) + " can only be used in transaction blocks''; END'",
-              "SET");
 }
 
 std::optional<std::string> text_of(const ValueView& value) {
@@ -194,13 +196,14 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
     prologue.insert(std::next(begins), behind.begin(), behind.end());
   }
   Shown shown{.settings = settings, .withheld = withheld_, .local = local_, .root = root};
+  inner_ = std::ranges::any_of(
+      prologue, [](const StatementRef& s) { return s->kind == StatementKind::savepoint; });
   made_.assign(unit.steps.size(), {});
   sayings_.assign(unit.steps.size(), {});
   asked_.clear();
   said_.clear();
   limits_.assign(unit.steps.size(), {});
   bool reads = !unit.steps.empty() && unit.read_only;
-  const bool alone = unit.steps.size() == 1 && !unit.keep_lease;
   for (std::size_t i = 0; i < unit.steps.size(); ++i) {
     Step& step = unit.steps[i];
     asked_.push_back(step.statement);
@@ -208,7 +211,7 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
     if (!step.describe) note_calls(step, made_[i], sayings_[i]);
     reads = reads && made_[i].empty();
     limits_[i] = read_timeout(shown.value(statement_limit));
-    StatementRef ran = in_place_of(step.statement, alone, unit.keep_lease, shown);
+    StatementRef ran = in_place_of(step.statement, unit.alone, unit.keep_lease, shown);
     // What is Based's own is not limited: so a limit that is too low can be raised.
     if (ran != step.statement) limits_[i].reset();
     step.statement = std::move(ran);
@@ -258,7 +261,7 @@ void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
   envelope.epilogue.insert(commit, before.begin(), before.end());
 }
 
-// `alone`: outside of a transaction; `inside`: of one that the client has begun.
+// `alone`: as Unit's; `inside`: of a transaction that the client has begun.
 StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alone, bool inside,
                                          Shown& shown) {
   queried_ = queried_ || is_query(*statement);
@@ -269,7 +272,7 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
     case StatementKind::set_transaction:
       return mode_in_place_of(statement, alone, shown);
     case StatementKind::discard:
-      return discard_in_place_of(statement, inside);
+      return discard_in_place_of(statement, alone);
     case StatementKind::setting: {
       if (statement->name == "all") return reset_all();
       if (!is_withheld(statement->name)) return statement;
@@ -304,8 +307,8 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
 }
 
 // Nobody else's is discarded.
-StatementRef SandboxSession::discard_in_place_of(const StatementRef& statement, bool inside) {
-  if (statement->name == "all" && !inside) {
+StatementRef SandboxSession::discard_in_place_of(const StatementRef& statement, bool alone) {
+  if (statement->name == "all" && alone) {
     objects_.leave();
     return nothing("DISCARD ALL");
   }
@@ -320,7 +323,7 @@ StatementRef SandboxSession::limit_in_place_of(const StatementRef& statement, bo
                                                Shown& shown) {
   if (!shown_withheld(statement->name, statement->setting)) return statement;
   if (is_unknown(statement->name, shown.root)) return statement;
-  if (alone) return warning_outside("SET LOCAL");
+  if (alone) return nothing("SET");
   std::string& value = shown.local[statement->name] = statement->setting;
   if (is_default(value)) {
     const std::string* servers = shown.root.server_limit(statement->name);
@@ -329,8 +332,8 @@ StatementRef SandboxSession::limit_in_place_of(const StatementRef& statement, bo
   return nothing("SET");
 }
 
-// Every isolation level is true where sessions run one after another. One that comes too late is
-// left to the server, which refuses it.
+// Every isolation level is true where sessions run one after another. That a level cannot write is
+// left to the server.
 StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, bool alone,
                                               Shown& shown) {
   using Isolation = BeginOptions::Isolation;
@@ -340,15 +343,15 @@ StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, boo
                      said.deferrable != BeginOptions::Deferrable::unset;
   if (!modes && is_withheld(statement->name)) return limit_in_place_of(statement, alone, shown);
   if (!modes) return statement;
-  if (said.isolation != Isolation::unset) {
-    const std::string_view now =
-        shown_isolation(isolation_, shown.settings, shown.root.isolation());
-    if (queried_ && sql::isolation_named(now) != said.isolation) return statement;
-    isolation_ = said.isolation;
-  }
+  const std::string_view now = shown_isolation(isolation_, shown.settings, shown.root.isolation());
+  const ModesNow modes_now{.isolation = sql::isolation_named(now),
+                           .queried = queried_,
+                           .inner = inner_ || !savepoints_.empty()};
+  if (std::optional<Error> error = refuse_modes(modes_now, said)) return raised(*error);
+  if (said.isolation != Isolation::unset) isolation_ = said.isolation;
   if (alone) {
     isolation_ = Isolation::unset;
-    return warning_outside("SET TRANSACTION");
+    return nothing("SET");
   }
   if (said.access == Access::unset) return nothing("SET");
   if (said.access == Access::read_write) {

@@ -68,7 +68,7 @@ class SandboxSession {
   void note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying);
   StatementRef in_place_of(const StatementRef& statement, bool alone, bool inside, Shown& shown);
   StatementRef mode_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
-  StatementRef discard_in_place_of(const StatementRef& statement, bool inside);
+  StatementRef discard_in_place_of(const StatementRef& statement, bool alone);
   StatementRef limit_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
   void follow(const Statement& step);
   void add_ending(Envelope& envelope, bool writes) const;
@@ -86,6 +86,7 @@ class SandboxSession {
   // Of the transaction:
   BeginOptions::Isolation isolation_ = BeginOptions::Isolation::unset;  // as asked for
   bool queried_ = false;
+  bool inner_ = false;            // the unit's own prologue makes savepoints
   Settings local_, local_after_;  // withheld until it ends; and when the unit has succeeded
   std::vector<Savepoint> savepoints_;
   bool tainted_ = false;  // something was set that cannot be undone by name

@@ -7,6 +7,7 @@
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
+#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/command_tag.h"
 
 namespace based::postgres {
@@ -261,6 +262,7 @@ void UnitRun::complete(Item& item, StepResult result) {
   item.done = true;
   if (item.phase != UnitPhase::step) return;
   if (!local_error_) {
+    warn();
     result.rows = rows_;
     if (!item.describe) result.set = owner_.settings_made(item.index);
     told_ = true;
@@ -268,6 +270,12 @@ void UnitRun::complete(Item& item, StepResult result) {
   }
   reader_.describe_nothing();
   owner_.on_step_over(item.index, rows_ + static_cast<std::uint64_t>(result.affected.value_or(0)));
+}
+
+// As the server does before it runs it: where a guard is around it, the server does not know.
+void UnitRun::warn() {
+  const std::string_view what = owner_.warned();
+  if (!what.empty()) unit_.sink->on_notice("WARNING", outside(what));
 }
 
 void UnitRun::on_tag(std::string_view command) {
@@ -292,6 +300,8 @@ bool UnitRun::on_error(const Reply& reply) {
   if (!decode_error(reply.body, fields)) return false;
   fatal_ = fields.fatal();
   const Item* item = reply.expectation == nullptr ? nullptr : &items_[reply.expectation->index];
+  // The server's DO in place of the client's statement is nothing to tell of.
+  if (item != nullptr && !item->statement->told_as.empty()) fields.where = {};
   Error error = server_error(fields, item == nullptr ? "" : item->statement->text);
   if (item != nullptr && !item->name.empty()) {
     // The prepared statement has become useless; its text has not.
@@ -304,6 +314,8 @@ bool UnitRun::on_error(const Reply& reply) {
     }
   }
   if (error_) return true;  // of the unit; this one is of its recovery
+  const bool ran = item != nullptr && reply.expectation->what == Expect::execute;
+  if (ran && item->phase == UnitPhase::step) warn();
   if (local_error_) {
     error = *local_error_;
   } else if (cancelled() && error.sqlstate == sqlstate::query_canceled) {

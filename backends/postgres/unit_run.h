@@ -32,6 +32,8 @@ class UnitRun final : public Requester {
     // In a sandbox's root transactions are savepoints, and steps may set what no SET shows.
     virtual bool rooted() const { return false; }
     virtual Duration step_limit(std::size_t step) const = 0;  // zero: none
+    // What the unit's only step does for nothing, as it is alone; empty: nothing.
+    virtual std::string_view warned() const { return {}; }
     virtual std::span<const StatementRef> settings_made(std::size_t) const { return {}; }
   };
 
@@ -102,6 +104,7 @@ class UnitRun final : public Requester {
   bool on_complete(const Reply& reply, Item& item);
   void on_described(Item& item);
   void complete(Item& item, StepResult result);
+  void warn();
   bool on_error(const Reply& reply);
   void on_commit_undone(const Item& item);
   bool on_notice(const Reply& reply);

@@ -171,7 +171,7 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
   level.isolation = statement.begin.isolation;
   if (!inner && rules_.rooted && guarded_) {
     level.queried = guard_queried_;
-    plan.error = refuse_modes({.queried = guard_queried_}, statement.begin);
+    plan.error = refuse({.queried = guard_queried_}, statement.begin);
     if (plan.error) return;
   }
   if (inner && level.isolation == BeginOptions::Isolation::unset) {

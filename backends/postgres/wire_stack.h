@@ -148,8 +148,7 @@ class WireStack {
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
-  std::optional<Error> refuse_isolation(const Level& level, BeginOptions::Isolation asked) const;
-  std::optional<Error> refuse_modes(const Level& level, const BeginOptions& asked) const;
+  std::optional<Error> refuse(const Level& level, const BeginOptions& asked) const;
   void take_modes(const BeginOptions& asked, Plan& plan);
   void close_all(Plan& plan);
   void reset_all(const StatementRef& statement, Plan& plan) const;

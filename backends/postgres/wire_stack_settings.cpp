@@ -25,39 +25,50 @@ Error outside(std::string_view what) {
                      std::string(what) + " can only be used in transaction blocks");
 }
 
+std::string_view warned_outside(const Statement& statement) {
+  if (statement.kind != StatementKind::set_transaction) return {};
+  const std::string what = word_at(statement.text, 1);
+  if (word_at(statement.text, 0) == "reset") return {};
+  if (what == "constraints") return "SET CONSTRAINTS";
+  const bool by_name = sql::is_mode_of_transaction(statement.name);  // SET transaction_... = x
+  if (by_name && what != "local") return {};
+  const bool modes = what == "transaction" || word_at(statement.text, 2) == "transaction";
+  return modes && !by_name ? "SET TRANSACTION" : "SET LOCAL";
+}
+
 Error aborted() {
   return Error::make(
       sqlstate::in_failed_sql_transaction,
       "current transaction is aborted, commands ignored until end of transaction block");
 }
 
+namespace {
+
 // A level that is not the transaction's own comes too late behind its first query.
-std::optional<Error> WireStack::refuse_isolation(const Level& level,
-                                                 BeginOptions::Isolation asked) const {
-  using Isolation = BeginOptions::Isolation;
-  const Isolation now = level.isolation == Isolation::unset ? default_isolation_ : level.isolation;
-  if (asked == Isolation::unset || asked == now) return std::nullopt;
-  if (level.queried) {
+std::optional<Error> refuse_isolation(const ModesNow& now, BeginOptions::Isolation asked) {
+  if (asked == BeginOptions::Isolation::unset || asked == now.isolation) return std::nullopt;
+  if (now.queried) {
     return Error::make(sqlstate::active_sql_transaction,
                        "SET TRANSACTION ISOLATION LEVEL must be called before any query");
   }
-  if (level.savepoints.empty()) return std::nullopt;
+  if (!now.inner) return std::nullopt;
   return Error::make(sqlstate::active_sql_transaction,
                      "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction");
 }
 
-// As the server does, which takes them in their order.
-std::optional<Error> WireStack::refuse_modes(const Level& level, const BeginOptions& asked) const {
-  if (std::optional<Error> error = refuse_isolation(level, asked.isolation)) return error;
+}  // namespace
+
+std::optional<Error> refuse_modes(const ModesNow& now, const BeginOptions& asked) {
+  if (std::optional<Error> error = refuse_isolation(now, asked.isolation)) return error;
   const char* refused = nullptr;
-  const bool inner = !level.savepoints.empty();
-  if (asked.access == BeginOptions::Access::read_write && level.read_only) {
-    if (level.queried) refused = "transaction read-write mode must be set before any query";
-    if (inner) refused = "cannot set transaction read-write mode inside a read-only transaction";
+  if (asked.access == BeginOptions::Access::read_write && now.read_only) {
+    if (now.queried) refused = "transaction read-write mode must be set before any query";
+    if (now.inner)
+      refused = "cannot set transaction read-write mode inside a read-only transaction";
   }
   if (refused == nullptr && asked.deferrable != BeginOptions::Deferrable::unset) {
-    if (level.queried) refused = "SET TRANSACTION [NOT] DEFERRABLE must be called before any query";
-    if (inner) {
+    if (now.queried) refused = "SET TRANSACTION [NOT] DEFERRABLE must be called before any query";
+    if (now.inner) {
       refused = "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction";
     }
   }
@@ -65,11 +76,20 @@ std::optional<Error> WireStack::refuse_modes(const Level& level, const BeginOpti
   return Error::make(sqlstate::active_sql_transaction, refused);
 }
 
+std::optional<Error> WireStack::refuse(const Level& level, const BeginOptions& asked) const {
+  const bool unset = level.isolation == BeginOptions::Isolation::unset;
+  return refuse_modes({.isolation = unset ? default_isolation_ : level.isolation,
+                       .queried = level.queried,
+                       .inner = !level.savepoints.empty(),
+                       .read_only = level.read_only},
+                      asked);
+}
+
 // Of the transaction that is open. A savepoint cannot be made read write again: what may have to be
 // has read only in another one.
 void WireStack::take_modes(const BeginOptions& asked, Plan& plan) {
   Level& level = levels_.back();
-  plan.error = refuse_modes(level, asked);
+  plan.error = refuse(level, asked);
   if (plan.error) return;
   if (asked.isolation != BeginOptions::Isolation::unset) level.isolation = asked.isolation;
   if (asked.access == BeginOptions::Access::read_only) set_read_only_here(plan.steps);
@@ -113,10 +133,8 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
     plan.error = aborted();
   } else if (word_at(statement->text, 0) == "reset") {
     plan.tag = "RESET";
-  } else if (levels_.empty() && !in_script && (!by_name || what == "local")) {
-    plan.warning = outside(constraints         ? "SET CONSTRAINTS"
-                           : modes && !by_name ? "SET TRANSACTION"
-                                               : "SET LOCAL");
+  } else if (levels_.empty() && !in_script && !warned_outside(*statement).empty()) {
+    plan.warning = outside(warned_outside(*statement));
   }
   if (plan.error || plan.tag == "RESET") return;
   // Also behind a warning, as more of the same implicit transaction may follow.
@@ -128,7 +146,7 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
   } else if (word_at(statement->text, 2) == "snapshot") {
     plan.steps = {statement};    // the server refuses it in a savepoint
   } else if (levels_.empty()) {  // for the rest of the script
-    plan.error = refuse_modes({.queried = guard_queried_}, said);
+    plan.error = refuse({.queried = guard_queried_}, said);
     if (plan.error) return;
     if (said.access == BeginOptions::Access::read_only) set_read_only_here(plan.steps);
   } else {

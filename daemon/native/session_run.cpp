@@ -316,6 +316,7 @@ void Session::submit_steps() {
     unit.steps.push_back({step.statement, bind(step), run.options.max_rows, step.describe});
   }
   unit.keep_lease = inside;
+  unit.alone = !inside && (part.kind == GroupKind::single || part.kind == GroupKind::standalone);
   unit.statement_timeout = timeout_of(run.options);
   run.guarded = !unit.envelope.recovery.empty() && (!inside || part.kind == GroupKind::guarded);
   run.profile_before = profile_;

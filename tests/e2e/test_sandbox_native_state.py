@@ -4,6 +4,7 @@ Each case runs on the database itself and in a sandbox, whose sessions share one
 clients of PostgreSQL's protocol.
 """
 
+import contextlib
 import pathlib
 import sys
 import unittest
@@ -200,6 +201,50 @@ class Cases:
         self.one.exec("begin; select count(*) from t")
         self.assertEqual(self.code(self.one, "set transaction isolation level serializable"), "25001")
         self.one.exec("rollback")
+
+    def test_nor_in_a_savepoint(self):
+        too_late = "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction"
+        wanted = "set transaction isolation level serializable"
+        self.one.tx("begin")
+        for begin in ("savepoint s", "begin"):
+            self.one.exec(begin)
+            with self.assertRaises(based_client.Error) as raised:
+                self.one.exec(wanted)
+            self.assertEqual((raised.exception.code, raised.exception.message, raised.exception.detail), ("25001", too_late, None))
+            self.one.tx("rollback")
+        done = self.one.batch([[wanted], ["set transaction deferrable"], ["show transaction_isolation"]], stop=False)
+        self.assertEqual([step.get("error", {}).get("message") for step in done.end["results"]],
+                         [too_late, "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction", None])
+        self.assertEqual(list(done.rows), [["read committed"]])
+        self.one.exec(wanted)
+        self.assertEqual(self.value(self.one, "show transaction_isolation"), "serializable")
+        self.one.tx("rollback")
+
+    def test_what_does_nothing_by_itself_is_warned_of(self):
+        for text, called in (("set local work_mem = '7MB'", "SET LOCAL"), ("set local statement_timeout = '7s'", "SET LOCAL"),
+                             ("set transaction isolation level serializable, read only", "SET TRANSACTION"),
+                             ("set constraints all immediate", "SET CONSTRAINTS"), ("set transaction_isolation = 'serializable'", None),
+                             ("set local work_mem = 'x'", "SET LOCAL"), ("reset work_mem", None)):
+            for options in ({}, {"atomic": True}):
+                with self.subTest(text, **options), contextlib.suppress(based_client.Error):
+                    self.one.connection.notices.clear()
+                    self.one.exec(text, **options).wait()
+                warned = [(fields["severity"], fields["code"], fields["message"], fields.get("detail"))
+                          for _, _, _, fields in self.one.connection.notices]
+                told = ("WARNING", "25P01", f"{called} can only be used in transaction blocks", None)
+                self.assertEqual(warned, [told] if called and not options else [], text)
+        self.shows("work_mem", "4MB")
+
+    def test_an_atomic_request_is_a_transaction(self):
+        for text in ("lock table t", "declare c cursor for select 1"):
+            self.one.exec(text, atomic=True)
+        self.assertEqual(self.code(self.one, "fetch c"), "34000")
+        with self.assertRaises(based_client.Error) as refused:
+            self.one.exec("discard all", atomic=True)
+        self.assertEqual((refused.exception.code, refused.exception.message),
+                         ("25001", "DISCARD ALL cannot run inside a transaction block"))
+        if self.database == "box":
+            self.one.exec("sandbox reset")  # its root has the lock
 
     def test_a_transaction_that_became_read_only(self):
         self.one.exec("begin; set transaction isolation level serializable, read only")

@@ -19,6 +19,7 @@ Unit guarded(Unit unit) {
   unit.envelope.epilogue = {control(commit, "RELEASE SAVEPOINT \"based_guard\"")};
   unit.envelope.recovery = {control(rollback_to, "ROLLBACK TO SAVEPOINT \"based_guard\""),
                             control(rollback, "RELEASE SAVEPOINT \"based_guard\"")};
+  unit.alone = unit.steps.size() == 1;
   return unit;
 }
 
