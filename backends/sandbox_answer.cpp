@@ -27,6 +27,11 @@ constexpr std::array status_columns{
     SandboxColumn{"locks", true},
     SandboxColumn{"sequences"},
     SandboxColumn{"joins_lost", true},
+    SandboxColumn{"subtransactions", true},
+    SandboxColumn{"exclusive_locks", true},
+    SandboxColumn{"locked_tables"},
+    SandboxColumn{"user"},
+    SandboxColumn{"warnings"},
 };
 constexpr std::array log_columns{
     SandboxColumn{"number", true}, SandboxColumn{"time"},        SandboxColumn{"session", true},
@@ -43,6 +48,10 @@ ValueView text_or_null(std::string_view text) {
 ValueList row_of(const SandboxStatus& status) {
   std::string marks;
   for (const std::string& mark : status.marks) marks.append(marks.empty() ? "" : " ").append(mark);
+  std::string warnings;
+  for (const std::string& one : status.warnings) {
+    warnings.append(warnings.empty() ? "" : "; ").append(one);
+  }
   const std::array<ValueView, status_columns.size()> values{
       ValueView::text(status.name),
       ValueView::text(status.state),
@@ -58,7 +67,12 @@ ValueList row_of(const SandboxStatus& status) {
       text_or_null(status.xid),
       number(status.locks),
       text_or_null(status.sequences),
-      number(status.joins_lost)};
+      number(status.joins_lost),
+      number(status.subtransactions),
+      number(status.exclusive_locks),
+      text_or_null(status.locked_tables),
+      text_or_null(status.user),
+      text_or_null(warnings)};
   return ValueList::copy_of(values);
 }
 

@@ -47,12 +47,17 @@ struct SandboxStatus {
   std::uint64_t resets = 0;                   // SANDBOX RESET, with and without a mark
   std::uint64_t age_ms = 0;                   // of what they would discard; PostgreSQL's: now()'s
   std::string kind;                           // "transaction": PostgreSQL's root; "overlay"
-  std::string xid;                 // the root's transaction ID; empty: it has written nothing
-  std::uint64_t locks = 0;         // that the root holds, as of a second ago
-  std::string sequences;           // "leak", "restore"; empty: there are none
-  std::int32_t process = 0;        // PostgreSQL's, of the root's connection; 0: none
-  std::uint64_t joins_lost = 0;    // turns that went with a transaction that they had joined
-  std::vector<std::string> marks;  // what a reset may go back to, the oldest first
+  std::string xid;                    // the root's transaction ID; empty: it has written nothing
+  std::uint64_t locks = 0;            // that the root holds, as of a second ago
+  std::string sequences;              // "leak", "restore"; empty: there are none
+  std::int32_t process = 0;           // PostgreSQL's, of the root's connection; 0: none
+  std::uint64_t joins_lost = 0;       // turns that went with a transaction that they had joined
+  std::uint64_t subtransactions = 0;  // of the root, that have written
+  std::uint64_t exclusive_locks = 0;  // on tables of everybody's
+  std::string locked_tables;          // the first of these
+  std::string user;                   // of the root's connection; and whether clients are their own
+  std::vector<std::string> warnings;  // for people: what it does to others
+  std::vector<std::string> marks;     // what a reset may go back to, the oldest first
 };
 
 struct DatabaseStatus {

@@ -74,6 +74,10 @@ StatusTree describe(const SandboxStatus& sandbox) {
       {"locks", n(sandbox.locks)},
       {"sequences", sandbox.sequences},
       {"joins_lost", n(sandbox.joins_lost)},
+      {"subtransactions", n(sandbox.subtransactions)},
+      {"exclusive_locks", n(sandbox.exclusive_locks)},
+      {"locked_tables", sandbox.locked_tables},
+      {"user", sandbox.user},
   };
 }
 

@@ -90,6 +90,8 @@ class LinkHost {
   virtual char rest_status() const = 0;
   // Is it a sandbox's? What guards it is hidden from its clients.
   virtual bool rooted() const { return false; }
+  // A statement was done, whoever had it run.
+  virtual void note_tag(std::string_view /*tag*/) {}
 };
 
 struct LinkLimits {

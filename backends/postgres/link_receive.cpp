@@ -182,6 +182,9 @@ void Link::take_reply(const Piece& piece) {
       case RequestQueue::Verdict::deliver:
         break;
     }
+    if (piece.type == reply::command_complete) {
+      host_.note_tag(piece.bytes.substr(0, piece.bytes.find('\0')));
+    }
     if (match.requester == nullptr) {
       return piece.type == reply::copy_in ? refuse_data() : end_skipping();
     }

@@ -5,6 +5,7 @@
 
 #include "backends/postgres/postgres_session.h"
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_locks.h"
 #include "backends/postgres/sandbox_root.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/sandbox_vacuum.h"
@@ -57,6 +58,12 @@ ConnectionKeywords for_sandbox(ConnectionKeywords keywords) {
   return keywords;
 }
 
+bool names_user(const ConnectionKeywords& keywords) {
+  return std::ranges::any_of(keywords, [](const auto& keyword) {
+    return keyword.first == "user" && !keyword.second.empty();
+  });
+}
+
 // What the root's link has of them: the others never reach it.
 Settings of_root(Settings settings) {
   std::erase_if(settings, [](const auto& entry) { return is_withheld(entry.first); });
@@ -75,6 +82,10 @@ class SandboxDatabase final : public Database {
         watch_(options_.name, link_limits(options_), plain_opener_, reactor, log,
                [this](const std::vector<std::int32_t>& processes) {
                  root_.note_blocker(names_of(processes));
+               }),
+        locks_(options_.name, link_limits(options_), plain_opener_, reactor, log,
+               [this](std::uint64_t count, std::string names) {
+                 root_.note_locked(count, std::move(names));
                }),
         waits_{.name = options_.name},
         context_{.leases = root_,
@@ -104,19 +115,17 @@ class SandboxDatabase final : public Database {
                .idle_while_waited = options_.idle_while_waited,
                .joins = options_.turns == TurnMode::join,
                .refuses = options_.turns == TurnMode::error,
+               .acts_as_user = !names_user(keywords),
                .on_begin = [this] { relays_.objects.begin_anew(); },
                .ask_blocker =
                    [this](std::int32_t process) {
                      process == 0 ? watch_.rest() : watch_.ask(process);
-                   }},
+                   },
+               .ask_locked = [this](std::int32_t process) { locks_.ask(process); }},
               opener_, types_, reactor, log),
         sandbox_(root_, options_, reactor) {
     if (options_.rewrite) statements_.rewrite_for_sandbox();
-    const auto names_user = [](const auto& keyword) {
-      return keyword.first == "user" && !keyword.second.empty();
-    };
-    context_.acts_as_user = relays_.acts_as_user =
-        std::find_if(keywords.begin(), keywords.end(), names_user) == keywords.end();
+    context_.acts_as_user = relays_.acts_as_user = !names_user(keywords);
     relays_.sandbox = &sandbox_;
     relays_.channels = &channels_;
     context_.channels = &channels_;
@@ -152,8 +161,9 @@ class SandboxDatabase final : public Database {
   Sandbox* sandbox() override { return &sandbox_; }
   void shut_down(std::function<void(std::vector<std::string>)> done) override {
     root_.end([this, done = std::move(done)](std::vector<std::string> lines) {
-      vacuum_.stop(
-          [this, done, lines = std::move(lines)] { watch_.stop([done, lines] { done(lines); }); });
+      vacuum_.stop([this, done, lines = std::move(lines)] {
+        watch_.stop([this, done, lines] { locks_.stop([done, lines] { done(lines); }); });
+      });
     });
   }
 
@@ -185,6 +195,7 @@ class SandboxDatabase final : public Database {
   PqOpener plain_opener_;
   SandboxVacuum vacuum_;
   SandboxWatch watch_;
+  SandboxLocks locks_;
   WaitResource waits_;
   Pins pins_;  // none: what is on the link is the sandbox's
   SessionContext context_;

@@ -314,6 +314,11 @@ SandboxStatus SandboxRoot::status() const {
   status.xid = xid_;
   status.locks = locks_;
   status.joins_lost = joins_lost_;
+  status.subtransactions = subtransactions_.count();
+  status.exclusive_locks = locked_;
+  status.locked_tables = locked_tables_;
+  if (link_) status.user = (settings_.acts_as_user ? "each client's own, by " : "") + user_;
+  status.warnings = warnings();
   status.process = link_ ? link_->process_id() : 0;
   if (root_open_) {
     const auto age = std::chrono::duration_cast<milliseconds>(reactor_.now() - root_began_);

@@ -46,6 +46,7 @@
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/link.h"
 #include "backends/postgres/sandbox_sequences.h"
+#include "backends/postgres/subtransactions.h"
 #include "backends/postgres/type_catalogue.h"
 #include "backends/reactor.h"
 #include "backends/sandbox.h"
@@ -69,10 +70,13 @@ struct SandboxSettings {
   // they wait.
   bool joins = false;
   bool refuses = false;
+  bool acts_as_user = false;       // it is each client's user in turn
   bool shared = false;             // outside of a sandbox
   std::function<void()> on_begin;  // a root is begun: nothing of an earlier one is there
   // Asks by whom the server's process is blocked, for note_blocker(); 0: nothing more for now.
   std::function<void(std::int32_t process)> ask_blocker;
+  // Asks which of everybody's tables the server's process has locked, for note_locked().
+  std::function<void(std::int32_t process)> ask_locked;
 };
 
 // What a link of a sandbox is opened with, beside what the conninfo says. Roots of one database
@@ -111,6 +115,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   // For whom the statement that runs waits, as a text; empty: for nobody.
   void note_blocker(std::string blocker);
   std::string_view blocker() const override { return blocker_; }
+  // What others cannot use until the root ends: so many tables, and the first of their names.
+  void note_locked(std::uint64_t count, std::string names);
 
   // As Sandbox (backends/sandbox.h) has them; mark() waits until the deadline for its turn.
   void mark(const std::string& name, TimePoint deadline, Sandbox::Done done);
@@ -155,8 +161,9 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     std::uint64_t number = 0;  // its savepoint's
     bool moved = false;        // the name belongs to a newer one
     LinkSettings settings;     // the link's at that time
-    std::string sequences;     // where they were; empty: they stay
-    bool immediate = false;    // there were constraints that a COMMIT has to restore
+    std::uint64_t subtransactions = 0;
+    std::string sequences;   // where they were; empty: they stay
+    bool immediate = false;  // there were constraints that a COMMIT has to restore
   };
   enum class OperationKind : std::uint8_t { reset, reset_to, drop };
   struct Operation {
@@ -175,6 +182,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::vector<Chore> cleaning_chores(Link& link) override;
   char rest_status() const override { return root_open_ || lends() ? 'T' : 'I'; }
   bool rooted() const override { return !settings_.shared; }
+  void note_tag(std::string_view tag) override;
 
   bool serve(LeaseWaiter& waiter);
   void serve_waiters();
@@ -208,10 +216,13 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void add_restoring(Chore& chore, const std::string& remembered, SequencePlace place);
   Chore beginning();
   Chore renewal(Link& link);
+  void forget_figures();
+  void take_figures(const std::vector<Cell>& row);
   Chore next_turn() const;
   Chore question(Link& link);
 
   // sandbox_root_watch.cpp
+  std::vector<std::string> warnings() const;
   void watch_statement();
   void on_watch();
 
@@ -294,6 +305,12 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   TimePoint figures_due_;   // when the server is asked for them again
   bool figures_old_ = false;
   std::uint64_t locks_ = 0;
+  std::uint64_t exclusive_locks_ = 0;  // of relations, its own among them
+  std::uint64_t locked_ = 0;           // tables of everybody's
+  std::string locked_tables_;
+  Subtransactions subtransactions_;
+  bool overflow_told_ = false;
+  std::string user_;
   std::string xid_;  // of the root; empty: it has written nothing yet
   std::uint64_t resets_ = 0;
 

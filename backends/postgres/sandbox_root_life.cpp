@@ -38,7 +38,9 @@ constexpr const char* root_question =
     "pg_catalog.pg_cursors WHERE is_holdable AND name OPERATOR(pg_catalog.<>) '_based_root')";
 
 constexpr const char* root_figures =
-    "SELECT 'figures', pg_catalog.txid_current_if_assigned(), pg_catalog.count(*) "
+    "SELECT 'figures', pg_catalog.txid_current_if_assigned(), pg_catalog.count(*), "
+    "pg_catalog.count(*) FILTER (WHERE locktype OPERATOR(pg_catalog.=) 'relation' AND mode "
+    "OPERATOR(pg_catalog.=) 'AccessExclusiveLock') "
     "FROM pg_catalog.pg_locks WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()";
 constexpr Duration figures_every = seconds(1);
 
@@ -91,7 +93,7 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
   ++roots_;
   marks_.clear();
   turns_ = transactions_ = 0;
-  root_told_ = false;
+  root_told_ = overflow_told_ = false;
   link_ = std::make_unique<Link>(roots_, *std::move(opened), settings_.link, *this, reactor_, log_);
   std::vector<Chore> chores;
   if (!settings_.session_texts.empty()) chores.push_back({.texts = settings_.session_texts});
@@ -103,8 +105,12 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
                       }});
   }
   if (!settings_.shared) chores.push_back({.texts = {notice_when_we_are_gone}});
-  chores.push_back({.texts = {"SHOW transaction_isolation"},
-                    .on_row = [this](const std::vector<Cell>& row) { isolation_ = row[0].bytes; }});
+  chores.push_back(
+      {.texts = {"SELECT pg_catalog.current_setting('transaction_isolation'), session_user"},
+       .on_row = [this](const std::vector<Cell>& row) {
+         isolation_ = row[0].bytes;
+         user_ = row[1].bytes;
+       }});
   chores.push_back(types_.load());
   root_open_ = kept_ = false;
   if (begins_at_once()) chores.push_back(beginning());
@@ -186,8 +192,7 @@ Chore SandboxRoot::beginning() {
   renew_at_ = root_began_ + renewed_after;
   kept_ = begins_at_once();
   if (!kept_) renew_->arm(renew_at_);
-  xid_.clear();
-  locks_ = 0;
+  forget_figures();
   figures_due_ = TimePoint();
   // Read only is the default of the link for what might run behind a lost root. Inside of it a
   // client is told what the server would tell it.
@@ -212,8 +217,7 @@ Chore SandboxRoot::beginning() {
 Chore SandboxRoot::renewal(Link& link) {
   root_open_ = false;
   sequences_.clear();
-  xid_.clear();
-  locks_ = 0;
+  forget_figures();
   link.settings() = LinkSettings(sandbox_guard);
   link.settings().became(settings_.base_settings, false);
   return {.texts = {"ROLLBACK"}};
@@ -243,10 +247,29 @@ void SandboxRoot::take_row(const std::vector<Cell>& row) {
   } else if (row[0].bytes == "written") {
     settings_.vacuum(row[1].bytes);
   } else if (row[0].bytes == "figures") {
-    xid_ = row[1].bytes;
-    const std::string_view locks = row[2].bytes;
-    std::from_chars(locks.data(), locks.data() + locks.size(), locks_);
+    take_figures(row);
   }
+}
+
+void SandboxRoot::forget_figures() {
+  xid_.clear();
+  locks_ = exclusive_locks_ = locked_ = 0;
+  locked_tables_.clear();
+  subtransactions_ = Subtransactions();
+}
+
+void SandboxRoot::take_figures(const std::vector<Cell>& row) {
+  const auto number = [](std::string_view text) {
+    std::uint64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+  };
+  xid_ = row[1].bytes;
+  locks_ = number(row[2].bytes);
+  const std::uint64_t before = std::exchange(exclusive_locks_, number(row[3].bytes));
+  if (exclusive_locks_ == before || !settings_.ask_locked) return;
+  if (exclusive_locks_ > 0) return settings_.ask_locked(link_->process_id());
+  note_locked(0, {});
 }
 
 void SandboxRoot::note_effects(const Statement& statement) {
@@ -292,6 +315,7 @@ std::vector<Chore> SandboxRoot::turn_chores(Link& link) {
     return {Chore{.texts = std::exchange(between_, {})}};
   }
   if (was_held) end_turn(link.abandoned());
+  if (parked_.empty()) subtransactions_.bound(marks_.size() + 1);
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};
   if (!parked_.empty()) {

@@ -114,6 +114,9 @@ Chore SandboxRoot::operation_chore(Link& link) {
     if (marks_[at].immediate) chore.texts.push_back(before_commit_statements().back()->text);
     chore.texts.emplace_back("SAVEPOINT _based_turn");
     link.settings() = marks_[at].settings;
+    subtransactions_.go_back(marks_[at].subtransactions);
+    figures_old_ = true;
+    renew_->arm(figures_due_);
     add_restoring(chore, marks_[at].sequences, SequencePlace::rooted);
     return chore;
   }
@@ -155,7 +158,10 @@ Chore SandboxRoot::mark_chore(Link& link) {
   const std::uint64_t number = ++marks_made_;
   chore.texts.push_back("SAVEPOINT " + mark_name(number));
   chore.texts.emplace_back("SAVEPOINT _based_turn");
-  marks_.push_back({.name = marking_->name(), .number = number, .settings = link.settings()});
+  marks_.push_back({.name = marking_->name(),
+                    .number = number,
+                    .settings = link.settings(),
+                    .subtransactions = subtransactions_.count()});
   return chore;
 }
 

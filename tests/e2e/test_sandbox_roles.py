@@ -62,7 +62,9 @@ class Roles(unittest.TestCase):
     def test_the_urls_user_is_everybodys(self):
         self.start(user="postgres")
         for connect in self.clients():
-            self.assertEqual(self.who(connect("ann")), "postgres postgres")
+            ann = connect("ann")
+            self.assertEqual(self.who(ann), "postgres postgres")
+            self.assertEqual(ann.rows("sandbox status")[0][18], "postgres")
 
     def test_without_one_each_client_has_its_own(self):
         self.start()
@@ -80,6 +82,7 @@ class Roles(unittest.TestCase):
                 self.assertIn("42501", str(self.code(bob, sql)), sql)
             self.assertEqual(self.who(bob), "bob bob")
             ann.rows("drop table made_by_ann")
+            self.assertEqual(ann.rows("sandbox status")[0][18], f"each client's own, by {OWN}")
 
     def test_a_role_that_a_client_sets_is_its_own(self):
         self.start()

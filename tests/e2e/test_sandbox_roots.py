@@ -508,7 +508,8 @@ class Vacuum(Roots):
 
 
 class Status(Roots):
-    COLUMNS = ("name state holder waiting units transactions epoch resets age_ms marks kind xid locks sequences").split()
+    COLUMNS = ("name state holder waiting units transactions epoch resets age_ms marks kind xid locks sequences"
+               " joins_lost subtransactions exclusive_locks locked_tables user warnings").split()
 
     def status(self, client):
         return dict(zip(self.COLUMNS, client.rows("sandbox status")[0]))
@@ -543,6 +544,87 @@ class Status(Roots):
             one.rows("sandbox reset")
             status = self.status(one)
             self.assertEqual((status["xid"], status["locks"], status["age_ms"]), (None, "0", "0"))
+
+    def test_it_counts_the_subtransactions_that_have_written(self):
+        """As the server does, which gives each of them a number, and one to the root."""
+        given = lambda: int(cluster.query("select txid_current()")[0][0])  # noqa: E731
+        for connect in self.both():
+            one = connect()
+            one.rows("select 1")
+            begun = given()
+            for n in range(9):
+                one.rows(f"insert into things values ({n})")
+                one.rows("select 1")
+                one.rows("delete from things where id < 0")
+            count = int(self.status(one)["subtransactions"])
+            self.assertEqual(count, given() - begun - 2)
+            self.assertEqual(count, 9 if connect == self.wire else 18)  # the guard in its turn
+            self.assertEqual(self.status(one)["warnings"], None)
+            one.rows("begin")
+            one.rows("insert into things values (10)")
+            one.rows("savepoint a")
+            one.rows("insert into things values (11)")
+            one.rows("insert into things values (12)")
+            one.rows("savepoint b")
+            one.rows("release b")
+            one.rows("commit")
+            before = int(self.status(one)["subtransactions"])
+            self.assertEqual(before, given() - begun - 3)
+            one.rows("sandbox mark m")
+            for n in range(20, 40):
+                one.rows(f"insert into things values ({n})")
+            self.assertEqual(int(self.status(one)["subtransactions"]), given() - begun - 4)
+            one.rows("sandbox reset to m")
+            self.assertEqual(int(self.status(one)["subtransactions"]), before)
+            one.rows("sandbox reset")
+            self.assertEqual(self.status(one)["subtransactions"], "0")
+
+    def test_it_warns_when_they_are_more_than_the_server_keeps_at_hand(self):
+        self.daemon()
+        one = self.wire()
+        for turn in range(2):
+            for n in range(64):
+                one.rows(f"insert into things values ({n})")
+            self.assertEqual(self.status(one)["warnings"], None)
+            one.rows("insert into things values (64)")
+            self.assertRegex(self.status(one)["warnings"], "^more than 64 subtransactions have written: until a reset")
+            one.rows("sandbox reset")
+            self.assertEqual(self.status(one)["warnings"], None)
+        self.assertEqual(self.running.log().count("more than 64 subtransactions"), 1)
+
+    def test_it_names_the_tables_that_nobody_else_can_use(self):
+        for text in ("others", "dropped", *(f"many_{n}" for n in range(6))):
+            cluster.query(f"create table {text} (id int)")
+            self.addCleanup(cluster.query, f"drop table {text}")
+        for connect in self.both():
+            one = connect()
+            one.rows("create table own (id int primary key, t text)")
+            one.rows("drop table own; create temporary table passing (id int); truncate passing")
+            one.rows("insert into others values (1)")
+            one.rows("alter table others add column t text")
+            wait_until(lambda: self.status(one)["locked_tables"] == "others", "the table's name")
+            status = self.status(one)
+            self.assertEqual((status["exclusive_locks"], status["warnings"]),
+                             ("1", "nobody else can use others until a reset (AccessExclusiveLock)"))
+            one.rows("sandbox mark m")
+            one.rows("drop table dropped")
+            wait_until(lambda: self.status(one)["locked_tables"] == "dropped, others", "the table that is gone")
+            one.rows("sandbox reset to m")
+            wait_until(lambda: self.status(one)["locked_tables"] == "others", "the table that is back")
+            one.rows("truncate " + ", ".join(f"many_{n}" for n in range(6)))
+            wait_until(lambda: self.status(one)["exclusive_locks"] == "7", "many tables")
+            self.assertEqual(self.status(one)["locked_tables"], "many_0, many_1, many_2, many_3, many_4, ...")
+            one.rows("sandbox reset")
+            status = self.status(one)
+            self.assertEqual((status["exclusive_locks"], status["locked_tables"], status["warnings"]), ("0", None, None))
+            self.assertIn("nobody else can use others until a reset", self.running.log())
+            wait_until(lambda: len(self.root()) == 1, "the question's connection to be closed")
+
+    def test_it_names_its_user(self):
+        for connect in self.both():
+            one = connect()
+            one.rows("select 1")
+            self.assertEqual(self.status(one)["user"], one.value("select session_user"))
 
 
 if __name__ == "__main__":
