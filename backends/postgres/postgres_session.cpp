@@ -336,7 +336,10 @@ void PostgresSession::continue_after_group() {
     arm(context_.settings_timeout);
     return run_->send_restoring(*link_, fingerprint_);
   }
-  if (run_->may_run_again() && !retried_ && failed && !run_->cancelled() &&
+  // The recovery of a unit that has opened nothing has undone more than the unit.
+  const Envelope& envelope = run_->unit().envelope;
+  const bool undone_more = envelope.prologue.empty() && !envelope.recovery.empty();
+  if (run_->may_run_again() && !undone_more && !retried_ && failed && !run_->cancelled() &&
       status == status_before_ && status != 'E') {
     retried_ = true;
     return run();

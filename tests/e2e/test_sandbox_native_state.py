@@ -58,6 +58,11 @@ class Asks(unittest.TestCase):
             session.exec(sql, parameters)
         return raised.exception.code
 
+    def unlock(self):
+        """The other cases want the table, too, which a sandbox's root has locked."""
+        if self.database == "box":
+            self.one.exec("sandbox reset")
+
     def shows(self, setting, value):
         asked = f"select coalesce(current_setting('{setting}', true), '')"
         self.assertEqual([self.value(session, asked) for session in (self.one, self.other)], [value, value])
@@ -220,6 +225,28 @@ class Cases:
         self.assertEqual(self.value(self.one, "show transaction_isolation"), "serializable")
         self.one.tx("rollback")
 
+    def test_what_is_prepared_and_fails_at_its_values_fails_its_transaction(self):
+        asked = "select count(*) from t where n = $1"
+        for number in ("1", "2", "3"):  # from the second time on it is prepared
+            self.value(self.one, asked, [number])
+        for reads in (False, True):
+            with self.subTest(reads=reads):
+                self.one.tx("begin", read_only=reads)
+                self.value(self.one, "select 1") if reads else self.one.exec("insert into t values (4711)")
+                self.assertEqual(self.code(self.one, asked, ["x"]), "22P02")
+                self.assertEqual(self.one.state, ["failed", 1])
+                self.assertEqual(self.code(self.one, "select 1"), "25P02")
+                self.one.tx("rollback")
+                self.assertEqual(self.value(self.other, asked, ["4711"]), 0)
+        locked = "select n from t for update"
+        for _ in range(3):
+            self.one.exec(locked)
+        self.one.tx("begin", read_only=True)
+        self.value(self.one, "select 1")
+        self.assertEqual(self.code(self.one, locked), "25006")
+        self.one.tx("rollback")
+        self.unlock()
+
     def test_what_does_nothing_by_itself_is_warned_of(self):
         for text, called in (("set local work_mem = '7MB'", "SET LOCAL"), ("set local statement_timeout = '7s'", "SET LOCAL"),
                              ("set transaction isolation level serializable, read only", "SET TRANSACTION"),
@@ -243,8 +270,7 @@ class Cases:
             self.one.exec("discard all", atomic=True)
         self.assertEqual((refused.exception.code, refused.exception.message),
                          ("25001", "DISCARD ALL cannot run inside a transaction block"))
-        if self.database == "box":
-            self.one.exec("sandbox reset")  # its root has the lock
+        self.unlock()
 
     def test_a_transaction_that_became_read_only(self):
         self.one.exec("begin; set transaction isolation level serializable, read only")
