@@ -158,8 +158,12 @@ int Authorizer::decide(int action, std::string_view a, std::string_view b,
     case SQLITE_DROP_TRIGGER:
     case SQLITE_DROP_VIEW:
     case SQLITE_DROP_VTABLE:
+      facts_.defines = true;
       // CREATE TABLE temp.t comes as an ordinary table of the database "temp".
       return same_word(database, "temp") ? deny_temp(a) : SQLITE_OK;
+    case SQLITE_ALTER_TABLE:
+      facts_.defines = true;
+      return SQLITE_OK;
     case SQLITE_FUNCTION:
       if (same_word(b, "load_extension")) {
         return deny("load_extension() is not allowed", "it would load code into the daemon");

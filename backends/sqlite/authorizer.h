@@ -31,6 +31,7 @@ struct StatementFacts {
   bool writes_pragma = false;      // changes the database: a read-only session may not
   bool needs_transaction = false;  // PRAGMA defer_foreign_keys = ...: ends with the transaction
   bool is_pragma = false;
+  bool defines = false;  // changes the schema
 };
 
 class Authorizer {

@@ -125,6 +125,8 @@ UnitOutcome Executor::execute(Job& job) {
   if (!handle_.in_transaction()) {
     read_only_at_.reset();
     transaction_lost_ |= around_ > 0;
+    // What is in the cache is of a schema that is no more.
+    if (std::exchange(defined_, false)) client_statements_.clear();
   }
   const bool open = in_own_transaction();
   outcome.transaction = open                ? TransactionStatus::open

@@ -114,6 +114,7 @@ class Executor : private Handle::Owner {
   std::uint64_t rows_of_step_ = 0;
   std::uint64_t commits_before_ = 0;  // the last reset
   bool handle_broken_ = false;        // I/O failed: reopen before the next unit
+  bool defined_ = false;              // the schema has been changed since no transaction was open
   std::atomic<std::uint64_t> statements_cached_{0};
   std::atomic<std::uint64_t> commits_{0};
 };

@@ -96,6 +96,7 @@ std::optional<Error> Executor::run_statement(Job& job, std::size_t index) {
 }
 
 std::optional<Error> Executor::compile_step(Job& job, StepRun& run, Freshness freshness) {
+  if (defined_) freshness = Freshness::now;
   const auto& text = job.unit().steps[run.index].statement->text;
   auto compiled = compile(client_statements_, text, run.author, freshness);
   if (compiled) return run.compiled = *compiled, std::nullopt;
@@ -131,6 +132,7 @@ std::optional<Error> Executor::fetch(Job& job, StepRun& run) {
   if (!error) result = result_of(run);
   rows_of_step_ = result.affected ? static_cast<std::uint64_t>(*result.affected) : run.rows;
   if (!error) parcel_->add_result(run.index, result);
+  defined_ = defined_ || run.compiled->facts.defines;
   client_statements_.release(run.compiled);
   if (error) {
     note_failure(*error, was_open, writes);

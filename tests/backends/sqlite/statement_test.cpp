@@ -91,6 +91,34 @@ TEST_CASE_FIXTURE(Memory, "a step that is described is checked, and changes noth
   CHECK(described("CREATE TABLE u(v)").code() == "42P07");
 }
 
+TEST_CASE_FIXTURE(Memory, "what is kept compiled is forgotten when the schema changes") {
+  const std::string insert = "INSERT INTO t VALUES(7, 'x')";
+  const std::string update = "UPDATE t SET a = a";
+  const auto make = [&](const std::string& more) {
+    CHECK(one->sql("DROP TABLE IF EXISTS t").ok());
+    CHECK(one->sql("CREATE TABLE t(a INTEGER PRIMARY KEY, b)" + more).ok());
+  };
+  make("");
+  CHECK(one->sql(insert).steps.at(0).last_insert_id == 7);
+  CHECK(one->sql(update).ok());
+  make(" WITHOUT ROWID");
+  CHECK(one->sql(insert).steps.at(0).last_insert_id == std::nullopt);
+  one->control("BEGIN");
+  make("");
+  CHECK(one->sql(insert).steps.at(0).last_insert_id == 7);
+  one->control("ROLLBACK");
+  CHECK(one->sql("DELETE FROM t").ok());
+  CHECK(one->sql(insert).steps.at(0).last_insert_id == std::nullopt);
+
+  // A statement that has not run has changed nothing, and leaves what the one before it has.
+  const auto two = client();
+  CHECK(two->sql("CREATE TABLE u(a)").ok());
+  CHECK(two->sql("INSERT INTO u VALUES(1), (2), (3)").ok());
+  CHECK(two->sql("DROP TABLE t").ok());
+  CHECK(one->sql(update).code() == "42P01");
+  CHECK(one->sql("SELECT changes()").value() == "1");
+}
+
 TEST_CASE_FIXTURE(Memory, "NaN and text that is not UTF-8 are refused before anything runs") {
   REQUIRE(one->sql("CREATE TABLE t(v)").ok());
   auto& nan = one->sql("INSERT INTO t VALUES(?1)", {ValueView::of(std::nan(""))});
