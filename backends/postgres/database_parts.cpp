@@ -27,6 +27,7 @@ RelayContext relay_context(const PostgresOptions& options, LeaseSource& leases, 
           .transaction_timeout = options.transaction_timeout,
           .session_mode = options.session_mode && !options.force_rollback,
           .base_settings = base,
+          .siblings = options.siblings,
           .stack = {.rooted = options.force_rollback, .nested = options.nested_transactions},
           .notification_queue = options.notification_queue};
 }

@@ -223,7 +223,8 @@ class PooledDatabase final : public Database {
             .settings_timeout = options_.cleanup_timeout,
             .idle_in_transaction = options_.idle_in_transaction,
             .transaction_timeout = options_.transaction_timeout,
-            .base_settings = base_settings_};
+            .base_settings = base_settings_,
+            .siblings = options_.siblings};
   }
 
   const PostgresOptions options_;

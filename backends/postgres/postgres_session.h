@@ -19,6 +19,7 @@
 #include "backends/postgres/sandbox_channels.h"
 #include "backends/postgres/sandbox_session.h"
 #include "backends/postgres/unit_run.h"
+#include "backends/postgres/waited_for.h"
 
 namespace based::postgres {
 
@@ -44,6 +45,7 @@ struct SessionContext {
   Duration transaction_timeout{};       // of a whole transaction; zero: no limit
   std::string pool;                     // for errors; of a rooted one nobody is told
   Settings base_settings;               // what every link is given when it is opened
+  Siblings siblings;                    // the sandboxes of the same database
 };
 
 class PostgresSession : public BackendSession,

@@ -65,11 +65,10 @@ void PostgresSession::finish(UnitOutcome outcome) {
   }
   if (outcome.error) {
     const Sqlstate code = outcome.error->sqlstate;
-    if (code == sqlstate::lock_not_available && outcome.phase != UnitPhase::queue) {
+    if (outcome.phase != UnitPhase::queue) {
       std::string& detail = outcome.error->detail;
-      if (const std::string more = waited_for(context_.leases.blocker()); !more.empty()) {
-        detail.append(detail.empty() ? "" : " ").append(more);
-      }
+      const std::string more = waited_for(code.text(), detail, context_.leases, context_.siblings);
+      if (!more.empty()) detail.append(detail.empty() ? "" : " ").append(more);
     }
     if (const std::string_view more = sandbox_hint(code.text()); context_.rooted && !more.empty()) {
       std::string& hint = outcome.error->hint;

@@ -20,6 +20,7 @@
 #include "backends/postgres/reported.h"
 #include "backends/postgres/sandbox_channels.h"
 #include "backends/postgres/statement_cache.h"
+#include "backends/postgres/waited_for.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/reactor.h"
 #include "backends/sandbox.h"
@@ -47,6 +48,7 @@ struct RelayContext {
                                         // unless its own pool_mode says otherwise
   Settings base_settings;               // what every link is given when it is opened
   bool acts_as_user = false;            // one link is each client's user in turn
+  Siblings siblings;                    // the sandboxes of the same database
   WireStackRules stack;                 // are transactions the server's own?
   bool shared = false;                  // of sessions that share their transactions
   Sandbox* sandbox = nullptr;           // what SANDBOX acts on; null: it is refused

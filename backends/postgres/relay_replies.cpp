@@ -202,7 +202,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
   const std::string_view hint =
       context_.stack.rooted ? sandbox_hint(fields.sqlstate) : std::string_view();
   const std::string detail =
-      fields.sqlstate == "55P03" ? waited_for(context_.leases.blocker()) : std::string();
+      waited_for(fields.sqlstate, fields.detail, context_.leases, context_.siblings);
   const Item* made =
       expectation != nullptr && expectation->index != 0 ? &item(expectation->index) : nullptr;
   const bool refused = made != nullptr && made->kind == ItemKind::refusal;

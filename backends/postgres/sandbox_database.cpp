@@ -101,7 +101,8 @@ class SandboxDatabase final : public Database {
                  .settings_timeout = options_.cleanup_timeout,
                  .idle_in_transaction = options_.idle_in_transaction,
                  .transaction_timeout = options_.transaction_timeout,
-                 .base_settings = init.settings},
+                 .base_settings = init.settings,
+                 .siblings = options_.siblings},
         relays_(relay_context(options_, root_, pins_, statements_, init.settings, reactor, log)),
         root_({.name = options_.name,
                .max_waiting = options_.max_waiting,
@@ -178,10 +179,7 @@ class SandboxDatabase final : public Database {
       if (found == all.end()) {
         names += "server process " + std::to_string(process) + ", which is no sandbox's";
       } else {
-        names += "sandbox \"" + found->name + "\"";
-        if (found->holder != 0) {
-          names += " (session " + std::to_string(found->holder) + " has its turn)";
-        }
+        names += named(*found);
       }
     }
     return names;

@@ -171,10 +171,6 @@ std::string_view sandbox_hint(std::string_view sqlstate) {
   return {};
 }
 
-std::string waited_for(std::string_view blocker) {
-  return blocker.empty() ? std::string() : "It waited for " + std::string(blocker) + ".";
-}
-
 bool closes_root_cursor(std::string_view text) {
   sql::Tokenizer tokens(text, Dialect::postgres);
   const sql::Token verb = tokens.next();

@@ -27,9 +27,6 @@ Error alone_in_sandbox_error(const Statement& statement);
 // What helps where the server refuses something because of the root; empty: nothing.
 std::string_view sandbox_hint(std::string_view sqlstate);
 
-// The detail of an error of who has waited in vain for that blocker's lock; empty as it is.
-std::string waited_for(std::string_view blocker);
-
 // Closes the root's cursor: CLOSE ALL, CLOSE _based_root, in any spelling.
 bool closes_root_cursor(std::string_view text);
 

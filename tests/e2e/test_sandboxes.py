@@ -110,6 +110,64 @@ class Names(Sandboxes):
         two.rows("set lock_timeout = '50ms'")
         self.assertNotIn("D", two.error(query("insert into things values (2, 'two')")))  # nobody could look
 
+    def deadlock(self, waiter, victim):
+        """The detail of the error of who closes the ring. Each has a row of its own that the other wants."""
+        waiter.rows("begin; insert into things values (11, 'waiter')")
+        victim("begin")
+        victim("insert into things values (12, 'victim')")
+        waiter.send(query("insert into things values (12, 'waiter')"))
+        waits = "select count(*) from pg_locks where not granted and waitstart < clock_timestamp() - interval '300 ms'"
+        wait_until(lambda: cluster.query(waits) == [["1"]], "it waits, and was not found to be in a ring")
+        detail = victim("insert into things values (11, 'victim')")
+        victim("rollback")
+        self.assertEqual(waiter.answers(), "C:INSERT 0 1 Z:T")
+        waiter.rows("rollback")
+        return detail
+
+    def test_a_ring_that_the_server_finds_is_told_by_the_sandboxes_names(self):
+        cluster.query("alter system set deadlock_timeout = '100ms'")
+        self.addCleanup(lambda: (cluster.query("alter system reset deadlock_timeout"), cluster.query("select pg_reload_conf()")))
+        cluster.query("select pg_reload_conf()")
+        self.daemon(table="sandboxes = true")
+        native = self.native()
+
+        def by_wire(database):
+            client = self.connect(database)
+
+            def run(sql):
+                client.send(query(sql))
+                for kind, body in client.messages():
+                    if kind == "E":
+                        return fields(body)["C"] + " " + fields(body)["D"]
+            return run
+
+        def natively(database):
+            session = native.session(database=database)
+
+            def run(sql):
+                try:
+                    session.exec(sql)
+                except based_client.Error as error:
+                    return error.code + " " + error.detail
+            return run
+
+        waiter = self.connect("app#w1")
+        for kind in (by_wire, natively):
+            with self.subTest(kind.__name__):
+                detail = self.deadlock(waiter, kind("app#w2"))
+                self.assertRegex(detail, "^40P01 Process [0-9]+ waits for ShareLock on transaction")
+                self.assertRegex(detail, '[pP]rocess [0-9]+ is sandbox "app#w1" [(]session [0-9]+ has its turn[)]')
+                self.assertRegex(detail, '[pP]rocess [0-9]+ is sandbox "app#w2"')
+                process = self.connect("app#w1").value("select pg_backend_pid()")
+                self.assertIn(f'rocess {process} is sandbox "app#w1"', detail)
+                # A client of the database itself is in no sandbox.
+                detail = self.deadlock(waiter, kind("app"))
+                self.assertIn(f'Process {process} is sandbox "app#w1"', detail)
+                self.assertNotIn("app#w2", detail)
+        outside = self.deadlock(self.connect("app"), by_wire("app"))
+        self.assertRegex(outside, "^40P01 Process [0-9]+ waits for")
+        self.assertNotIn("sandbox", outside)
+
     def test_eight_that_write_the_same_key_hear_which_one_has_it(self):
         self.daemon()
         one = self.connect("app#w0")
