@@ -117,8 +117,9 @@ StatementRef EnvelopeMaker::begin(const BeginOptions& options) {
 // Its modes are the backend's to know: a savepoint has none.
 StatementRef EnvelopeMaker::rooted_begin(const BeginOptions& options) {
   const std::string name = level_name(1);
-  const std::string key =
-      "root" + std::string(text_of(options.isolation)) + std::string(text_of(options.access));
+  const std::string key = "root" + std::string(text_of(options.isolation)) +
+                          std::string(text_of(options.access)) +
+                          std::string(text_of(options.deferrable));
   const auto found = interned_.find(key);
   if (found != interned_.end()) return found->second;
   auto statement = std::make_shared<Statement>();
@@ -127,6 +128,7 @@ StatementRef EnvelopeMaker::rooted_begin(const BeginOptions& options) {
   statement->name = name;
   statement->begin.isolation = options.isolation;
   statement->begin.access = options.access;
+  statement->begin.deferrable = options.deferrable;
   return interned_.emplace(key, std::move(statement)).first->second;
 }
 

@@ -71,6 +71,8 @@ struct BeginOptions {
   IfOpen if_open = IfOpen::nest;
   bool force_rollback = false;  // this level's commit rolls back, and says so
   std::string name;             // the client's name for the level; empty: none
+
+  bool operator==(const BeginOptions&) const = default;
 };
 
 // One place where a statement's text differs from the client's: a placeholder that was rewritten.
@@ -105,15 +107,15 @@ struct Statement {
 
   // Filled for transaction control and settings only.
   BeginOptions begin;  // begin, set_transaction, and SET SESSION CHARACTERISTICS: the modes
-  // savepoint, release, rollback_to: the name, folded as the dialect folds it. setting, and SET
-  // LOCAL: the setting's name in lower case, `session_authorization`, `role` and `timezone`
-  // whichever way they are written; `all` for RESET ALL; `session characteristics`. discard: what.
-  // SQLite's PRAGMA: its name. prepare: the prepared statement's name; empty for DEALLOCATE ALL.
-  // listen: the channel as the server folds it; empty for UNLISTEN *. sandbox: the mark's name;
-  // empty for RESET without TO.
+  // savepoint, release, rollback_to: the name, folded as the dialect folds it. setting, SET LOCAL
+  // and SET transaction_...: the setting's name in lower case, `session_authorization`, `role` and
+  // `timezone` whichever way they are written; `all` for RESET ALL; `session characteristics`.
+  // discard: what. SQLite's PRAGMA: its name. prepare: the prepared statement's name; empty for
+  // DEALLOCATE ALL. listen: the channel as the server folds it; empty for UNLISTEN *. sandbox: the
+  // mark's name; empty for RESET without TO.
   std::string name;
-  // setting: the value's text as written; empty for RESET. prepare, listen: the first word in lower
-  // case; empty for a channel that only the server can read.
+  // The same of a setting: the value's text as written; empty for RESET. prepare, listen: the first
+  // word in lower case; empty for a channel that only the server can read.
   std::string setting;
   bool and_chain = false;                  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
   SandboxVerb verb = SandboxVerb::status;  // sandbox

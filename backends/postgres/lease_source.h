@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/postgres/link.h"
+#include "backends/postgres/transaction_modes.h"
 #include "backends/reactor.h"
 #include "protocol/result.h"
 
@@ -92,8 +93,8 @@ class LeaseSource {
   virtual bool lends() const { return false; }
   // A sandbox's root: for whose locks the holder's statement has been seen to wait; may be empty.
   virtual std::string_view blocker() const { return {}; }
-  // A sandbox's root: its isolation level, as SHOW says it.
-  virtual std::string_view isolation() const { return {}; }
+  // A sandbox's root: what its server's transactions begin with, which are never read only.
+  virtual TransactionModes server_modes() const { return {}; }
   // A sandbox's root: a limit that the server has for its sessions, and that the root is without,
   // as SET takes it; null: the server has no such setting.
   virtual const std::string* server_limit(std::string_view /*setting*/) const { return nullptr; }

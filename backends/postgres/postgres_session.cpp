@@ -216,7 +216,8 @@ void PostgresSession::begin() {
   has_reset_ = std::ranges::any_of(run_->unit().steps,
                                    [](const Step& step) { return is_reset(step.statement); });
   const bool alone = rooted() && run_->unit().alone && !run_->unit().steps.front().describe;
-  warned_ = alone ? warned_outside(*run_->unit().steps.front().statement) : std::string_view();
+  warned_.clear();
+  if (alone) warned_ = warnings_outside(*run_->unit().steps.front().statement);
   if (context_.rooted) {
     if (std::optional<Error> refusal = sandbox_.refusal(run_->unit())) {
       return fail_soon(*std::move(refusal));

@@ -93,7 +93,7 @@ class PostgresSession : public BackendSession,
   void on_step_over(std::size_t step, std::uint64_t rows) override;
   // Is its transaction a savepoint, and each unit without one guarded?
   bool rooted() const override { return context_.rooted || inside_; }
-  std::string_view warned() const override { return warned_; }
+  std::span<const Error> warned() const override { return warned_; }
   std::span<const StatementRef> settings_made(std::size_t step) const override {
     return sandbox_.settings_made(step);
   }
@@ -153,7 +153,7 @@ class PostgresSession : public BackendSession,
   TimePoint transaction_due_;  // of the transaction that holds the lease; the epoch: none
   bool held_before_ = false;   // the unit came while the session held a lease
   bool has_reset_ = false;     // a RESET has run on the link
-  std::string_view warned_;    // what UnitRun asks for
+  std::vector<Error> warned_;  // what UnitRun asks for
 };
 
 }  // namespace based::postgres

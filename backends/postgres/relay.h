@@ -130,7 +130,7 @@ class Relay : public WireSession,
   void note_accepted(const Settings& wanted);
   bool needs_own_link() const;
   void forget_unseen();
-  std::string_view shown_isolation(BeginOptions::Isolation asked) const;
+  TransactionModes default_modes() const;
   std::string shown(const WireStack::Plan& plan) const;
   void enter_failed_transaction();
   void strike_parked();

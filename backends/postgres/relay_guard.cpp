@@ -47,9 +47,8 @@ void Relay::guard_unit(bool undoes) {
   std::vector<std::string> texts;
   if (undoes) texts = undo_local_settings();
   std::vector<StatementRef> steps = left_by_others();
-  stack_.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
   const bool on_turn = at_turn_begin_ && steps.empty() && texts.empty();
-  WireStack::Plan plan = stack_.guard(on_turn);
+  WireStack::Plan plan = stack_.guard(on_turn, default_modes());
   at_turn_begin_ = false;
   plan.steps.insert(plan.steps.begin(), steps.begin(), steps.end());
   for (const StatementRef& step : plan.steps) texts.push_back(step->text);
@@ -103,10 +102,10 @@ bool Relay::begins_at_once(const QueryPart& part) {
   if (!alone || !at_turn_begin_ || !stack_.needs_guard() || link_->queue().is_open()) return false;
   if (!context_.objects.left.empty()) return false;
   WireStack begun = stack_;
-  begun.set_read_only(is_on(journal_.withheld("default_transaction_read_only")));
-  WireStack::Plan guard = begun.guard(true);
+  WireStack::Plan guard = begun.guard(true, default_modes());
   WireStack::Plan plan = begun.plan(part.control);
-  if (!guard.steps.empty() || !plan.steps.empty() || plan.error || plan.warning) return false;
+  if (!guard.steps.empty() || !plan.steps.empty() || plan.error || !plan.warnings.empty())
+    return false;
   at_turn_begin_ = false;
   stack_ = std::move(begun);
   plan.made = std::move(guard.made);

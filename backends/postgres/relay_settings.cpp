@@ -228,14 +228,15 @@ void Relay::tell_reported() {
   client_.send(bytes);
 }
 
-std::string_view Relay::shown_isolation(BeginOptions::Isolation asked) const {
-  return postgres::shown_isolation(asked, journal_.settings(), context_.leases.isolation());
+TransactionModes Relay::default_modes() const {
+  return postgres::default_modes(journal_.settings(), journal_.withheld(sandbox_guard),
+                                 context_.leases.server_modes());
 }
 
 std::string Relay::shown(const WireStack::Plan& plan) const {
   const std::string& name = plan.shows->setting;
   if (name.empty()) return {};
-  if (name == "transaction_isolation") return std::string(shown_isolation(plan.isolation));
+  if (const auto mode = shown_mode(plan.modes, name)) return *mode;
   const std::string_view own = own_limit(name);
   const Result<std::string> value = shown_withheld(name, own);
   return value ? *value : std::string(own);

@@ -226,15 +226,11 @@ void Relay::execute_again(const StatementRef& statement, std::string_view portal
 void Relay::take_control(const StatementRef& statement, Showing showing, bool in_script) {
   if (statement->kind == StatementKind::sandbox) return take_sandbox(statement);
   if (statement->kind == StatementKind::commit) close_portals();
-  if (statement->kind == StatementKind::set_transaction ||
-      statement->kind == StatementKind::begin) {
-    stack_.know_isolation(sql::isolation_named(shown_isolation(BeginOptions::Isolation::unset)));
-  }
   local_set_ = local_set_ || statement->kind == StatementKind::set_transaction;
   WireStack::Plan plan = stack_.plan(statement, in_script, ended_by(*statement));
-  if (plan.warning) {
+  for (const Error& warning : plan.warnings) {
     std::string bytes;
-    BackendWriter(bytes).notice("WARNING", *plan.warning);
+    BackendWriter(bytes).notice("WARNING", warning);
     reply_here(std::move(bytes));
   }
   if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;

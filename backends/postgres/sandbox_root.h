@@ -102,7 +102,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void note_savepoint(const Statement& step) override;
   void note_effects(const Statement& statement) override;
   std::uint64_t losses() const override { return losses_; }
-  std::string_view isolation() const override { return isolation_; }
+  TransactionModes server_modes() const override { return server_modes_; }
   const std::string* server_limit(std::string_view setting) const override;
   bool is_free() const override;
   bool is_inside() const override { return !parked_.empty(); }
@@ -286,7 +286,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   TimePoint retry_at_;
   std::uint64_t waits_ = 0;
   std::uint64_t losses_ = 0;
-  std::string isolation_;
+  TransactionModes server_modes_;
   Settings server_limits_;
   std::uint64_t roots_ = 0;
   std::uint64_t turns_ = 0;         // of this root

@@ -8,6 +8,8 @@
 #include "backends/postgres/sandbox_mark_turn.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
+#include "backends/sql/control.h"
+#include "backends/sql/setting_value.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -28,6 +30,9 @@ constexpr const char* no_server_timeouts =
 constexpr const char* no_statement_timeout =
     "SELECT name, setting, pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "
     "WHERE name OPERATOR(pg_catalog.=) 'statement_timeout'";
+constexpr const char* about_the_server =
+    "SELECT pg_catalog.current_setting('transaction_isolation'), "
+    "pg_catalog.current_setting('transaction_deferrable', true), session_user";
 constexpr const char* root_cursor =
     "DECLARE _based_root NO SCROLL CURSOR WITH HOLD FOR "
     "SELECT 1 / (x - x) FROM pg_catalog.generate_series(1, 1) x";
@@ -105,12 +110,11 @@ void SandboxRoot::on_opened(Result<std::unique_ptr<Channel>> opened) {
                       }});
   }
   if (!settings_.shared) chores.push_back({.texts = {notice_when_we_are_gone}});
-  chores.push_back(
-      {.texts = {"SELECT pg_catalog.current_setting('transaction_isolation'), session_user"},
-       .on_row = [this](const std::vector<Cell>& row) {
-         isolation_ = row[0].bytes;
-         user_ = row[1].bytes;
-       }});
+  chores.push_back({.texts = {about_the_server}, .on_row = [this](const std::vector<Cell>& row) {
+                      server_modes_.isolation = sql::isolation_named(row[0].bytes);
+                      server_modes_.deferrable = sql::bool_of(row[1].bytes).value_or(false);
+                      user_ = row[2].bytes;
+                    }});
   chores.push_back(types_.load());
   root_open_ = kept_ = false;
   if (begins_at_once()) chores.push_back(beginning());

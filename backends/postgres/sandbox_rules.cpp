@@ -110,9 +110,9 @@ Result<void> check_statement(const Statement& statement, bool alone) {
   }
   const bool limit =
       statement.name == "statement_timeout" || statement.name == "transaction_timeout";
-  const bool acted_on = limit || (statement.kind == StatementKind::setting &&
-                                  (statement.name == "default_transaction_read_only" ||
-                                   statement.name == "idle_in_transaction_session_timeout"));
+  const bool acted_on = limit || statement.name == "default_transaction_read_only" ||
+                        (statement.kind == StatementKind::setting &&
+                         statement.name == "idle_in_transaction_session_timeout");
   if (is_withheld(statement.name) && !acted_on) {
     return refused(statement.name + " cannot be set so: it would be of all who share the sandbox");
   }

@@ -43,15 +43,6 @@ StatementRef reset_all() {
   return statement;
 }
 
-// Fails with it.
-StatementRef raised(const Error& error) {
-  return made(StatementKind::other,
-              "DO " + quote_literal("BEGIN RAISE EXCEPTION USING ERRCODE = " +
-                                    quote_literal(error.sqlstate.text()) +
-                                    ", MESSAGE = " + quote_literal(error.message) + "; END"),
-              "SET");
-}
-
 constexpr std::string_view statement_limit = "statement_timeout";
 constexpr std::string_view transaction_limit = "transaction_timeout";
 
@@ -59,6 +50,29 @@ constexpr std::string_view transaction_limit = "transaction_timeout";
 bool is_unknown(std::string_view setting, const LeaseSource& root) {
   return setting == transaction_limit && root.server_limit(setting) == nullptr;
 }
+
+StatementRef block(const std::string& body, std::string told_as) {
+  return made(StatementKind::other, "DO " + quote_literal("BEGIN " + body + "END"),
+              std::move(told_as));
+}
+
+// Fails with it.
+StatementRef raised(const Error& error) {
+  return block("RAISE EXCEPTION USING ERRCODE = " + quote_literal(error.sqlstate.text()) +
+                   ", MESSAGE = " + quote_literal(error.message) + "; ",
+               "SET");
+}
+
+// The server refuses to reset it where it is a newer one. What the root has stays.
+constexpr const char* try_reset_isolation =
+    "BEGIN RESET transaction_isolation; RAISE EXCEPTION USING ERRCODE = 'BA5ED'; "
+    "EXCEPTION WHEN SQLSTATE 'BA5ED' THEN NULL; END; ";
+
+StatementRef only_savepoint(const char* verb) {
+  return made(StatementKind::other, std::string(verb) + " \"based_only\"", "SET");
+}
+
+bool is_read_only(const StatementRef& own) { return own->kind == StatementKind::set_transaction; }
 
 std::optional<std::string> text_of(const ValueView& value) {
   switch (value.kind) {
@@ -115,9 +129,15 @@ std::span<const StatementRef> SandboxSession::settings_made(std::size_t step) co
   return made_[step];
 }
 
-void SandboxSession::begin(const Statement& begin) {
-  isolation_ = begin.begin.isolation;
+void SandboxSession::begin(const Statement& begin, const Settings& settings,
+                           const LeaseSource& root) {
+  const auto only = withheld_.find(sandbox_guard);
+  modes_ =
+      default_modes(settings, only == withheld_.end() ? "" : only->second, root.server_modes());
+  modes_.read_only = modes_.read_only || reads_;
+  change_modes(modes_, std::span(&begin.begin, 1), {});
   queried_ = false;
+  only_apart_ = 0;
   tainted_ = false;
   local_.clear();
   savepoints_.clear();
@@ -130,7 +150,9 @@ void SandboxSession::follow(const Statement& step) {
   if (step.kind == StatementKind::rollback) objects_.rolled_back();
   notifications_.done(step, step.kind == StatementKind::rollback ? "ROLLBACK" : "");
   if (step.kind == StatementKind::savepoint) {
-    savepoints_.push_back({step.name, local_});
+    savepoints_.push_back({step.name, local_, modes_});
+  } else if (step.kind == StatementKind::set_transaction) {  // read only, as Based itself says it
+    modes_.read_only = true;
   } else if (step.kind == StatementKind::commit || step.kind == StatementKind::rollback) {
     local_.clear();
     savepoints_.clear();
@@ -139,7 +161,9 @@ void SandboxSession::follow(const Statement& step) {
                                      [&step](const Savepoint& s) { return s.name == step.name; });
     if (newest == savepoints_.rend()) return;
     const bool back = step.kind == StatementKind::rollback_to;
+    modes_.read_only = newest->modes.read_only;
     if (back) local_ = newest->local;
+    if (back) modes_ = newest->modes;
     savepoints_.erase(back ? newest.base() : std::prev(newest.base()), savepoints_.end());
   }
 }
@@ -157,7 +181,6 @@ void SandboxSession::step_over(std::size_t step, std::uint64_t rows) {
 }
 
 void SandboxSession::done(const Envelope& envelope, bool failed) {
-  for (const StatementRef& step : envelope.prologue) follow(*step);
   if (!failed) local_ = local_after_;
   for (SaidNotify& said : std::exchange(said_, {})) {
     if (!failed) notifications_.notify(std::move(said.channel), std::move(said.payload));
@@ -182,22 +205,52 @@ void SandboxSession::leave(bool unanswered) {
   objects_.leave();
 }
 
-void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSource& root) {
+// What is in front of its first step.
+void SandboxSession::begin_with(Unit& unit, const Settings& settings, const LeaseSource& root) {
   std::vector<StatementRef>& prologue = unit.envelope.prologue;
   const auto begins = std::ranges::find_if(
       prologue, [](const StatementRef& s) { return s->kind == StatementKind::begin; });
+  std::vector<StatementRef> behind;
   if (begins != prologue.end()) {
-    begin(**begins);
-    const auto only = withheld_.find("default_transaction_read_only");
-    const bool by_default = only != withheld_.end() && is_on(only->second) &&
-                            (*begins)->begin.access != BeginOptions::Access::read_write;
-    std::vector<StatementRef> behind = objects_.left_by_others();
-    if (reads_ || by_default) behind.push_back(read_only_statement());
-    prologue.insert(std::next(begins), behind.begin(), behind.end());
+    begin(**begins, settings, root);
+    behind = objects_.left_by_others();
   }
+  for (const StatementRef& step : prologue) follow(*step);
+  const bool first = begins != prologue.end();
+  if (first && modes_.read_only && std::ranges::none_of(prologue, is_read_only)) {
+    behind.push_back(read_only_statement());
+  }
+  prologue.insert(first ? std::next(begins) : prologue.end(), behind.begin(), behind.end());
+  set_read_only_apart(unit);
+}
+
+// A savepoint cannot be made read write again: what may have to be is read only in another one.
+void SandboxSession::set_read_only_apart(Unit& unit) {
+  using Access = BeginOptions::Access;
+  const auto asks = [&unit](Access access) {
+    return std::ranges::count_if(unit.steps, [access](const Step& step) {
+      return step.statement->kind == StatementKind::set_transaction &&
+             step.statement->begin.access == access;
+    });
+  };
+  if (!unit.keep_lease && asks(Access::read_write) == 0) return;
+  std::vector<StatementRef>& prologue = unit.envelope.prologue;
+  const auto only = std::ranges::find_if(prologue, [](const StatementRef& step) {
+    return is_read_only(step) || step->kind == StatementKind::savepoint;
+  });
+  auto savepoints = savepoints_.empty() && !queried_ ? asks(Access::read_only) : 0;
+  only_apart_ += static_cast<std::size_t>(savepoints);
+  if (only != prologue.end() && is_read_only(*only)) {
+    prologue.insert(only, only_savepoint("SAVEPOINT"));
+    ++only_apart_;
+  }
+  for (; savepoints > 0; --savepoints) prologue.push_back(only_savepoint("SAVEPOINT"));
+}
+
+void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSource& root) {
+  begin_with(unit, settings, root);
   Shown shown{.settings = settings, .withheld = withheld_, .local = local_, .root = root};
-  inner_ = std::ranges::any_of(
-      prologue, [](const StatementRef& s) { return s->kind == StatementKind::savepoint; });
+  if (reads_) shown.withheld.emplace(sandbox_guard, "on");
   made_.assign(unit.steps.size(), {});
   sayings_.assign(unit.steps.size(), {});
   asked_.clear();
@@ -275,6 +328,10 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
       return discard_in_place_of(statement, alone);
     case StatementKind::setting: {
       if (statement->name == "all") return reset_all();
+      if (statement->begin.access != BeginOptions::Access::unset) {  // of SESSION CHARACTERISTICS
+        const bool only = statement->begin.access == BeginOptions::Access::read_only;
+        shown.withheld[std::string(sandbox_guard)] = only ? "on" : "off";
+      }
       if (!is_withheld(statement->name)) return statement;
       // The server says what is wrong with it.
       if (!shown_withheld(statement->name, statement->setting)) return statement;
@@ -293,10 +350,8 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
   if (!sql::is_word(text.substr(0, 4), "SHOW") && !may_ask_setting(text)) return statement;
   const std::optional<OwnRow> row = own_row_of(*statement);
   if (!row || row->setting.empty() || is_unknown(row->setting, shown.root)) return statement;
-  std::string value;
-  if (row->setting == "transaction_isolation") {
-    value = shown_isolation(isolation_, shown.settings, shown.root.isolation());
-  } else {
+  std::string value = shown_mode(modes_, row->setting).value_or("");
+  if (value.empty()) {
     const std::string given(shown.value(row->setting));
     const Result<std::string> said = shown_withheld(row->setting, given);
     value = said ? *said : given;
@@ -332,32 +387,35 @@ StatementRef SandboxSession::limit_in_place_of(const StatementRef& statement, bo
   return nothing("SET");
 }
 
-// Every isolation level is true where sessions run one after another. That a level cannot write is
-// left to the server.
+// Every isolation level is true where sessions run one after another.
 StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, bool alone,
                                               Shown& shown) {
-  using Isolation = BeginOptions::Isolation;
-  using Access = BeginOptions::Access;
-  const BeginOptions& said = statement->begin;
-  const bool modes = said.isolation != Isolation::unset || said.access != Access::unset ||
-                     said.deferrable != BeginOptions::Deferrable::unset;
-  if (!modes && is_withheld(statement->name)) return limit_in_place_of(statement, alone, shown);
-  if (!modes) return statement;
-  const std::string_view now = shown_isolation(isolation_, shown.settings, shown.root.isolation());
-  const ModesNow modes_now{.isolation = sql::isolation_named(now),
-                           .queried = queried_,
-                           .inner = inner_ || !savepoints_.empty()};
-  if (std::optional<Error> error = refuse_modes(modes_now, said)) return raised(*error);
-  if (said.isolation != Isolation::unset) isolation_ = said.isolation;
-  if (alone) {
-    isolation_ = Isolation::unset;
-    return nothing("SET");
+  if (sql::is_mode_of_transaction(statement->name) && is_default(statement->setting)) {
+    return reset_in_place_of(statement);
   }
-  if (said.access == Access::unset) return nothing("SET");
-  if (said.access == Access::read_write) {
-    return made(StatementKind::set_transaction, "SET TRANSACTION READ WRITE", "SET");
+  if (statement->begin == BeginOptions()) {
+    return is_withheld(statement->name) ? limit_in_place_of(statement, alone, shown) : statement;
   }
-  return made(StatementKind::set_transaction, read_only_statement()->text, "SET");
+  // For nothing that is to come.
+  if (alone || statement->name == "session characteristics") return nothing("SET");
+  const bool was_only = modes_.read_only;
+  const ModesPlace place{.queried = queried_, .in_savepoint = !savepoints_.empty()};
+  std::optional<Error> error = change_modes(modes_, sql::modes_in_order(*statement), place);
+  if (!error && was_only && !modes_.read_only && only_apart_ == 0) error = read_only_around();
+  if (error) return raised(*error);
+  if (was_only == modes_.read_only) return nothing("SET");
+  if (modes_.read_only) {
+    return made(StatementKind::set_transaction, read_only_statement()->text, "SET");
+  }
+  --only_apart_;
+  return only_savepoint("RELEASE");
+}
+
+// RESET, or SET ... TO DEFAULT. The server refuses to where it is a newer one.
+StatementRef SandboxSession::reset_in_place_of(const StatementRef& statement) {
+  reset_mode(modes_, statement->name);
+  if (statement->name != "transaction_isolation") return statement;
+  return block(try_reset_isolation, word_at(statement->text, 0) == "reset" ? "RESET" : "SET");
 }
 
 }  // namespace based::postgres

@@ -18,6 +18,7 @@
 #include "backends/postgres/link_settings.h"
 #include "backends/postgres/listen_journal.h"
 #include "backends/postgres/session_objects.h"
+#include "backends/postgres/transaction_modes.h"
 #include "backends/statement.h"
 #include "backends/unit.h"
 
@@ -59,8 +60,11 @@ class SandboxSession {
   struct Savepoint {
     std::string name;
     Settings local;
+    TransactionModes modes;
   };
-  void begin(const Statement& begin);
+  void begin(const Statement& begin, const Settings& settings, const LeaseSource& root);
+  void begin_with(Unit& unit, const Settings& settings, const LeaseSource& root);
+  void set_read_only_apart(Unit& unit);
   struct Saying {
     std::vector<SaidNotify> calls;     // said if it had a row
     std::optional<SaidNotify> notify;  // said by itself
@@ -68,6 +72,7 @@ class SandboxSession {
   void note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying);
   StatementRef in_place_of(const StatementRef& statement, bool alone, bool inside, Shown& shown);
   StatementRef mode_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
+  StatementRef reset_in_place_of(const StatementRef& statement);
   StatementRef discard_in_place_of(const StatementRef& statement, bool alone);
   StatementRef limit_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
   void follow(const Statement& step);
@@ -84,9 +89,9 @@ class SandboxSession {
   std::vector<SaidNotify> said_;                 // by the steps of the unit that are over
   ListenJournal notifications_;
   // Of the transaction:
-  BeginOptions::Isolation isolation_ = BeginOptions::Isolation::unset;  // as asked for
+  TransactionModes modes_;
   bool queried_ = false;
-  bool inner_ = false;            // the unit's own prologue makes savepoints
+  std::size_t only_apart_ = 0;    // savepoints for read only alone, whose release ends that
   Settings local_, local_after_;  // withheld until it ends; and when the unit has succeeded
   std::vector<Savepoint> savepoints_;
   bool tainted_ = false;  // something was set that cannot be undone by name

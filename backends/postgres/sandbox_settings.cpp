@@ -10,6 +10,7 @@
 
 #include "backends/sql/control.h"
 #include "backends/sql/session_calls.h"
+#include "backends/sql/setting_value.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 
@@ -26,16 +27,6 @@ struct Unit {
 constexpr std::array<Unit, 6> units{
     {{"d", 86'400'000}, {"h", 3'600'000}, {"min", 60'000}, {"s", 1000}, {"ms", 1}, {"us", 0.001}}};
 
-// The value without what quotes it.
-std::string plain(std::string_view value) {
-  std::string read;
-  if (sql::read_string_constant(value, read)) return read;
-  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
-    value = value.substr(1, value.size() - 2);
-  }
-  return std::string(value);
-}
-
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view space = " \t\n\r\f\v";
   const std::size_t begin = text.find_first_not_of(space);
@@ -45,7 +36,7 @@ std::string_view trimmed(std::string_view text) {
 
 // Milliseconds, as the server reads a setting of that unit; nullopt: it would not.
 std::optional<std::int64_t> milliseconds_of(std::string_view value) {
-  const std::string text(trimmed(plain(value)));
+  const std::string text(trimmed(sql::plain_value(value)));
   const bool number = !text.empty() && (text[0] == '.' || (text[0] >= '0' && text[0] <= '9')) &&
                       text.find_first_of("xX") == text.npos;
   char* end = nullptr;
@@ -72,23 +63,6 @@ std::string shown_timeout(std::int64_t ms) {
   return std::to_string(ms) + "ms";
 }
 
-// As the server reads a bool: any beginning of a word that tells it from the others.
-std::optional<bool> bool_of(std::string_view value) {
-  const std::string text = sql::lower_ascii(trimmed(plain(value)));
-  const auto begins = [&text](std::string_view word, std::size_t least) {
-    return text.size() >= least && word.starts_with(text);
-  };
-  if (begins("true", 1) || begins("yes", 1) || begins("on", 2) || text == "1") return true;
-  if (begins("false", 1) || begins("no", 1) || begins("off", 2) || text == "0") return false;
-  return std::nullopt;
-}
-
-std::string_view name_of(BeginOptions::Isolation level) {
-  static constexpr std::array<std::string_view, 5> names{"", "read uncommitted", "read committed",
-                                                         "repeatable read", "serializable"};
-  return names[static_cast<std::size_t>(level)];
-}
-
 }  // namespace
 
 bool is_withheld(std::string_view setting) {
@@ -99,13 +73,13 @@ bool is_withheld(std::string_view setting) {
 
 Result<std::string> shown_withheld(std::string_view setting, std::string_view value) {
   const auto refused = [&](std::string_view what) {
-    return Error::make(
-        sqlstate::invalid_parameter_value,
-        std::string(what) + "\"" + std::string(setting) + "\": \"" + plain(value) + "\"");
+    return Error::make(sqlstate::invalid_parameter_value, std::string(what) + "\"" +
+                                                              std::string(setting) + "\": \"" +
+                                                              sql::plain_value(value) + "\"");
   };
   if (setting == read_only_name) {
     if (is_default(value)) return std::string("off");
-    const std::optional<bool> on = bool_of(value);
+    const std::optional<bool> on = sql::bool_of(value);
     if (!on) {
       return Error::make(sqlstate::invalid_parameter_value,
                          "parameter \"" + std::string(setting) + "\" requires a Boolean value");
@@ -126,18 +100,7 @@ std::optional<std::chrono::milliseconds> read_timeout(std::string_view value) {
   return std::chrono::milliseconds(*ms);
 }
 
-bool is_on(std::string_view value) { return bool_of(value).value_or(false); }
-
-std::string_view shown_isolation(BeginOptions::Isolation asked, const Settings& settings,
-                                 std::string_view root) {
-  if (asked != BeginOptions::Isolation::unset) return name_of(asked);
-  const auto found = settings.find("default_transaction_isolation");
-  if (found == settings.end()) return root;
-  std::string_view value = found->second;
-  if (value.starts_with('\'')) value = value.substr(1, value.size() - 2);
-  const std::string_view name = name_of(sql::isolation_named(value));
-  return name.empty() ? root : name;
-}
+bool is_on(std::string_view value) { return sql::bool_of(value).value_or(false); }
 
 StatementRef restore_root_settings() {
   auto statement = std::make_shared<Statement>();
@@ -166,10 +129,13 @@ bool asks_unlock_all(const Statement& statement) {
 }
 
 std::optional<OwnRow> own_row_of(const Statement& statement) {
-  static constexpr std::array<std::string_view, 6> names{
-      "transaction_isolation", "default_transaction_read_only",
-      "statement_timeout",     "idle_in_transaction_session_timeout",
-      "transaction_timeout",   "idle_session_timeout"};
+  static constexpr std::array<std::string_view, 7> names{"transaction_isolation",
+                                                         "transaction_deferrable",
+                                                         "default_transaction_read_only",
+                                                         "statement_timeout",
+                                                         "idle_in_transaction_session_timeout",
+                                                         "transaction_timeout",
+                                                         "idle_session_timeout"};
   if (statement.kind != StatementKind::read) return std::nullopt;
   const std::string_view text = statement.text;
   sql::Tokenizer tokens(text, Dialect::postgres);

@@ -27,11 +27,6 @@ bool is_default(std::string_view value);
 std::optional<std::chrono::milliseconds> read_timeout(std::string_view value);
 bool is_on(std::string_view value);
 
-// Every level is true where sessions run one after another, so each is shown what it has asked for;
-// or its default, `settings` being the session's; or else the root's.
-std::string_view shown_isolation(BeginOptions::Isolation asked, const Settings& settings,
-                                 std::string_view root);
-
 // So that the server ends a statement of a daemon that has been killed, and the root with it, and
 // does not let its locks hold up others until it is done. A server that has its own notion keeps
 // it.

@@ -7,7 +7,6 @@
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
-#include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/command_tag.h"
 
 namespace based::postgres {
@@ -274,8 +273,7 @@ void UnitRun::complete(Item& item, StepResult result) {
 
 // As the server does before it runs it: where a guard is around it, the server does not know.
 void UnitRun::warn() {
-  const std::string_view what = owner_.warned();
-  if (!what.empty()) unit_.sink->on_notice("WARNING", outside(what));
+  for (const Error& warning : owner_.warned()) unit_.sink->on_notice("WARNING", warning);
 }
 
 void UnitRun::on_tag(std::string_view command) {

@@ -32,8 +32,8 @@ class UnitRun final : public Requester {
     // In a sandbox's root transactions are savepoints, and steps may set what no SET shows.
     virtual bool rooted() const { return false; }
     virtual Duration step_limit(std::size_t step) const = 0;  // zero: none
-    // What the unit's only step does for nothing, as it is alone; empty: nothing.
-    virtual std::string_view warned() const { return {}; }
+    // What the client is told of the unit's only step, as it is alone.
+    virtual std::span<const Error> warned() const { return {}; }
     virtual std::span<const StatementRef> settings_made(std::size_t) const { return {}; }
   };
 

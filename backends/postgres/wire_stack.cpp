@@ -5,6 +5,7 @@
 
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/control.h"
 #include "backends/transaction_stack.h"
 
 namespace based::postgres {
@@ -22,6 +23,10 @@ StatementRef release_named(const std::string& name) {
 Error no_savepoint(std::string_view name) {
   return Error::make(sqlstate::invalid_savepoint,
                      "savepoint \"" + std::string(name) + "\" does not exist");
+}
+
+Error none_in_progress() {
+  return Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
 }
 
 bool resets_all(const Statement& statement) {
@@ -98,6 +103,7 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
                                 std::vector<StatementRef> ending) {
   Plan plan = planned(statement, in_script, std::move(ending));
   guard_used_ = guard_ran_ = true;
+  if (!is_transaction_control(statement->kind) && is_query(*statement)) here().queried = true;
   return plan;
 }
 
@@ -168,35 +174,30 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
     return;
   }
   Level level;
-  level.isolation = statement.begin.isolation;
-  if (!inner && rules_.rooted && guarded_) {
-    level.queried = guard_queried_;
-    plan.error = refuse({.queried = guard_queried_}, statement.begin);
-    if (plan.error) return;
+  if (inner) {
+    level.modes = level.initial = levels_.back().modes;
+  } else if (guarded_) {
+    level = unit_;
   }
-  if (inner && level.isolation == BeginOptions::Isolation::unset) {
-    level.isolation = levels_.back().isolation;
-  }
+  const bool was_only = level.modes.read_only;
+  const ModesPlace place{.queried = level.queried};
+  plan.error = change_modes(level.modes, sql::modes_in_order(statement), place);
+  const bool only = level.modes.read_only;
+  if (inner && was_only && !only) plan.error = read_only_around();
+  if (plan.error) return;
   levels_.push_back(std::move(level));
-  using Access = BeginOptions::Access;
-  const bool only = statement.begin.access == Access::read_only ||
-                    (statement.begin.access == Access::unset && read_only_ && !inner);
   const bool apart = only && on_turn_ && !guard_used_;  // so that its end is that of read only
   if (inner || !guarded_ || apart) plan.steps.push_back(enter(levels_.size()));
-  // The guard is as the session's default wants it.
-  const bool by_guard = guarded_ && read_only_ && !inner;
-  if (by_guard && (!only || !guard_used_)) plan.steps.push_back(go_back(1));
   note_guard();
-  if (only && !(by_guard && guard_used_)) set_read_only_here(plan.steps);
-  levels_.back().read_only = only;
+  if (only && !was_only) set_read_only_here(plan.steps);
+  if (was_only && !only) end_read_only_here(plan.steps);
 }
 
 // The server warns, and sets the modes all the same.
 void WireStack::begin_again(const Statement& statement, Plan& plan) {
-  plan.warning =
-      Error::make(sqlstate::active_sql_transaction, "there is already a transaction in progress");
-  if (!rules_.rooted) return;
-  take_modes(statement.begin, plan);
+  plan.warnings.push_back(
+      Error::make(sqlstate::active_sql_transaction, "there is already a transaction in progress"));
+  if (rules_.rooted) take_modes(statement, plan);
 }
 
 void WireStack::commit(const Statement& statement, Plan& plan) {
@@ -207,8 +208,7 @@ void WireStack::commit(const Statement& statement, Plan& plan) {
     if (statement.and_chain) {
       plan.error = outside("COMMIT AND CHAIN");
     } else {
-      plan.warning =
-          Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
+      plan.warnings.push_back(none_in_progress());
       plan.steps = let_guard_go(true, std::move(ending_));
     }
     return;
@@ -232,8 +232,7 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
     if (statement.and_chain) {
       plan.error = outside("ROLLBACK AND CHAIN");
     } else {
-      plan.warning =
-          Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
+      plan.warnings.push_back(none_in_progress());
       if (guarded_) plan.steps = undo(1);
       guarded_ = false;
     }
@@ -245,10 +244,9 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
   Level ended = std::move(levels_.back());
   levels_.pop_back();
   if (!ended.savepoints.empty()) {
-    ended.read_only = ended.savepoints.front().read_only;
-  } else if (failed) {  // an error resets the modes, but for those that the chain has brought
-    ended.isolation = ended.chained_isolation;
-    ended.read_only = ended.chained_read_only;
+    ended.modes = ended.savepoints.front().modes;
+  } else if (failed) {
+    ended.modes = ended.initial;
   }
   note_guard();
   chain(statement, ended);
@@ -257,11 +255,10 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
 void WireStack::chain(const Statement& statement, const Level& ended) {
   if (!statement.and_chain) return;
   Level& level = levels_.emplace_back();
-  level.isolation = level.chained_isolation = ended.isolation;
-  level.chained_read_only = ended.read_only;
+  level.modes = level.initial = ended.modes;
   note_guard();
   behind_.push_back(enter(levels_.size()));
-  if (ended.read_only) set_read_only_here(behind_);
+  if (ended.modes.read_only) set_read_only_here(behind_);
 }
 
 // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
@@ -291,11 +288,12 @@ void WireStack::savepoint(const StatementRef& statement, Plan& plan) {
     plan.error = Error::make(Sqlstate("42939"), "savepoints called _based_... are Based's own");
   } else {
     plan.steps = {statement};
-    levels_.back().savepoints.push_back({statement->name, levels_.back().read_only});
+    levels_.back().savepoints.push_back({statement->name, levels_.back().modes});
   }
 }
 
-// RELEASE and ROLLBACK TO: the newest savepoint of that name in this level.
+// RELEASE and ROLLBACK TO: the newest savepoint of that name in this level. What is read only ends
+// with it either way, the other modes by ROLLBACK TO alone.
 void WireStack::named(const StatementRef& statement, Plan& plan) {
   const bool releases = statement->kind == StatementKind::release;
   plan.tag = releases ? "RELEASE" : "ROLLBACK";
@@ -315,22 +313,25 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
     plan.error = no_savepoint(statement->name);
     return;
   }
-  levels_.back().read_only = found->read_only;
+  TransactionModes& modes = levels_.back().modes;
+  modes.read_only = found->modes.read_only;
+  if (!releases) modes = found->modes;
   names.erase(releases ? std::prev(found.base()) : found.base(), names.end());
   failed_ = false;
   plan.steps = {statement};
 }
 
-WireStack::Plan WireStack::guard(bool turn_begins) {
+WireStack::Plan WireStack::guard(bool turn_begins, const TransactionModes& defaults) {
   guarded_ = true;
   guard_used_ = guard_ran_ = false;
-  on_turn_ = turn_begins && !read_only_;
+  unit_ = {.modes = defaults, .initial = defaults};
+  on_turn_ = turn_begins && !defaults.read_only;
   turn_read_only_ = false;
-  guard_queried_ = false;
   local_names_.clear();
   if (on_turn_) return {.made = {enter_named(turn_name)}};
-  if (read_only_) return {.steps = {enter(1), read_only_statement()}};
-  return {.steps = {enter(1)}};
+  Plan plan{.steps = {enter(1)}};
+  if (defaults.read_only) set_read_only_here(plan.steps);
+  return plan;
 }
 
 bool WireStack::goes_freely(bool wrote) const {
@@ -402,8 +403,7 @@ void WireStack::lose() {
   }
   on_turn_ = false;
   const Level first = std::move(levels_.front());
-  levels_.assign(1, {.chained_isolation = first.chained_isolation,
-                     .chained_read_only = first.chained_read_only});
+  levels_.assign(1, {.modes = first.initial, .initial = first.initial});
   guarded_ = rules_.rooted;
   failed_ = true;
 }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/transaction_modes.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
 
@@ -42,13 +43,12 @@ class WireStack {
     std::vector<StatementRef> steps;  // for the server, one after the other
     StatementRef restoring;           // due if the last of them, a question, has a row
     std::string tag;                  // then the client is told so
-    std::optional<Error> warning;     // and this before
+    std::vector<Error> warnings;      // and these before
     std::optional<Error> error;       // or only this: the statement fails
     bool ends_transaction = false;    // an error in a step ends it all the same
     bool committed = false;           // what fails behind it does not take it back
     std::optional<OwnRow> shows;      // and with this row, if it can be shown
-    // Where that is the isolation level: what was asked for; unset: the session's default.
-    BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
+    TransactionModes modes;           // where that is one of them
     // What is seldom due is asked for, and has a round trip of its own. REQUIRES that nothing of
     // the client's is sent behind the plan before it is answered.
     void ask_first();
@@ -76,14 +76,12 @@ class WireStack {
   // Of the server's own transaction: it has done this; and so it says at the end of a request.
   void note_own(const Statement& statement);
   void follow(char status);
-  // The isolation level of a transaction that has asked for none.
-  void know_isolation(BeginOptions::Isolation level) { default_isolation_ = level; }
-
   // A sandbox's unit outside of a transaction has to have a guard: before its first statement.
   bool holds_guard() const { return guarded_ && levels_.empty(); }
   bool needs_guard() const { return rules_.rooted && levels_.empty() && !guarded_; }
-  // `turn_begins`: nothing was done since the turn's own savepoint.
-  Plan guard(bool turn_begins);
+  // `turn_begins`: nothing was done since the turn's own savepoint. `defaults`: the session's, for
+  // what begins with it.
+  Plan guard(bool turn_begins, const TransactionModes& defaults);
   // At the unit's end: what lets the guard go; none where there is no guard to let go.
   std::vector<StatementRef> let_guard_go(bool wrote, std::vector<StatementRef> ending = {});
   // Would that be nothing at all?
@@ -95,8 +93,6 @@ class WireStack {
   // What was SET LOCAL in the unit without a transaction: the guard's end does not undo it.
   bool has_local_names() const { return !local_names_.empty(); }
   std::vector<std::string> take_local_names() { return std::exchange(local_names_, {}); }
-  // default_transaction_read_only, for what begins from now on.
-  void set_read_only(bool by_default) { read_only_ = by_default; }
   // After an error: what brings back the state before the unit, or the transaction that could not
   // commit. Of a client's transaction in a sandbox that has no savepoint to go back to: what rolls
   // all of it back, and it is_freed(). None: it has failed, and its savepoints may be gone back to.
@@ -128,15 +124,13 @@ class WireStack {
  private:
   struct Savepoint {
     std::string name;
-    bool read_only = false;  // the level was, and is again behind its end
+    TransactionModes modes;  // the level's
   };
   struct Level {
     std::vector<Savepoint> savepoints;
-    BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
-    BeginOptions::Isolation chained_isolation = BeginOptions::Isolation::unset;
-    bool read_only = false;
-    bool chained_read_only = false;
-    bool only_apart = false;  // read only by a savepoint of its own, whose release ends it
+    TransactionModes modes;
+    TransactionModes initial;  // an error brings them back
+    bool only_apart = false;   // read only by a savepoint of its own, whose release ends it
     bool queried = false;
   };
   Plan planned(const StatementRef& statement, bool in_script, std::vector<StatementRef> ending);
@@ -148,8 +142,9 @@ class WireStack {
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
-  std::optional<Error> refuse(const Level& level, const BeginOptions& asked) const;
-  void take_modes(const BeginOptions& asked, Plan& plan);
+  Level& here() { return levels_.empty() ? unit_ : levels_.back(); }
+  void take_modes(const Statement& statement, Plan& plan);
+  void reset_mode(const StatementRef& statement, Plan& plan);
   void close_all(Plan& plan);
   void reset_all(const StatementRef& statement, Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
@@ -165,7 +160,7 @@ class WireStack {
   std::vector<StatementRef> release(std::size_t level);
   std::vector<StatementRef> undo(std::size_t level);
   void set_read_only_here(std::vector<StatementRef>& steps);
-  void end_read_only_here(std::vector<StatementRef>& steps);
+  bool end_read_only_here(std::vector<StatementRef>& steps);
   // A transaction's first savepoint is its guard, which only a root needs.
   void note_guard() { guarded_ = rules_.rooted && !levels_.empty(); }
 
@@ -177,14 +172,12 @@ class WireStack {
   bool guarded_ = false;
   bool on_turn_ = false;         // the first level's savepoint is the turn's own
   bool turn_read_only_ = false;  // and what was set in it ends with it only
-  bool read_only_ = false;
   bool failed_ = false;
   std::vector<std::string> local_names_;
-  bool guard_queried_ = false;  // without a BEGIN
-  bool guard_used_ = false;     // by anything
-  bool guard_ran_ = false;      // something that was executed
-  bool cursors_ = false;        // a DECLARE has run
-  BeginOptions::Isolation default_isolation_ = BeginOptions::Isolation::unset;
+  Level unit_;               // without a BEGIN; `initial`: the session's defaults
+  bool guard_used_ = false;  // by anything
+  bool guard_ran_ = false;   // something that was executed
+  bool cursors_ = false;     // a DECLARE has run
 };
 
 }  // namespace based::postgres

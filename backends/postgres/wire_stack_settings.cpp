@@ -25,133 +25,103 @@ Error outside(std::string_view what) {
                      std::string(what) + " can only be used in transaction blocks");
 }
 
-std::string_view warned_outside(const Statement& statement) {
-  if (statement.kind != StatementKind::set_transaction) return {};
-  const std::string what = word_at(statement.text, 1);
-  if (word_at(statement.text, 0) == "reset") return {};
-  if (what == "constraints") return "SET CONSTRAINTS";
-  const bool by_name = sql::is_mode_of_transaction(statement.name);  // SET transaction_... = x
-  if (by_name && what != "local") return {};
-  const bool modes = what == "transaction" || word_at(statement.text, 2) == "transaction";
-  return modes && !by_name ? "SET TRANSACTION" : "SET LOCAL";
-}
-
 Error aborted() {
   return Error::make(
       sqlstate::in_failed_sql_transaction,
       "current transaction is aborted, commands ignored until end of transaction block");
 }
 
-namespace {
-
-// A level that is not the transaction's own comes too late behind its first query.
-std::optional<Error> refuse_isolation(const ModesNow& now, BeginOptions::Isolation asked) {
-  if (asked == BeginOptions::Isolation::unset || asked == now.isolation) return std::nullopt;
-  if (now.queried) {
-    return Error::make(sqlstate::active_sql_transaction,
-                       "SET TRANSACTION ISOLATION LEVEL must be called before any query");
+std::vector<Error> warnings_outside(const Statement& set) {
+  const std::string first = word_at(set.text, 1);
+  const bool transaction = first == "transaction" || word_at(set.text, 2) == "transaction";
+  const bool mode = sql::is_mode_of_transaction(set.name);
+  std::vector<Error> warnings;
+  if (set.kind != StatementKind::set_transaction) return warnings;
+  if (set.name == "session characteristics") return warnings;
+  if (first == "constraints") {
+    warnings.push_back(outside("SET CONSTRAINTS"));
+  } else if (transaction && !mode) {
+    warnings.push_back(outside("SET TRANSACTION"));
+  } else if (first == "local") {
+    warnings.push_back(outside("SET LOCAL"));
   }
-  if (!now.inner) return std::nullopt;
+  if (set.name == "transaction_isolation" && is_default(set.setting)) {
+    warnings.push_back(outside("RESET TRANSACTION"));
+  }
+  return warnings;
+}
+
+Error read_only_around() {
   return Error::make(sqlstate::active_sql_transaction,
-                     "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction");
-}
-
-}  // namespace
-
-std::optional<Error> refuse_modes(const ModesNow& now, const BeginOptions& asked) {
-  if (std::optional<Error> error = refuse_isolation(now, asked.isolation)) return error;
-  const char* refused = nullptr;
-  if (asked.access == BeginOptions::Access::read_write && now.read_only) {
-    if (now.queried) refused = "transaction read-write mode must be set before any query";
-    if (now.inner)
-      refused = "cannot set transaction read-write mode inside a read-only transaction";
-  }
-  if (refused == nullptr && asked.deferrable != BeginOptions::Deferrable::unset) {
-    if (now.queried) refused = "SET TRANSACTION [NOT] DEFERRABLE must be called before any query";
-    if (now.inner) {
-      refused = "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction";
-    }
-  }
-  if (refused == nullptr) return std::nullopt;
-  return Error::make(sqlstate::active_sql_transaction, refused);
-}
-
-std::optional<Error> WireStack::refuse(const Level& level, const BeginOptions& asked) const {
-  const bool unset = level.isolation == BeginOptions::Isolation::unset;
-  return refuse_modes({.isolation = unset ? default_isolation_ : level.isolation,
-                       .queried = level.queried,
-                       .inner = !level.savepoints.empty(),
-                       .read_only = level.read_only},
-                      asked);
+                     "cannot set transaction read-write mode inside a read-only transaction");
 }
 
 // Of the transaction that is open. A savepoint cannot be made read write again: what may have to be
 // has read only in another one.
-void WireStack::take_modes(const BeginOptions& asked, Plan& plan) {
-  Level& level = levels_.back();
-  plan.error = refuse(level, asked);
+void WireStack::take_modes(const Statement& statement, Plan& plan) {
+  Level& level = here();
+  TransactionModes modes = level.modes;
+  const ModesPlace place{.queried = level.queried, .in_savepoint = !level.savepoints.empty()};
+  plan.error = change_modes(modes, sql::modes_in_order(statement), place);
   if (plan.error) return;
-  if (asked.isolation != BeginOptions::Isolation::unset) level.isolation = asked.isolation;
-  if (asked.access == BeginOptions::Access::read_only) set_read_only_here(plan.steps);
-  if (asked.access == BeginOptions::Access::read_write) end_read_only_here(plan.steps);
+  if (modes.read_only && !level.modes.read_only) set_read_only_here(plan.steps);
+  if (!modes.read_only && level.modes.read_only && !end_read_only_here(plan.steps)) {
+    plan.error = read_only_around();
+    return;
+  }
+  level.modes = modes;
 }
 
 void WireStack::set_read_only_here(std::vector<StatementRef>& steps) {
   turn_read_only_ = on_turn_;
-  if (!levels_.empty()) {
-    Level& level = levels_.back();
-    if (rules_.rooted && levels_.size() == 1 && level.savepoints.empty() && !level.queried &&
-        !level.read_only) {
-      level.only_apart = true;
-      steps.push_back(step(StatementKind::savepoint, "SAVEPOINT _based_only", "_based_only"));
-    }
-    level.read_only = true;
+  Level& level = here();
+  if (rules_.rooted && levels_.size() < 2 && level.savepoints.empty() && !level.queried) {
+    level.only_apart = true;
+    steps.push_back(step(StatementKind::savepoint, "SAVEPOINT _based_only", "_based_only"));
   }
   steps.push_back(read_only_statement());
 }
 
-void WireStack::end_read_only_here(std::vector<StatementRef>& steps) {
-  Level& level = levels_.back();
-  if (!level.only_apart) return;
-  level.only_apart = level.read_only = turn_read_only_ = false;
+// False: that is read only as a savepoint which nothing can end.
+bool WireStack::end_read_only_here(std::vector<StatementRef>& steps) {
+  if (!std::exchange(here().only_apart, false)) return false;
+  turn_read_only_ = false;
   steps.push_back(step(StatementKind::release, "RELEASE SAVEPOINT _based_only", "_based_only"));
+  return true;
+}
+
+// The server refuses to where it is a newer one. The root's own isolation level stays.
+void WireStack::reset_mode(const StatementRef& statement, Plan& plan) {
+  plan.steps = {statement};
+  if (statement->name == "transaction_isolation") {
+    plan.steps = {enter_check(), statement, back_to_check(), leave_check()};
+  }
+  postgres::reset_mode(here().modes, statement->name);
 }
 
 // SET TRANSACTION, SET LOCAL, SET CONSTRAINTS. Every isolation level is true where sessions run one
-// after another.
+// after another. What is in effect behind a warning, is so for what else is in the same unit.
 void WireStack::set_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
-  const std::string what = word_at(statement->text, 1);
-  const bool constraints = what == "constraints";
-  const BeginOptions& said = statement->begin;
+  const bool constraints = word_at(statement->text, 1) == "constraints";
   const bool by_name = sql::is_mode_of_transaction(statement->name);  // SET transaction_... = x
-  const bool modes = what == "transaction" || word_at(statement->text, 2) == "transaction" ||
-                     (by_name && (said.isolation != BeginOptions::Isolation::unset ||
-                                  said.access != BeginOptions::Access::unset ||
-                                  said.deferrable != BeginOptions::Deferrable::unset));
   plan.tag = constraints ? "SET CONSTRAINTS" : "SET";
+  if (word_at(statement->text, 0) == "reset") plan.tag = "RESET";
   if (failed_) {
     plan.error = aborted();
-  } else if (word_at(statement->text, 0) == "reset") {
-    plan.tag = "RESET";
-  } else if (levels_.empty() && !in_script && !warned_outside(*statement).empty()) {
-    plan.warning = outside(warned_outside(*statement));
+    return;
   }
-  if (plan.error || plan.tag == "RESET") return;
-  // Also behind a warning, as more of the same implicit transaction may follow.
-  if (!modes && !rules_.inside && is_withheld(statement->name)) {
-    if (!plan.warning) keep_setting(statement, plan);
-  } else if (!modes) {
-    plan.steps = {statement};
-    if (levels_.empty() && !constraints) local_names_.push_back(statement->name);
-  } else if (word_at(statement->text, 2) == "snapshot") {
-    plan.steps = {statement};    // the server refuses it in a savepoint
-  } else if (levels_.empty()) {  // for the rest of the script
-    plan.error = refuse({.queried = guard_queried_}, said);
-    if (plan.error) return;
-    if (said.access == BeginOptions::Access::read_only) set_read_only_here(plan.steps);
-  } else {
-    take_modes(said, plan);
+  if (levels_.empty() && !in_script) plan.warnings = warnings_outside(*statement);
+  // SET LOCAL SESSION CHARACTERISTICS is for transactions that do not begin before it is over.
+  if (statement->name == "session characteristics") return;
+  if (by_name && is_default(statement->setting)) return reset_mode(statement, plan);
+  if (statement->begin != BeginOptions()) return take_modes(*statement, plan);
+  if (!rules_.inside && is_withheld(statement->name)) {
+    keep_setting(statement, plan);
+    if (!plan.warnings.empty()) plan.setting = nullptr;
+    return;
   }
+  plan.steps = {statement};  // a snapshot: the server refuses it in a savepoint
+  if (levels_.empty() && !statement->name.empty()) local_names_.push_back(statement->name);
 }
 
 // What the root has says nothing of what this client has asked for.
@@ -163,7 +133,7 @@ void WireStack::show(OwnRow row, Plan& plan) {
   }
   plan.shows = std::move(row);
   plan.steps = std::move(ending_);
-  if (!levels_.empty()) plan.isolation = levels_.back().isolation;
+  plan.modes = here().modes;
 }
 
 void WireStack::reset_all(const StatementRef& statement, Plan& plan) const {

@@ -110,7 +110,7 @@ void WireStack::run_alone(const Statement& statement, bool in_script, Plan& plan
   plan.error = refuse_alone(statement, in_script);
   if (plan.error) return;
   if (statement.in_sandbox->text.size() != statement.text.size()) {
-    plan.warning = sql::vacuum_warning();
+    plan.warnings.push_back(sql::vacuum_warning());
   } else {
     auto form = std::make_shared<Statement>(*statement.in_sandbox);
     form->text.insert(0, statement.offset, ' ');  // an error's position is the client's
@@ -129,7 +129,7 @@ void WireStack::discard(const Statement& statement, bool in_script, Plan& plan) 
   }
   if (plan.error) return;
   // Where transactions are read only by default it is allowed all the same.
-  if (all && guarded_ && read_only_) plan.steps.push_back(go_back(1));
+  if (all && guarded_ && unit_.modes.read_only) plan.steps.push_back(go_back(1));
   std::ranges::move(ending_, std::back_inserter(plan.steps));
   if (all) commit_alone(plan);
 }
@@ -207,7 +207,7 @@ void WireStack::follow(char status) {
 void WireStack::note(const Statement& statement) {
   note_own(statement);
   guard_used_ = guard_ran_ = true;
-  if (is_query(statement)) (levels_.empty() ? guard_queried_ : levels_.back().queried) = true;
+  if (is_query(statement)) here().queried = true;
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
     cursors_ = true;
   }
@@ -215,8 +215,8 @@ void WireStack::note(const Statement& statement) {
 
 void WireStack::note_text(std::string_view text) {
   guard_used_ = guard_ran_ = true;
-  bool& queried = levels_.empty() ? guard_queried_ : levels_.back().queried;
-  queried = queried || word_at(text, 0) != "show";
+  const bool none = sql::Tokenizer(text, Dialect::postgres).next().kind == sql::TokenKind::end;
+  if (!none && word_at(text, 0) != "show") here().queried = true;
 }
 
 }  // namespace based::postgres

@@ -2,9 +2,9 @@
 // Pure.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/statement.h"
 #include "protocol/result.h"
@@ -29,21 +29,12 @@ bool runs_in_failed(const Statement& statement);
 bool describes_nothing(std::string_view text);
 
 Error outside(std::string_view what);  // of a transaction block
-// What the server calls a statement of kind set_transaction when it warns outside of one; empty: it
-// does not.
-std::string_view warned_outside(const Statement& statement);
+// What the server warns of where a statement of kind set_transaction is in none; behind that it
+// does it all the same.
+std::vector<Error> warnings_outside(const Statement& set);
+Error read_only_around();
 Error aborted();                                    // so is the transaction
 Error refused(Sqlstate code, std::string message);  // by the sandbox, which the hint explains
-
-// A transaction's modes, and where in it SET TRANSACTION asks for others.
-struct ModesNow {
-  BeginOptions::Isolation isolation = BeginOptions::Isolation::unset;
-  bool queried = false;  // something has run that needs a snapshot
-  bool inner = false;    // in a savepoint
-  bool read_only = false;
-};
-// 25001 where the server would not grant them; it takes them in their order.
-std::optional<Error> refuse_modes(const ModesNow& now, const BeginOptions& asked);
 
 // A statement of Based's own.
 StatementRef step(StatementKind kind, std::string text, std::string name = {});

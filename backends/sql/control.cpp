@@ -3,6 +3,8 @@
 #include <array>
 #include <string>
 
+#include "backends/sql/setting_value.h"
+
 namespace based::sql {
 namespace {
 
@@ -149,7 +151,7 @@ std::optional<Error> read_set_transaction(Cursor cursor, Statement& statement) {
   statement.kind = StatementKind::set_transaction;
   cursor.skip();                                          // SET
   if (cursor.accept("CONSTRAINTS")) return std::nullopt;  // the server reads the rest
-  cursor.accept("LOCAL");
+  if (!cursor.accept("LOCAL")) cursor.accept("SESSION");
   cursor.skip();  // TRANSACTION
   if (cursor.sees("SNAPSHOT")) return std::nullopt;
   return read_modes(cursor, statement.begin, true);
@@ -201,20 +203,19 @@ void read_characteristics(Cursor& cursor, std::uint32_t last_end, Statement& sta
 // SET transaction_isolation and its kin say what SET TRANSACTION says, for the transaction only.
 // Where the value is not one of these the server says what is wrong with it.
 void read_mode_value(std::string_view name, std::string_view value, Statement& statement) {
+  using Access = BeginOptions::Access;
+  using Deferrable = BeginOptions::Deferrable;
   statement.kind = StatementKind::set_transaction;
   statement.name = name;
-  if (value.size() >= 2 && value.front() == '\'' && value.back() == '\'') {
-    value = value.substr(1, value.size() - 2);
-  }
+  statement.setting = value;
   BeginOptions& modes = statement.begin;
+  const std::optional<bool> on = bool_of(value);
   if (name == "transaction_isolation") {
-    modes.isolation = isolation_named(value);
-  } else if (name == "transaction_read_only") {
-    if (is_word(value, "ON")) modes.access = BeginOptions::Access::read_only;
-    if (is_word(value, "OFF")) modes.access = BeginOptions::Access::read_write;
-  } else {
-    if (is_word(value, "ON")) modes.deferrable = BeginOptions::Deferrable::deferrable;
-    if (is_word(value, "OFF")) modes.deferrable = BeginOptions::Deferrable::not_deferrable;
+    modes.isolation = isolation_named(plain_value(value));
+  } else if (on && name == "transaction_read_only") {
+    modes.access = *on ? Access::read_only : Access::read_write;
+  } else if (on) {
+    modes.deferrable = *on ? Deferrable::deferrable : Deferrable::not_deferrable;
   }
 }
 
@@ -241,9 +242,14 @@ void read_set(Cursor& cursor, std::uint32_t last_end, Statement& statement) {
   const bool to_follows = sees_assignment(cursor, 1);
   if (!to_follows && cursor.accept("LOCAL")) {
     statement.kind = StatementKind::set_transaction;
-  } else if (!to_follows && cursor.sees("SESSION") && !cursor.sees("AUTHORIZATION", 1)) {
+  } else if (!to_follows && cursor.sees("SESSION") && !cursor.sees("AUTHORIZATION", 1) &&
+             !cursor.sees("CHARACTERISTICS", 1)) {
     cursor.skip();
-    if (cursor.accept("CHARACTERISTICS")) return read_characteristics(cursor, last_end, statement);
+  }
+  if (cursor.sees("SESSION") && cursor.sees("CHARACTERISTICS", 1)) {
+    cursor.skip();
+    cursor.skip();
+    return read_characteristics(cursor, last_end, statement);
   }
   if (!read_special_setting(cursor, last_end, statement)) {
     read_assignment(cursor, last_end, statement);
@@ -255,9 +261,12 @@ void read_reset(Cursor& cursor, Statement& statement) {
     return set(statement, "session_authorization", "");
   }
   if (cursor.sees("TIME") && cursor.sees("ZONE", 1)) return set(statement, "timezone", "");
-  if (cursor.sees("TRANSACTION")) return;
   if (!cursor.sees_name()) return;
+  const bool level = cursor.sees("TRANSACTION") && cursor.sees("ISOLATION", 1);
   std::string name = lower_ascii(cursor.take_name());
+  if (level && cursor.accept("ISOLATION") && cursor.accept("LEVEL")) {
+    name = "transaction_isolation";
+  }
   while (cursor.accept(TokenKind::dot)) {
     if (!cursor.sees_name()) return;
     name += '.';
@@ -316,6 +325,25 @@ bool is_mode_of_transaction(std::string_view name) {
          name == "transaction_deferrable";
 }
 
+std::vector<BeginOptions> modes_in_order(const Statement& statement) {
+  static constexpr std::array<std::string_view, 4> starts{"ISOLATION", "READ", "NOT", "DEFERRABLE"};
+  std::vector<BeginOptions> modes;
+  std::vector<Token> tokens;
+  Tokenizer tokenizer(statement.text, Dialect::postgres);
+  for (Token t = tokenizer.next(); t.kind != TokenKind::end; t = tokenizer.next()) {
+    if (tokens.empty() && !is_one_of(t.of(statement.text), starts)) continue;
+    tokens.push_back(t);
+  }
+  Cursor cursor(tokens, statement.text, Dialect::postgres, true);
+  bool malformed = false;
+  for (BeginOptions mode; read_mode(cursor, mode, malformed); mode = {}) {
+    modes.push_back(mode);
+    cursor.accept(TokenKind::comma);
+  }
+  if (modes.empty()) modes.push_back(statement.begin);  // it says them in another way
+  return modes;
+}
+
 BeginOptions::Isolation isolation_named(std::string_view name) {
   using enum BeginOptions::Isolation;
   const std::string lower = lower_ascii(name);
@@ -347,9 +375,9 @@ std::optional<Error> read_transaction_control(Cursor cursor, Statement& statemen
     return read_prepared(cursor, statement);
   }
   if (!cursor.sees("SET")) return std::nullopt;
-  const bool local = cursor.sees("LOCAL", 1) && cursor.sees("TRANSACTION", 2);
-  const bool plain = cursor.sees("TRANSACTION", 1) && !sees_assignment(cursor, 2);
-  if (plain || local || (postgres && cursor.sees("CONSTRAINTS", 1))) {
+  const std::size_t at = cursor.sees("LOCAL", 1) || cursor.sees("SESSION", 1) ? 2 : 1;
+  const bool modes = cursor.sees("TRANSACTION", at) && !sees_assignment(cursor, at + 1);
+  if (modes || (postgres && cursor.sees("CONSTRAINTS", 1))) {
     return read_set_transaction(cursor, statement);
   }
   return std::nullopt;
@@ -394,35 +422,6 @@ std::optional<Error> read_sandbox(Cursor cursor, Statement& statement) {
     return at_end(cursor);
   }
   return unexpected(cursor);
-}
-
-void read_pragma(Cursor cursor, std::uint32_t last_end, Statement& statement) {
-  // These change nothing, with or without an argument in parentheses.
-  static constexpr std::array<std::string_view, 16> asking{
-      "TABLE_INFO",    "TABLE_XINFO",     "TABLE_LIST",       "INDEX_LIST",
-      "INDEX_INFO",    "INDEX_XINFO",     "FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK",
-      "DATABASE_LIST", "COLLATION_LIST",  "FUNCTION_LIST",    "MODULE_LIST",
-      "PRAGMA_LIST",   "COMPILE_OPTIONS", "INTEGRITY_CHECK",  "QUICK_CHECK"};
-  // These act without an argument.
-  static constexpr std::array<std::string_view, 4> acting{"OPTIMIZE", "INCREMENTAL_VACUUM",
-                                                          "WAL_CHECKPOINT", "SHRINK_MEMORY"};
-  cursor.skip();
-  if (cursor.sees(TokenKind::dot, 1)) {
-    cursor.skip();
-    cursor.skip();
-  }
-  const bool asks = cursor.token().kind == TokenKind::word && is_one_of(cursor.source(), asking);
-  const bool acts = cursor.token().kind == TokenKind::word && is_one_of(cursor.source(), acting);
-  if (!cursor.sees_name()) return;
-  statement.name = cursor.take_name();
-  statement.kind = StatementKind::other;
-  if ((asks || cursor.done()) && !acts) statement.kind = StatementKind::read;
-  if (cursor.done()) return;
-  const bool group = cursor.sees(TokenKind::open_paren);
-  cursor.skip();
-  std::string_view value = cursor.rest(last_end);
-  if (group && !value.empty() && value.back() == ')') value.remove_suffix(1);
-  statement.setting = value;
 }
 
 }  // namespace based::sql

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "backends/sql/words.h"
 #include "backends/statement.h"
@@ -24,6 +25,9 @@ void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
 // Is the setting one that SET TRANSACTION sets, and that ends with the transaction however it is
 // set?
 bool is_mode_of_transaction(std::string_view name);
+// The modes of PostgreSQL's BEGIN, SET TRANSACTION and SET transaction_... as they follow each
+// other, each with one mode of `begin` set.
+std::vector<BeginOptions> modes_in_order(const Statement& statement);
 // "repeatable read", in any case; unset for what is no isolation level.
 BeginOptions::Isolation isolation_named(std::string_view name);
 

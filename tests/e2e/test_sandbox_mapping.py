@@ -77,10 +77,52 @@ ALIKE = (
     "begin|savepoint s|insert into t values (1)|rollback to savepoint s|insert into t values (2)|release s|commit",
     "begin|select 1/0|commit and chain|insert into t values (6)|commit", "set local nix.x = 1|show nix.x",
     "begin|declare c cursor for select 1|fetch c|commit|fetch c", "release nix|rollback to nix|savepoint x",
+    # other spellings, and several modes, in their order
+    "begin|set session transaction read only|set transaction read write|insert into t values (5)|rollback",
+    "set session session characteristics as transaction read only|show default_transaction_read_only|insert into t values (5)",
+    "begin|set local session characteristics as transaction isolation level serializable|commit|show transaction_isolation",
+    "begin|set transaction_read_only = 'tru'|set transaction_read_only = 0|insert into t values (5)|rollback",
+    "set transaction_read_only = ' on'", "set default_transaction_read_only = ' on'",
+    "begin|select 1|set transaction deferrable, isolation level serializable|rollback",
+    "begin read only|select 1|set transaction deferrable, read write|rollback",
+    "begin read only|set transaction read write, read only|insert into t values (5)|rollback",
+    "begin read only read write, deferrable, not deferrable|insert into t values (5)|show transaction_deferrable|rollback",
+    "begin isolation level serializable, isolation level repeatable read|show transaction_isolation|rollback",
+    # what a transaction has, and what the next one begins with
+    "begin deferrable|show transaction_deferrable|select current_setting('transaction_deferrable')|rollback",
+    "begin|set transaction deferrable|commit and chain|show transaction_deferrable|rollback|show transaction_deferrable",
+    "set default_transaction_deferrable = on|show transaction_deferrable|begin|show transaction_deferrable|rollback",
+    "set default_transaction_isolation = serializable|show transaction_isolation|begin|select 1|commit",
+    "begin|set default_transaction_isolation = serializable|show transaction_isolation|commit and chain|"
+    "show transaction_isolation|commit|show transaction_isolation",
+    "begin|set session characteristics as transaction deferrable|show transaction_deferrable|commit|show transaction_deferrable",
+    "begin isolation level serializable deferrable|select 1/0|rollback and chain|show transaction_isolation|"
+    "show transaction_deferrable|rollback",
+    "begin|set transaction isolation level serializable, deferrable|commit and chain|set transaction not deferrable|select 1/0|"
+    "rollback and chain|show transaction_isolation|show transaction_deferrable|rollback",
+    "begin|savepoint s|set transaction read only|commit and chain|insert into t values (5)|rollback",
+    # RESET, which never comes too late
+    "reset transaction_isolation", "reset transaction isolation level", "reset transaction_read_only|reset transaction_deferrable",
+    "set transaction_isolation to default", "set local transaction_isolation to default", "set local transaction_read_only to default",
+    "begin isolation level serializable|select 1|reset transaction_isolation|show transaction_isolation|rollback",
+    "begin isolation level serializable|savepoint s|reset transaction isolation level|rollback to s|show transaction_isolation|"
+    "set transaction_isolation to default|release s|show transaction_isolation|rollback",
+    "begin read only deferrable|select 1|reset transaction_deferrable|reset transaction_read_only|insert into t values (5)|"
+    "show transaction_deferrable|rollback",
+    "begin read only|savepoint s|reset transaction_read_only|insert into t values (5)|release s|insert into t values (6)|rollback",
+    "begin read only|reset transaction_read_only|set transaction read only|set transaction read write|insert into t values (5)|rollback",
+    # what needs a snapshot
+    "begin||set transaction isolation level serializable|rollback", "begin|close all|set transaction isolation level serializable|rollback",
+    "begin|select current_setting('transaction_isolation')|set transaction isolation level serializable|rollback",
+    "begin|show transaction_isolation|set transaction isolation level serializable|rollback",
+    "set local default_transaction_read_only to maybe", "set default_transaction_deferrable to maybe",
 )
 AS_DEFAULT = ("begin|set transaction read write|insert into t values (5)|commit", "begin read write|insert into t values (5)|commit",
               "begin|insert into t values (5)|rollback", "insert into t values (5)", "begin|select 1|set transaction read write|rollback",
-              "begin|commit and chain|set transaction read write|insert into t values (5)|commit")
+              "begin|commit and chain|set transaction read write|insert into t values (5)|commit",
+              "set work_mem = '7MB'; begin read write; insert into t values (5); rollback; show work_mem",
+              "select 1; begin read write", "reset transaction_read_only; insert into t values (5); select 1/0",
+              "set transaction read write; insert into t values (5); select 1/0", "show transaction_read_only")
 LOOK = [query("select n from t order by n"), query("show work_mem"), query("rollback"), query("select n from t order by n"),
         query("show work_mem"), query("show transaction_read_only"), query("select name from pg_cursors where name = 'c'")]
 CLEAN = ["discard all", "delete from later", "delete from t", "insert into t values (1)", "drop table if exists made"]

@@ -15,6 +15,48 @@ from pg_client import PgClient
 from servers import Daemon, PostgresCluster, wait_until
 
 LEVELS = ("repeatable read", "serializable", "read committed")
+LATE = ("set transaction deferrable", "set transaction isolation level serializable", "set transaction_deferrable = off")
+# Statements one after the other, or one text of some, and what the last one is answered: a value, a code, or a tag.
+MODES = (
+    ("begin read only", "set transaction read write", "insert into t values (5)", "INSERT"),
+    ("begin", "set transaction read only", "set transaction read write", "insert into t values (5)", "INSERT"),
+    ("begin; set transaction read only; set transaction read write; insert into t values (5)", "INSERT"),
+    ("begin", "set transaction read only; set transaction_read_only = off; insert into t values (5)", "INSERT"),
+    ("begin read only", "set transaction read write, read only", "insert into t values (5)", "25006"),
+    ("begin read only", "select 1", "set transaction read write", "25001"),
+    ("begin read only", "savepoint s", "set transaction read write", "25001"),
+    ("begin read only; savepoint s; release s; set transaction read write; insert into t values (5)", "INSERT"),
+    ("begin", "savepoint s", "set transaction read only", "release s", "insert into t values (5)", "INSERT"),
+    ("begin", "savepoint s", "set transaction read only", "insert into t values (5)", "25006"),
+    ("set default_transaction_read_only = on", "begin read write", "insert into t values (5)", "INSERT"),
+    ("set default_transaction_read_only = on", "begin", "set transaction read write", "insert into t values (5)", "INSERT"),
+    ("set default_transaction_read_only = on", "set transaction read write; insert into t values (5)", "25006"),
+    *(("begin", behind, late, "25001") for late in LATE for behind in ("select 1", "savepoint s")),
+    ("begin", "select 1", "set transaction deferrable, isolation level serializable", "25001"),
+    ("begin", "show work_mem", "set transaction isolation level serializable", "SET"),
+    ("begin deferrable", "show transaction_deferrable", "on"),
+    ("begin", "set transaction deferrable", "select current_setting('transaction_deferrable')", "on"),
+    ("begin deferrable", "savepoint s; rollback to s", "show transaction_deferrable", "on"),
+    ("set default_transaction_deferrable = on", "show transaction_deferrable", "on"),
+    ("set default_transaction_deferrable = on", "begin", "show transaction_deferrable", "on"),
+    ("begin", "set default_transaction_isolation = serializable", "show transaction_isolation", "read committed"),
+)
+RESETS = (  # up to PostgreSQL 15: later ones refuse them
+    ("begin isolation level serializable", "select 1", "reset transaction_isolation", "show transaction_isolation", "read committed"),
+    ("begin isolation level serializable", "savepoint s", "set transaction_isolation to default", "rollback to s",
+     "show transaction_isolation", "serializable"),
+    ("begin read only", "select 1", "reset transaction_read_only", "insert into t values (5)", "INSERT"),
+)
+# By itself, outside of a transaction, and what is warned of.
+WARNED = (
+    ("set local transaction deferrable", ["SET TRANSACTION"]), ("set session transaction read only", ["SET TRANSACTION"]),
+    ("set transaction_read_only = on", []), ("set local transaction_read_only = on", ["SET LOCAL"]),
+    ("set local session characteristics as transaction read only", []),
+)
+WARNED_RESETS = (
+    ("reset transaction_isolation", ["RESET TRANSACTION"]), ("reset transaction_read_only", []),
+    ("set local transaction_isolation to default", ["SET LOCAL", "RESET TRANSACTION"]),
+)
 
 
 def setUpModule():
@@ -271,6 +313,38 @@ class Cases:
         self.assertEqual((refused.exception.code, refused.exception.message),
                          ("25001", "DISCARD ALL cannot run inside a transaction block"))
         self.unlock()
+
+    def answer(self, session, sql):
+        try:
+            result = session.exec(sql)
+        except based_client.Error as error:
+            self.assertNotIn("CONTEXT", error.detail or "")
+            return error.code
+        rows = list(result.rows)
+        return rows[0][0] if rows else result.tag
+
+    @staticmethod
+    def resets_modes():
+        return int(cluster.query("show server_version_num")[0][0]) < 160000
+
+    def test_modes(self):
+        for *said, right in MODES + RESETS * self.resets_modes():
+            with self.subTest(said):
+                session = self.session()
+                found = [self.answer(session, sql) for sql in said]
+                session.close()
+                self.assertEqual(found[-1], right, found)
+
+    def test_warnings_outside_of_a_transaction(self):
+        connection = based_client.connect(f"127.0.0.1:{running.port}")
+        self.addCleanup(connection.__exit__)
+        session = connection.session(database=self.database)
+        for sql, warned in WARNED + WARNED_RESETS * self.resets_modes():
+            with self.subTest(sql):
+                connection.notices.clear()
+                self.assertIn(session.exec(sql).wait().tag, ("SET", "RESET", "SET CONSTRAINTS"))
+                right = [("25P01", f"{what} can only be used in transaction blocks") for what in warned]
+                self.assertEqual([(told["code"], told["message"]) for *_, told in connection.notices], right)
 
     def test_a_transaction_that_became_read_only(self):
         self.one.exec("begin; set transaction isolation level serializable, read only")

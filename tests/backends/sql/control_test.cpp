@@ -1,3 +1,4 @@
+#include "backends/sql/control.h"
 #include "tests/backends/sql/sql_fixture.h"
 
 namespace based::sql {
@@ -138,6 +139,20 @@ TEST_CASE("two-phase commit is recognised, and never an ordinary commit") {
   }
 }
 
+TEST_CASE("modes are read in the order in which they are said") {
+  const auto modes = [](const char* text) {
+    return sql::modes_in_order(*one(text, Dialect::postgres));
+  };
+  const std::vector<BeginOptions> both = modes("begin read only deferrable, READ WRITE");
+  REQUIRE(both.size() == 3);
+  CHECK(both[0] == BeginOptions{.access = Access::read_only});
+  CHECK(both[1] == BeginOptions{.deferrable = BeginOptions::Deferrable::deferrable});
+  CHECK(both[2] == BeginOptions{.access = Access::read_write});
+  const std::vector<BeginOptions> named = modes("set transaction_read_only = 'TRUE'");
+  REQUIRE(named.size() == 1);
+  CHECK(named[0] == BeginOptions{.access = Access::read_only});
+}
+
 TEST_CASE("settings that end with the transaction are told from those that stay") {
   const auto kind = [](const char* text) { return one(text, Dialect::postgres)->kind; };
   CHECK(kind("set transaction read only") == set_transaction);
@@ -156,6 +171,11 @@ TEST_CASE("settings that end with the transaction are told from those that stay"
   CHECK(kind("set transaction_read_only to default") == set_transaction);
   CHECK(kind("reset transaction_deferrable") == set_transaction);
   CHECK(kind("set default_transaction_isolation = 'serializable'") == setting);
+  CHECK(kind("set session transaction read only") == set_transaction);
+  CHECK(one("reset transaction isolation level", Dialect::postgres)->name ==
+        "transaction_isolation");
+  CHECK(kind("set session session characteristics as transaction read only") == setting);
+  CHECK(kind("set local session characteristics as transaction read only") == set_transaction);
   CHECK(kind("set local transaction isolation level serializable") == set_transaction);
   CHECK(kind("set transaction snapshot 'x'") == set_transaction);
   CHECK(kind("set constraints all deferred") == set_transaction);

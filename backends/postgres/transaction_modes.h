@@ -1,0 +1,48 @@
+// TransactionModes: the modes of a client's transaction that is a savepoint in a sandbox's root,
+// and how PostgreSQL lets them be changed. Pure.
+//
+// The server knows of read only alone: a savepoint has it, too. Which isolation level it is, and
+// whether it is deferrable, Based keeps; either is true where sessions run one after another.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "backends/postgres/link_settings.h"
+#include "backends/statement.h"
+#include "protocol/result.h"
+
+namespace based::postgres {
+
+struct TransactionModes {
+  BeginOptions::Isolation isolation = BeginOptions::Isolation::read_committed;
+  bool read_only = false;
+  bool deferrable = false;
+
+  bool operator==(const TransactionModes&) const = default;
+};
+
+// Where in its transaction a change comes.
+struct ModesPlace {
+  bool queried = false;       // behind something that needs a snapshot
+  bool in_savepoint = false;  // of the client's
+};
+
+// One after the other, each of `asked` with one mode; 25001 for the first that comes too late.
+std::optional<Error> change_modes(TransactionModes& modes, std::span<const BeginOptions> asked,
+                                  ModesPlace place);
+// RESET, and SET ... TO DEFAULT, of one of them: it never comes too late, and is not the session's
+// default. REQUIRES sql::is_mode_of_transaction(setting).
+void reset_mode(TransactionModes& modes, std::string_view setting);
+
+// What a transaction begins with: the session's settings, or else what the root's server has.
+// `read_only`: default_transaction_read_only, which the root never gets, as SET takes it.
+TransactionModes default_modes(const Settings& settings, std::string_view read_only,
+                               const TransactionModes& servers);
+
+// What SHOW says of transaction_isolation and transaction_deferrable; nullopt: another setting.
+std::optional<std::string> shown_mode(const TransactionModes& modes, std::string_view setting);
+
+}  // namespace based::postgres
