@@ -3,7 +3,6 @@
 npm installs the drivers, as the lock file says, below the build folder.
 """
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -11,8 +10,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import driver_programs
 import servers as support
-from wire_servers import Servers
 
 SOURCES = pathlib.Path(__file__).resolve().parent / "node"
 INSTALLED = support.BASED.parent / "node"
@@ -32,18 +31,15 @@ def install():
     done.touch()
 
 
-class Node(unittest.TestCase):
-    def converse(self, address):
-        host, port = address.split(":")
-        done = subprocess.run(["node", SOURCES / "conversation.js", host, port, "two"], capture_output=True, text=True,
-                              timeout=100, env={**os.environ, "NODE_PATH": str(INSTALLED / "node_modules")})
-        self.assertEqual((done.stdout, done.returncode), ("ok\n", 0), done.stderr)
-
-    def test_its_ordinary_work_directly_and_through_based(self):
+class Node(driver_programs.Program, unittest.TestCase):
+    def build(self):
         install()
-        servers = Servers(pools={"two": "max_size = 2\n"})
-        self.converse(servers.direct)
-        self.converse(servers.through_based)
+
+    def command(self, host, port):
+        return "node", SOURCES / "conversation.js", host, port, "two"
+
+    def environment(self):
+        return {"NODE_PATH": str(INSTALLED / "node_modules")}
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import driver_programs
 import servers as support
-from wire_servers import Servers
 
 SOURCES = pathlib.Path(__file__).resolve().parent / "prisma"
 INSTALLED = support.BASED.parent / "prisma"
@@ -39,19 +39,15 @@ def install():
     done.touch()
 
 
-class Prisma(unittest.TestCase):
-    def converse(self, address):
-        host, port = address.split(":")
-        done = subprocess.run(["node", SOURCES / "conversation.js", host, port, "two"], capture_output=True, text=True,
-                              timeout=100, env={**os.environ, "NODE_PATH": str(INSTALLED / "node_modules"),
-                                                "GENERATED": str(INSTALLED / "generated")})
-        self.assertEqual((done.stdout, done.returncode), ("ok\n", 0), done.stderr)
-
-    def test_its_ordinary_work_directly_and_through_based(self):
+class Prisma(driver_programs.Program, unittest.TestCase):
+    def build(self):
         install()
-        servers = Servers(pools={"two": "max_size = 2\n"})
-        self.converse(servers.direct)
-        self.converse(servers.through_based)
+
+    def command(self, host, port):
+        return "node", SOURCES / "conversation.js", host, port, "two"
+
+    def environment(self):
+        return {"NODE_PATH": str(INSTALLED / "node_modules"), "GENERATED": str(INSTALLED / "generated")}
 
 
 if __name__ == "__main__":

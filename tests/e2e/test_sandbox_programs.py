@@ -16,37 +16,33 @@ import test_sandbox_drivers
 setUpModule = test_sandbox_drivers.setUpModule
 
 
-class Node(test_sandbox_drivers.Well, test_driver_node.Node):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        test_driver_node.install()
-        self.converse(test_driver_python.servers.through_based)
+class Sandboxed(test_sandbox_drivers.Well):
+    def addresses(self):
+        return (test_driver_python.servers.through_based,)
 
 
-class Java(test_sandbox_drivers.Well, test_driver_java.Java):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        test_driver_java.build()
-        address = test_driver_python.servers.through_based
-        for more in ("", "&autosave=always", "&autosave=conservative&defaultRowFetchSize=20", "&preferQueryMode=simple",
-                     "&preferQueryMode=extendedCacheEverything"):
-            with self.subTest(more):
-                self.converse(address, more)
+class Node(Sandboxed, test_driver_node.Node):
+    pass
 
 
-class Php(test_sandbox_drivers.Well, test_driver_php.Php):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        self.converse(test_driver_python.servers.through_based)
+class Java(Sandboxed, test_driver_java.Java):
+    def converse(self, address):
+        for self.more in ("", "&autosave=always", "&autosave=conservative&defaultRowFetchSize=20", "&preferQueryMode=simple",
+                          "&preferQueryMode=extendedCacheEverything"):
+            with self.subTest(self.more):
+                super().converse(address)
 
 
-class Go(test_sandbox_drivers.Well, test_driver_go.Go):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        test_driver_go.build()
-        self.converse(test_driver_python.servers.through_based)
+class Php(Sandboxed, test_driver_php.Php):
+    pass
 
 
-class Prisma(test_sandbox_drivers.Well, test_driver_prisma.Prisma):
-    def test_its_ordinary_work_directly_and_through_based(self):
-        test_driver_prisma.install()
-        self.converse(test_driver_python.servers.through_based)
+class Go(Sandboxed, test_driver_go.Go):
+    pass
+
+
+class Prisma(Sandboxed, test_driver_prisma.Prisma):
+    pass
 
 
 if __name__ == "__main__":
