@@ -18,19 +18,28 @@ class UvTimer final : public Reactor::Timer {
         on_due_(std::move(on_due)) {}
 
   // A timeout is armed and disarmed again for every statement: libuv's own timer is left as it is
-  // where it comes no later, and asks when it comes.
+  // where it comes no later, and asks when it comes. But not where that is soon: for each wait that
+  // is shorter than its own tick the kernel programs the machine's timer, twice.
   void arm(TimePoint due) override {
     due_ = std::max<std::int64_t>(
         std::chrono::ceil<std::chrono::milliseconds>(due.time_since_epoch()).count(), now());
-    if (wakes_at_ == never || due_ < wakes_at_) wake_at(due_);
+    if (due_ < wakes_at_ || (due_ > wakes_at_ && wakes_soon())) wake_at(due_);
   }
 
-  void disarm() override { due_ = never; }
+  void disarm() override {
+    due_ = never;
+    if (!wakes_soon()) return;
+    wakes_at_ = never;
+    uv_timer_stop(&cell_->handle);
+  }
 
  private:
   static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t soon_ms = 100;
 
   std::int64_t now() const { return static_cast<std::int64_t>(uv_now(cell_->handle.loop)); }
+
+  bool wakes_soon() const { return wakes_at_ != never && wakes_at_ - now() < soon_ms; }
 
   void wake_at(std::int64_t time) {
     wakes_at_ = time;

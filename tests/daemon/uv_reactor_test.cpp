@@ -56,6 +56,19 @@ TEST_CASE_FIXTURE(LoopFixture, "a timer's newest time counts, whether it is late
   CHECK(fired.size() == 2);
 }
 
+TEST_CASE_FIXTURE(LoopFixture, "a short time that does not count any more wakes nobody") {
+  const auto timer = reactor.make_timer([] {}), far = reactor.make_timer([] {});
+  uv_run(reactor.loop(), UV_RUN_NOWAIT);  // its descriptors are known from then on
+  far->arm(reactor.now() + 2h);
+  timer->arm(reactor.now() + 10ms);
+  CHECK(uv_backend_timeout(reactor.loop()) == 10);
+  timer->disarm();
+  CHECK(uv_backend_timeout(reactor.loop()) == 7'200'000);
+  timer->arm(reactor.now() + 10ms);
+  timer->arm(reactor.now() + 1h);
+  CHECK(uv_backend_timeout(reactor.loop()) == 3'600'000);
+}
+
 TEST_CASE_FIXTURE(LoopFixture, "a timer may be destroyed in its own callback") {
   std::unique_ptr<Reactor::Timer> timer;
   bool fired = false;
