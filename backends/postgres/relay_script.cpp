@@ -4,7 +4,8 @@
 // parsed the whole of it before the first: in front of that travels a statement that it can parse
 // if it can parse them all. Where it cannot, and in a failed transaction, where it parses nothing,
 // it is asked to prepare the text itself: its answer is the error of the text, or that there are
-// several statements. That never runs anything, and costs a round trip.
+// several statements. That never runs anything, and costs a round trip. So is a text in a sandbox
+// that Based cannot read, and where the server can, it is refused.
 #include <algorithm>
 #include <utility>
 
@@ -19,6 +20,8 @@ namespace based::postgres {
 namespace {
 
 constexpr std::string_view limit = "statement_timeout";
+// So that the server is asked for all of the text.
+constexpr std::string_view unreadable_body = "unreadable";
 
 // The end of a statement in its script's text.
 std::size_t end_of(const Statement& statement) { return statement.offset + statement.text.size(); }
@@ -47,7 +50,11 @@ void Relay::begin_query(std::string_view text) {
   const bool in_block =
       std::exchange(extended_, false) && !rules_.rooted && !stack_.in_transaction();
   cut_query(text);
-  if (parts_.size() > 1 && !in_block) {
+  if (parts_.front().refusal) {
+    split_text_ = std::string(text);
+    one_body_ = unreadable_body;
+    check_ = stack_.status() == 'E' ? Check::whole : Check::in_front;
+  } else if (parts_.size() > 1 && !in_block) {
     const ScriptRef script = script_to_cut(text);
     split_text_ = std::string(text);
     one_body_ = as_one_body(*script);
@@ -103,6 +110,11 @@ ScriptRef Relay::script_to_cut(std::string_view text) const {
 
 // Into parts_.
 void Relay::cut_query(std::string_view text) {
+  if (rules_.rooted) {
+    if (std::optional<Error> refusal = unreadable(context_.texts, text)) {
+      return parts_.push_back({.refusal = std::move(refusal)});
+    }
+  }
   const ScriptRef script = script_to_cut(text);
   std::string in_form(text);
   if (script) sql::use_sandbox_forms(*script, in_form);
@@ -178,6 +190,10 @@ void Relay::send_part(QueryPart part) {
   begin_request();
   sent_.back().extended = false;
   if (check_ == Check::in_front) check_in_front();
+  if (part.refusal) {
+    refuse_here(*part.refusal);
+    return end_request();
+  }
   if (part.control) {
     if (part.executed && refuse_in_failed_transaction()) return end_request();
     take_control(part.control, Showing::with_columns, part.in_script || part.executed);
@@ -260,7 +276,7 @@ void Relay::check_whole() {
   const ScriptRef script = script_to_cut(split_text_);
   check_ = Check::asked;
   begin_request();
-  expect_check(without_commands(split_text_, *script));
+  expect_check(script ? without_commands(split_text_, *script) : split_text_);
   end_request();
 }
 

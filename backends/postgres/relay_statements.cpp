@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/split_text.h"
 #include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
 #include "backends/sql/sandbox_form.h"
@@ -41,6 +42,12 @@ void Relay::take_parse(const WireMessage& message) {
     link_->own_statements().unnamed = unnamed_;
     expect(Expect::parse);
     return forward(message);
+  }
+  if (rules_.rooted) {
+    if (const auto refusal = unreadable(context_.texts, parse.text)) {
+      expect_check(parse.text);
+      return refuse_here(*refusal);
+    }
   }
   auto text = std::make_shared<PreparedText>(PreparedText{.text = std::string(parse.text),
                                                           .types = std::move(parse.types),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backends/sql/ordinary.h"
 #include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 #include "backends/transaction_stack.h"
@@ -41,6 +42,13 @@ std::string as_one_body(const Script& script) {
   }
   if (!body.empty()) body += "END";
   return body;
+}
+
+std::optional<Error> unreadable(sql::StatementTable& texts, std::string_view text) {
+  if (sql::is_ordinary(text)) return std::nullopt;
+  const Result<ScriptRef> script = texts.intern(text, ParameterStyle::verbatim);
+  if (script) return std::nullopt;
+  return script.error();
 }
 
 std::string without_commands(std::string text, const Script& script) {

@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "backends/sql/statement_table.h"
 #include "backends/statement.h"
 
 namespace based::postgres {
@@ -19,6 +21,10 @@ std::uint32_t characters_before(std::string_view text, std::size_t at, bool utf8
 // each statement of the script, but for BEGIN, COMMIT, savepoints and their like, which are read
 // here. Empty: there is nothing else in it.
 std::string as_one_body(const Script& script);
+
+// Why Based cannot read a text; nullopt: it can. In a sandbox nothing runs that was not read: there
+// may be an end of the root in it.
+std::optional<Error> unreadable(sql::StatementTable& texts, std::string_view text);
 
 // The script's text with something of the same length for each SANDBOX command, which the server
 // would not know.

@@ -110,12 +110,18 @@ std::optional<Error> read_block_end(Cursor& cursor, Statement& statement) {
   return at_end(cursor);
 }
 
+std::optional<Error> read_name(Cursor& cursor, Statement& statement) {
+  if (!cursor.sees_name()) return unexpected(cursor);
+  statement.name = cursor.take_name();
+  const bool none = statement.name.empty() && cursor.dialect() == Dialect::postgres;
+  if (none) return unexpected(cursor);  // or one that is for the server to refuse
+  return at_end(cursor);
+}
+
 // [SAVEPOINT] name, where the name itself may be `savepoint`.
 std::optional<Error> read_savepoint_name(Cursor& cursor, Statement& statement) {
   if (cursor.sees("SAVEPOINT") && !cursor.sees(TokenKind::end, 1)) cursor.skip();
-  if (!cursor.sees_name()) return unexpected(cursor);
-  statement.name = cursor.take_name();
-  return at_end(cursor);
+  return read_name(cursor, statement);
 }
 
 std::optional<Error> read_prepared(Cursor& cursor, Statement& statement) {
@@ -361,9 +367,7 @@ std::optional<Error> read_transaction_control(Cursor cursor, Statement& statemen
   if (cursor.sees("ROLLBACK") || cursor.sees("ABORT")) return read_rollback(cursor, statement);
   if (cursor.accept("SAVEPOINT")) {
     statement.kind = StatementKind::savepoint;
-    if (!cursor.sees_name()) return unexpected(cursor);
-    statement.name = cursor.take_name();
-    return at_end(cursor);
+    return read_name(cursor, statement);
   }
   if (cursor.accept("RELEASE")) {
     statement.kind = StatementKind::release;

@@ -1,6 +1,9 @@
 #include "backends/sql/words.h"
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
 
 #include "protocol/check.h"
 
@@ -27,6 +30,63 @@ void clip_to_bytes(std::string& name, std::size_t bytes_max) {
   std::size_t length = bytes_max;
   while (length > 0 && (static_cast<unsigned char>(name[length]) & 0xC0) == 0x80) --length;
   name.resize(length);
+}
+
+// The number that so many hexadecimal digits of the text are; nullopt: they are none.
+std::optional<std::uint32_t> hexadecimal(std::string_view text, std::size_t digits) {
+  if (text.size() < digits) return std::nullopt;
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value, 16);
+  if (error != std::errc() || end != text.data() + digits) return std::nullopt;
+  return value;
+}
+
+void append_utf8(std::string& text, std::uint32_t code) {
+  const auto add = [&text](std::uint32_t byte) { text.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) return add(code);
+  if (code < 0x800) {
+    add(0xC0 | code >> 6);
+  } else if (code < 0x10000) {
+    add(0xE0 | code >> 12);
+    add(0x80 | (code >> 6 & 0x3F));
+  } else {
+    add(0xF0 | code >> 18);
+    add(0x80 | (code >> 12 & 0x3F));
+    add(0x80 | (code >> 6 & 0x3F));
+  }
+  add(0x80 | (code & 0x3F));
+}
+
+// What U&"..." says; nullopt: the server would not take it.
+std::optional<std::string> decode_unicode(std::string_view text, char escape) {
+  std::string decoded;
+  std::uint32_t high = 0;  // the first half of a surrogate pair
+  while (!text.empty()) {
+    const bool escapes = text.front() == escape;
+    if (!escapes || text.substr(1).starts_with(escape)) {
+      if (high != 0) return std::nullopt;
+      decoded.push_back(text.front());
+      text.remove_prefix(escapes ? 2 : 1);
+      continue;
+    }
+    const bool longer = text.substr(1).starts_with('+');
+    const std::size_t digits = longer ? 6 : 4;
+    const std::size_t before = longer ? 2 : 1;
+    const std::optional<std::uint32_t> code =
+        text.size() < before ? std::nullopt : hexadecimal(text.substr(before), digits);
+    if (!code || *code == 0 || *code > 0x10FFFF) return std::nullopt;
+    const bool second = *code >= 0xDC00 && *code < 0xE000;
+    if (second != (high != 0)) return std::nullopt;
+    if (*code >= 0xD800 && *code < 0xDC00) {
+      high = *code;
+    } else {
+      const std::uint32_t pair = 0x10000 + ((high & 0x3FF) << 10 | (*code & 0x3FF));
+      append_utf8(decoded, std::exchange(high, 0) != 0 ? pair : *code);
+    }
+    text.remove_prefix(before + digits);
+  }
+  if (high != 0) return std::nullopt;
+  return decoded;
 }
 
 // PostgreSQL's, of all its versions; those that name functions and types only among them.
@@ -126,8 +186,20 @@ bool Cursor::sees_name() const {
 std::string Cursor::take_name() {
   INVARIANT(sees_name());
   std::string name = fold_name(token(), text_, dialect_);
+  const std::string_view quoted = source();
   skip();
-  return name;
+  const bool unicode = dialect_ == Dialect::postgres && quoted.size() > 2 && quoted[1] == '&';
+  if (!unicode) return name;
+  char escape = '\\';
+  if (sees("UESCAPE") && sees(TokenKind::string, 1) && source(1).size() == 3) {
+    escape = source(1)[1];
+    skip();
+    skip();
+  }
+  std::optional<std::string> decoded = decode_unicode(unquote(quoted.substr(2)), escape);
+  if (!decoded) return {};  // the server refuses that, as it does a name without anything
+  clip_to_bytes(*decoded, postgres_name_bytes_max);
+  return *std::move(decoded);
 }
 
 std::string_view Cursor::rest(std::uint32_t last_end) const {

@@ -83,7 +83,8 @@ class Cursor {
   // close.
   void skip_group();
   bool sees_name() const;
-  // The next token folded as a name; REQUIRES sees_name().
+  // The next token folded as a name, of U&"..." what it says, with its UESCAPE; empty where that
+  // cannot be read. REQUIRES sees_name().
   std::string take_name();
   // The text from the next token to the statement's last one.
   std::string_view rest(std::uint32_t last_end) const;

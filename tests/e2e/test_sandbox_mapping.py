@@ -116,6 +116,11 @@ ALIKE = (
     "begin|select current_setting('transaction_isolation')|set transaction isolation level serializable|rollback",
     "begin|show transaction_isolation|set transaction isolation level serializable|rollback",
     "set local default_transaction_read_only to maybe", "set default_transaction_deferrable to maybe",
+    # names
+    r'begin|savepoint u&"d\0061t\+000061"|savepoint "data"|release data|release u&"\0064ata"|release data|rollback',
+    """begin|savepoint u&"d!0061t!+000061!!" uescape '!'|release "data!"|commit""",
+    r'begin|savepoint u&"\d83d\de00 ""x"|rollback to "😀 ""x"|commit', r'begin|savepoint u&"\d83d"|rollback',
+    r'begin|savepoint u&"d\006"|rollback', r'begin|release u&"d\0061ta"|rollback', 'savepoint ""',
 )
 AS_DEFAULT = ("begin|set transaction read write|insert into t values (5)|commit", "begin read write|insert into t values (5)|commit",
               "begin|insert into t values (5)|rollback", "insert into t values (5)", "begin|select 1|set transaction read write|rollback",

@@ -45,6 +45,15 @@ LEFT = (
     "rollback; set transaction read write; insert into t values (2)",
     "rollback; set default_transaction_read_only = off; commit; insert into t values (2)",
 )
+# Texts that end in such a one, of which Based may not be able to read all.
+MANY = "; ".join(["select 1"] * 65536)
+UNREAD = (
+    (f"{MANY}; {LEFT[0]}", "54000"),
+    (LEFT[0].replace("read write", ", ".join(["read write"] * 40)), "42601"),
+    (f"select 1; savepoint u&\"a!0062\" uescape '!'; {LEFT[0]}", None),
+    (f"select 1; prepare transaction u&'a!0062' uescape '!'; {LEFT[0]}", "42601"),
+    (f"selec; {MANY}; {LEFT[0]}", "42601"),
+)
 
 
 def setUpModule():
@@ -121,6 +130,35 @@ class Nets(unittest.TestCase):
                 cluster.query("truncate t")
                 self.by_wire(support.BASED, query(text))
                 self.assertEqual(self.kept(), ["", "", "0"])
+
+    def test_what_is_not_read_does_not_run(self):
+        """PostgreSQL takes each of them, but the last."""
+        for text, code in UNREAD:
+            with self.subTest(text[-120:]):
+                self.addCleanup(cluster.query, "truncate t")
+                cluster.query("truncate t")
+                codes = self.by_wire(support.BASED, query(text))
+                self.assertEqual(self.kept(), ["", "", "0"])
+                if code is not None:
+                    self.assertEqual(codes, [code])
+        with PgClient(f"127.0.0.1:{self.daemon(support.BASED).port}", database="app") as client:
+            many = "begin " + ", ".join(["read write"] * 40)
+            self.assertEqual(client.ask(extended(many), sync()), "E:42601 Z:I")
+            self.assertEqual(client.ask(extended("begin"), extended(many), sync()), "1 2 C:BEGIN E:42601 Z:E")
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+            self.assertEqual(client.ask(extended("select 1"), sync()), "1 2 D:1 C:SELECT 1 Z:I")
+
+    def test_a_name_with_escapes_is_the_name_that_it_says(self):
+        """Based's own savepoints and settings are not to be had by another spelling."""
+        with PgClient(f"127.0.0.1:{self.daemon(support.BASED).port}", database="app") as client:
+            client.query("begin")
+            self.assertEqual(client.error(query(r'savepoint u&"\005fbased_t1"'))["C"], "42939")
+            client.query("rollback")
+            for name in (r'u&"default_transaction\005fread_only"', "U&\"default_transaction!+00005Fread_only\" uescape '!'"):
+                self.assertEqual(client.query(f"set {name} = on"), "C:SET Z:I")
+                self.assertEqual(client.error(query("insert into t values (1)"))["C"], "25006")
+                self.assertEqual(client.query(f"reset {name}"), "C:RESET Z:I")
+                self.assertEqual(client.query("insert into t values (1)"), "C:INSERT 0 1 Z:I")
 
 
 if __name__ == "__main__":
