@@ -24,13 +24,11 @@ StatementRef control(StatementKind kind, std::string_view verb) {
 
 }  // namespace
 
-bool may_nest(const Envelope& envelope) {
-  return std::ranges::none_of(envelope.prologue, [](const StatementRef& statement) {
+Result<void> check_nested(const Unit& unit) {
+  const auto has_isolation = [](const StatementRef& statement) {
     return statement->begin.isolation != BeginOptions::Isolation::unset;
-  });
-}
-
-Error nested_isolation_error() {
+  };
+  if (std::ranges::none_of(unit.envelope.prologue, has_isolation)) return check_block(unit);
   Error error = Error::make(sqlstate::active_sql_transaction,
                             "a transaction inside of another session's cannot have an isolation "
                             "level of its own")

@@ -7,10 +7,8 @@
 
 namespace based::postgres {
 
-// Has its transaction no isolation level of its own? Then nest() may be called.
-bool may_nest(const Envelope& envelope);
-// 25001.
-Error nested_isolation_error();
+// 25001: its transaction has an isolation level of its own; 25P01: it is in none, and needs one.
+Result<void> check_nested(const Unit& unit);
 
 // `in_transaction`: the unit is a part of the session's own transaction, or begins one that goes
 // on.

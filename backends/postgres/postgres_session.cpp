@@ -9,6 +9,7 @@
 #include "backends/postgres/session_limits.h"
 #include "backends/postgres/startup_settings.h"
 #include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/control.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -215,9 +216,14 @@ void PostgresSession::begin() {
   const bool as_made = held_before_ && !has_reset_ && !link_->settings().differs(settings_);
   has_reset_ = std::ranges::any_of(run_->unit().steps,
                                    [](const Step& step) { return is_reset(step.statement); });
-  const bool alone = rooted() && run_->unit().alone && !run_->unit().steps.front().describe;
   warned_.clear();
-  if (alone) warned_ = warnings_outside(*run_->unit().steps.front().statement);
+  if (rooted() && run_->unit().alone && !run_->unit().steps.front().describe) {
+    StatementRef& only = run_->unit().steps.front().statement;
+    warned_ = warnings_outside(*only);
+    // Its transaction would be the other session's.
+    const bool modes = !warned_.empty() && !sql::modes_in_order(*only).empty();
+    if (inside_ && modes) only = nothing("SET");
+  }
   if (context_.rooted) {
     if (std::optional<Error> refusal = sandbox_.refusal(run_->unit())) {
       return fail_soon(*std::move(refusal));
@@ -229,7 +235,7 @@ void PostgresSession::begin() {
   }
   for (const Step& step : run_->unit().steps) context_.leases.note_effects(*step.statement);
   if (inside_) {
-    if (!may_nest(run_->unit().envelope)) return fail_soon(nested_isolation_error());
+    if (auto fits = check_nested(run_->unit()); !fits) return fail_soon(std::move(fits).error());
     nest(run_->unit().envelope, held_before_ || run_->unit().keep_lease);
   }
   std::vector<std::string> texts;

@@ -119,14 +119,20 @@ Result<void> check_statement(const Statement& statement, bool alone) {
   if (closes_root_cursor(statement.text) && !is_close_all(statement)) {
     return refused("the sandbox's own cursor cannot be closed");
   }
-  if (!alone || statement.kind != StatementKind::other) return {};
-  const std::string word = word_at(statement.text, 0);
-  if (word == "lock") return outside("LOCK TABLE");
-  if (word == "declare") return outside("DECLARE CURSOR");
   return {};
 }
 
 }  // namespace
+
+Result<void> check_block(const Unit& unit) {
+  if (!unit.alone || unit.steps.front().describe) return {};
+  const Statement& only = *unit.steps.front().statement;
+  if (only.kind != StatementKind::other) return {};
+  const std::string word = word_at(only.text, 0);
+  if (word == "lock") return outside("LOCK TABLE");
+  if (word == "declare") return outside("DECLARE CURSOR");
+  return {};
+}
 
 Error two_phase_error() {
   return Error::make(sqlstate::feature_not_supported,
@@ -188,7 +194,7 @@ Result<void> check_sandbox_unit(const Unit& unit) {
     if (Result<void> checked = check_statement(*step.statement, unit.alone); !checked)
       return checked;
   }
-  return {};
+  return check_block(unit);
 }
 
 std::vector<StatementRef> before_commit_statements() {

@@ -17,6 +17,9 @@ namespace based::postgres {
 // Refuses what would end the root, what cannot run inside it, and what would take a net away.
 Result<void> check_sandbox_unit(const Unit& unit);
 
+// 25P01 of what needs a transaction, and is in none but ours or another session's.
+Result<void> check_block(const Unit& unit);
+
 // 0A000 of PREPARE TRANSACTION and its like.
 Error two_phase_error();
 // Where the root's connection may not act as a client's user: 28000. Other errors are as they were.

@@ -25,10 +25,6 @@ StatementRef made(StatementKind kind, std::string text, std::string told_as) {
   return statement;
 }
 
-StatementRef nothing(std::string told_as) {
-  return made(StatementKind::other, "DO 'BEGIN END'", std::move(told_as));
-}
-
 // Leaves the root's own settings as they have to be.
 StatementRef reset_all() {
   static const StatementRef statement = [] {
@@ -88,6 +84,10 @@ std::optional<std::string> text_of(const ValueView& value) {
 }
 
 }  // namespace
+
+StatementRef nothing(std::string told_as) {
+  return made(StatementKind::other, "DO 'BEGIN END'", std::move(told_as));
+}
 
 struct SandboxSession::Shown {
   const Settings& settings;

@@ -24,6 +24,9 @@
 
 namespace based::postgres {
 
+// Does nothing, and is told as this.
+StatementRef nothing(std::string told_as);
+
 class SandboxSession {
  public:
   // `reads`: the session was opened for reading.

@@ -406,7 +406,7 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
     def links(self):
         return int(cluster.query("select count(*) from pg_stat_activity where backend_type = 'client backend'")[0][0]) - 1
 
-    def test_an_isolation_level_is_the_outermosts(self):
+    def test_an_isolation_level_is_the_outermosts_and_what_needs_a_transaction_has_its_own(self):
         owner, token = self.shared()
         member, native = self.wire(join=token), self.native(join=token)
         owner.query("begin isolation level serializable")
@@ -416,6 +416,11 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
         self.assertEqual(self.failure(native, self.COUNT)[0], "25001")
         native.tx("rollback")
         self.assertEqual(self.ids(owner), [])
+        # By itself it does nothing, and is only warned of.
+        self.assertEqual(native.exec("set transaction isolation level repeatable read").tag, "SET")
+        self.assertEqual(native.connection.notices.pop()[3]["message"], "SET TRANSACTION can only be used in transaction blocks")
+        for text in ("lock table things", "declare c cursor for select 1"):
+            self.assertEqual(self.failure(native, text)[0], "25P01")
         owner.query("rollback")
         self.assertEqual(member.query("begin isolation level repeatable read"), "C:BEGIN Z:T")
         self.assertEqual(member.value("show transaction_isolation"), "repeatable read")
