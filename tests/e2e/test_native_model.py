@@ -35,6 +35,7 @@ BUILT_IN_OIDS = 16384  # from there on each database numbers its own
 # What is told beside a sandbox and may be told otherwise in it; there a program ends.
 BY_DESIGN = (
     "a nested transaction cannot (have another isolation level|be deferrable in another way)",  # in a sandbox each level is true
+    "a transaction inside of another session's cannot have an isolation level of its own",
 )
 
 
@@ -48,10 +49,10 @@ class Side:
     def __init__(self, address, database):
         self.address, self.database = address, database
         self.shared, self.alone = self.connect(), self.connect()
-        self.sessions = [None] * CLIENTS
+        self.sessions, self.token = [None] * CLIENTS, "0" * 32
 
     def connect(self):
-        return based_client.connect(self.address, timeout=20)
+        return based_client.connect(self.address, timeout=20, features=["join"])
 
     def close(self):
         for connection in (self.shared, self.alone):
@@ -63,8 +64,12 @@ class Side:
     def open(self, client, options):
         with contextlib.suppress(based_client.Error):
             self.sessions[client] and self.sessions[client].close()
+        if options.get("join"):
+            options = {**options, "join": self.token}
         self.sessions[client] = self.of(client).session(database=self.database, **options)
-        return self.told([self.sessions[client].opened])
+        told = self.told([self.sessions[client].opened])
+        self.token = (self.sessions[client].opened.end.get("session") or {}).get("token", self.token)
+        return told
 
     def close_session(self, client, options):
         session, self.sessions[client] = self.sessions[client], None
@@ -77,8 +82,20 @@ class Side:
     def say(self, client, requests):
         session, sent = self.sessions[client], []
         for kind, arguments, chained in requests:
+            if kind == "cancelled":
+                self.cancel(sent, session, arguments)
+                continue
             sent.append(session.start(KINDS[kind], *arguments, chain=chained))
         return self.told(sent, [arguments[-1].get("discard") for _, arguments, _ in requests])
+
+    @staticmethod
+    def cancel(sent, session, arguments):
+        for earlier in sent:
+            with contextlib.suppress(based_client.Error):
+                earlier.wait()
+        sent.append(session.start(EXEC, *arguments))
+        time.sleep(0.03)  # it runs by then
+        sent[-1].cancel().wait()
 
     def told(self, results, discarding=()):
         answers = []
@@ -154,7 +171,8 @@ class Model:
                 listener.close()
 
     def first_unlike(self, program):
-        self.begun, self.held = [1] * CLIENTS, None
+        self.begun, self.held = [1] * CLIENTS, []
+        self.grouped = any(action[0] == "open" and action[2].get("join") for action in program)
         with contextlib.ExitStack() as stack:
             sides = [stack.enter_context(contextlib.closing(Side(self.address, database))) for database in ("plain", "box")]
             for step, action in enumerate(program):
@@ -175,8 +193,10 @@ class Model:
         """Both sides' answers; None for what cannot be said now."""
         kind, client, *more = action
         plain = sides[0]
-        if kind == "say" and self.held is not None:
-            client = self.held
+        if self.held and client != self.held[-1] and (client in self.held or not self.may_join(plain)):
+            if kind != "say":
+                return None
+            client = self.held[-1]  # of those who share their transactions the innermost goes on
         if kind == "cut":
             if plain.sessions[client]:
                 self.let_go(client)
@@ -198,9 +218,12 @@ class Model:
         self.look(client, plain.sessions[client], requests, answers[0])
         return answers
 
+    def may_join(self, side):
+        return self.grouped and side.sessions[self.held[-1]].state[0] == "open"
+
     def let_go(self, client):
-        if self.held == client:
-            self.held = None
+        if client in self.held:
+            self.held.remove(client)
 
     def filled(self, client, session, request):
         kind, arguments, chained = request
@@ -209,7 +232,7 @@ class Model:
             return kind, [arguments[0], {key: places.get(value, value) if isinstance(value, str) else value
                                          for key, value in arguments[1].items()}], chained
         own = f"mine_{client}"
-        if kind == "exec":
+        if kind in ("exec", "cancelled"):
             return kind, [arguments[0].replace("MINE", own), *arguments[1:]], chained
         return kind, [[[item[0].replace("MINE", own), *item[1:]] for item in arguments[0]], arguments[1]], chained
 
@@ -218,8 +241,8 @@ class Model:
         self.begun[client] = next((answer[2]["level"] for answer in reversed(answers) if "level" in answer[2]), self.begun[client])
         if session.state[0] == "idle":
             self.let_go(client)
-        elif any(kind != "tx" for kind, _, _ in requests):
-            self.held = client
+        elif client not in self.held and any(kind != "tx" for kind, _, _ in requests):
+            self.held.append(client)
 
 
 # What is a client's own, or natively another thing than by PostgreSQL's protocol.
@@ -233,7 +256,7 @@ NATIVE = ("create temp table MINE (n int)", "insert into MINE values (1) returni
           "select '{\"a\": 1}'::jsonb ? 'a', '2020-01-01'::date, 'x'::\"char\", null::uuid", "select 1 as a, 2 as a",
           "select pg_try_advisory_xact_lock(7)", "set session authorization default", "set time zone 'Asia/Tokyo'",
           "do $$ begin raise notice 'n'; raise exception 'e' using detail = 'd', hint = 'h', table = 't', errcode = '22012'; end $$",
-          "select * from t for update", "with x as (delete from t where n = 2 returning n) select * from x", "set default_transaction_read_only = on",
+          "select * from t order by n for update", "with x as (delete from t where n = 2 returning n) select * from x", "set default_transaction_read_only = on",
           "set default_transaction_isolation = 'serializable'", "reset default_transaction_read_only", "/* c */ select /* d */ 1 -- e",
           "create table partly (n int) partition by list (n)", "drop table partly",
           "set transaction isolation level repeatable read", "set transaction isolation level serializable, read only", "insert into child values (1), (998)",
@@ -249,6 +272,8 @@ MANY = (("insert into t values ($1, $2)", 2), ("insert into t values ($1, $2) on
 ORDERED = ("select * from t order by n", "select generate_series(1, 9)", "values (1), (2), (3)", "select n, repeat('x', 9000) from t order by n",
            "select 10 / (4 - n) from generate_series(1, 5) n", "insert into t select i, 'more' from generate_series(20, 24) i returning n", "select 1 where false",
            "select noisy(n) from t order by n", "select i, repeat('y', 200) from generate_series(1, 900) i")
+ENDLESS = ("select pg_sleep(10)", "insert into t select i, pg_sleep(2)::text from generate_series(60, 70) i", "select n, pg_sleep(9) from t order by n",
+           "update t set s = pg_sleep(5)")
 OTHER = ("create schema other; create table other.t (other_n int); grant usage on schema other to helper; "
          "grant all on other.t to helper")
 CONTROL = ("begin", "begin", "begin isolation level repeatable read", "start transaction read only", "commit", "commit", "commit", "end", "rollback",
@@ -278,6 +303,9 @@ class PostgresVocabulary:
 
     def many(self, rnd):
         return rnd.choice(MANY)
+
+    def endless(self, rnd):
+        return rnd.choice(ENDLESS)
 
     def ordered(self, rnd):
         return rnd.choice(ORDERED)
@@ -323,7 +351,9 @@ class OnPostgres(Model, unittest.TestCase):
                                            "and pid <> pg_backend_pid()") == [["0"]], "no transaction to be open")
 
     def content(self, side):
-        return [(text, side.rows(text)) for text in TOLD] + [self.heard(side)]
+        heard = self.heard(side)
+        # Who joins another's transaction in a sandbox is heard at its own commit.
+        return [(text, side.rows(text)) for text in TOLD] + ([] if self.grouped else [heard])
 
     def heard(self, side):
         """What came to who listens there."""

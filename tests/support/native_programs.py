@@ -3,7 +3,7 @@
 A program is a list of actions, which repr() prints and eval() reads: ("open", client, options), ("close", client, options),
 ("cut", client) and ("say", client, requests), a pipeline whose answers are awaited behind it. A request is (kind,
 arguments, chained). MINE in a text stands for a name of the client's own, "top" for the depth of its stack and "begun"
-for its newest level. Who runs a program may leave out any action, and gives what is said to whoever is in a transaction.
+for its newest level, "TOKEN" in OPEN's options for what the first client shares; what is "cancelled" is so while it runs. Who runs a program may leave out any action, and gives what is said to whoever is in a transaction.
 """
 
 CLIENTS = 3
@@ -15,28 +15,33 @@ VALUES = (None, True, False, 0, 1, 3, -7, 2**31, 2**40, 1.5, -0.0, "", "x", "17"
 
 class Programs:
     """A vocabulary has text(rnd), one statement; control(rnd), transaction control; parametrised(rnd), (text, how many);
-    many(rnd), the same for statements that run once for each of several sets; ordered(rnd), a query of several rows."""
+    many(rnd), the same for statements that run once for each of several sets; ordered(rnd), a query of several rows; endless(rnd)."""
 
     def __init__(self, rnd, vocabulary):
         self.rnd = rnd
         self.words = vocabulary
 
     def program(self):
-        return [("open", client, self.opening()) for client in range(CLIENTS)] + [self.action() for _ in range(ACTIONS)]
+        self.grouped = self.rnd.random() < 0.2  # all join the first client, who stays
+        return [("open", client, self.opening(client)) for client in range(CLIENTS)] + [self.action() for _ in range(ACTIONS)]
 
     def action(self):
         rnd = self.rnd
         client, way = rnd.randrange(CLIENTS), rnd.random()
+        if self.grouped and client == 0:
+            way = 1.0
         if way < 0.04:
             return ("close", client, {"commit": rnd.random() < 0.6})
         if way < 0.05:
             return ("cut", ALONE)
         if way < 0.09:
-            return ("open", client, self.opening())
+            return ("open", client, self.opening(client))
         return ("say", client, [self.request() for _ in range(rnd.choice((1, 1, 1, 1, 2, 3, 5)))])
 
-    def opening(self):
+    def opening(self, client):
         rnd, options = self.rnd, {}
+        if self.grouped:
+            options.update({"join": "TOKEN"} if client else {"share": True})
         if rnd.random() < 0.08:
             options["read_only"] = True
         if rnd.random() < 0.12:
@@ -60,6 +65,8 @@ class Programs:
     def request(self):
         rnd = self.rnd
         way = rnd.random()
+        if way < 0.01:
+            return ("cancelled", [self.words.endless(rnd), None, {}], False)
         if way < 0.3:
             kind, arguments = "tx", self.transaction()
         elif way < 0.45:
@@ -87,6 +94,8 @@ class Programs:
         way, options = rnd.random(), {}
         if rnd.random() < 0.06:
             options["atomic"] = True
+        if way < 0.02:
+            return [self.words.endless(rnd), None, {"timeout_ms": 10}]
         if way < 0.2:
             text, values = self.words.parametrised(rnd)
             return [*self.placed(text, [rnd.choice(VALUES) for _ in range(values)]), options]

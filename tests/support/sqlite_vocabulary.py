@@ -95,6 +95,9 @@ ORDERED = ("select * from t", "select n, s from t order by n desc", "values (1),
            "insert into counted (v) select n from t returning id", "update t set s = s || '.' returning n, s",
            "with recursive c(i) as (values (1) union all select i + 1 from c where i < 300) select i, hex(zeroblob(100)) from c",
            "select 1 where 0", "select abs(-9223372036854775808 + (n < 3)) from t order by n desc", "delete from log returning what")
+ENDLESS = tuple(text.replace("ALL", "with recursive c(i) as (values (1) union all select i + 1 from c) select ")
+                for text in ("ALL count(*) from c", "insert into keyed ALL i, 1 from c", "update t set s = (ALL count(*) from c)",
+                             "select n, (ALL max(n + i) from c) from t", "create table made as ALL i from c"))
 # In words of which everything is told that there is.
 TABLES = "select name from sqlite_schema where type in ('table', 'view') and name not like '%!_%' escape '!' order by name"
 TOLD = ("select type, name, tbl_name, sql from sqlite_schema order by 1, 2", "pragma user_version", "pragma application_id",
@@ -118,6 +121,9 @@ class Vocabulary:
 
     def many(self, rnd):
         return rnd.choice(MANY)
+
+    def endless(self, rnd):
+        return rnd.choice(ENDLESS)
 
     def ordered(self, rnd):
         return self.filled(rnd, rnd.choice(ORDERED))
