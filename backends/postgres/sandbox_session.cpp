@@ -259,9 +259,16 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
   bool reads = !unit.steps.empty() && unit.read_only;
   for (std::size_t i = 0; i < unit.steps.size(); ++i) {
     Step& step = unit.steps[i];
+    if (step.describe) {  // nothing of it runs, and only these are looked at with a snapshot
+      const StatementKind kind = step.statement->kind;
+      const bool planned = kind == StatementKind::read || kind == StatementKind::write;
+      queried_ = queried_ || (planned && is_query(*step.statement));
+      asked_.push_back(nothing(""));
+      continue;
+    }
     asked_.push_back(step.statement);
     objects_.sent(*step.statement);
-    if (!step.describe) note_calls(step, made_[i], sayings_[i]);
+    note_calls(step, made_[i], sayings_[i]);
     reads = reads && made_[i].empty();
     limits_[i] = read_timeout(shown.value(statement_limit));
     StatementRef ran = in_place_of(step.statement, unit.alone, unit.keep_lease, shown);

@@ -289,6 +289,22 @@ class Cases:
         self.one.tx("rollback")
         self.unlock()
 
+    def test_what_is_only_described_changes_nothing(self):
+        self.one.exec("create temp table mine (n int)")
+        self.one.tx("begin")
+        self.one.batch([["create table other_one (n int)", None, []], ["set local work_mem = '7MB'", None, []],
+                        ["set transaction isolation level serializable"]])
+        self.one.batch([["set local statement_timeout = '1ms'", None, []], ["set transaction read only", None, []]])
+        self.assertEqual(self.value(self.one, "select count(*) from pg_sleep(0.1)"), 1)
+        self.assertEqual([self.value(self.one, f"show {name}") for name in ("work_mem", "statement_timeout", "transaction_isolation")],
+                         ["4MB", "0", "serializable"])
+        self.one.exec("insert into t values (1)")
+        self.one.tx("rollback")
+        self.assertEqual(self.one.batch([["discard all", None, []]]).tag, "DISCARD ALL")
+        self.assertEqual(self.value(self.session(), "select 1"), 1)
+        self.assertEqual(self.value(self.one, "select count(*) from mine"), 0)
+        self.one.exec("discard all")
+
     def test_what_does_nothing_by_itself_is_warned_of(self):
         for text, called in (("set local work_mem = '7MB'", "SET LOCAL"), ("set local statement_timeout = '7s'", "SET LOCAL"),
                              ("set transaction isolation level serializable, read only", "SET TRANSACTION"),
