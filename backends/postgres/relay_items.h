@@ -174,6 +174,7 @@ struct QueryPart {
   std::int32_t before = 0;  // characters of the client's text before it
   ScriptRef script;         // of a text; null: ordinary
   bool reads = false;
+  std::string notices;           // as bytes: of names in the whole text
   std::optional<Error> refusal;  // of the whole text, which then does not run
 };
 // One request that was sent and waits for its ReadyForQuery.

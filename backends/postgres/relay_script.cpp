@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_replies.h"
 #include "backends/postgres/split_text.h"
 #include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
@@ -136,10 +137,12 @@ void Relay::cut_query(std::string_view text) {
   };
   const bool utf8 = is("client_encoding", "UTF8") && !is("server_encoding", "SQL_ASCII");
   const bool several = script->statements.size() > 1;
+  std::string notices;
   for (std::size_t i = 0; i < script->statements.size();) {
     const StatementRef& first = script->statements[i];
     if (controls[i]) {
       const bool executed = first != seen->statements[i];
+      notices += noticed_names(*first);
       parts_.push_back(
           {.control = seen->statements[i], .executed = executed, .in_script = several});
       ++i;
@@ -160,6 +163,7 @@ void Relay::cut_query(std::string_view text) {
     part.script = std::move(own);
     parts_.push_back(std::move(part));
   }
+  parts_.front().notices = std::move(notices);
 }
 
 // The next part; or, behind the last, the end of the guard; or the end of the query.
@@ -189,6 +193,7 @@ void Relay::send_part(QueryPart part) {
   guard_unit(std::exchange(local_over_, false) || !split_text_.empty());
   begin_request();
   sent_.back().extended = false;
+  if (!part.notices.empty()) reply_here(std::move(part.notices));
   if (check_ == Check::in_front) check_in_front();
   if (part.refusal) {
     refuse_here(*part.refusal);
@@ -305,6 +310,7 @@ bool Relay::settle_check() {
     return true;
   }
   cut_query(split_text_);
+  parts_.front().notices.clear();  // the server has told of them
   std::vector<StatementRef> steps = stack_.undo_check(true);
   if (steps.empty()) return false;
   begin_request();

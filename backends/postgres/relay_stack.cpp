@@ -267,6 +267,7 @@ bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, b
   for (const StatementRef& statement : script->statements) {
     context_.leases.note_statement(*link_, statement);
     if (const std::optional<Error> refusal = stack_.check(*statement, in_script)) {
+      if (querying_) expect_check(text);  // what the server says of it otherwise comes first
       refuse_here(*refusal, false, statement->text);
       return true;
     }
@@ -331,6 +332,7 @@ void Relay::note_control(Item& made) {
     prepared_.clear();
     unnamed_.reset();
     journal_.reset();
+    journal_.committed();
     forget_objects();
     if (context_.channels != nullptr) context_.channels->unsubscribe_all(*this);
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "backends/postgres/sandbox_replies.h"
 #include "backends/postgres/split_text.h"
 #include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/ordinary.h"
@@ -60,7 +61,11 @@ void Relay::take_parse(const WireMessage& message) {
     own_names(*text->script);
     text->executes = executed_by(*text->script);
   }
-  if (text->control && refuse_failed_control(*text)) return;
+  if (text->control) {
+    std::string notices = noticed_names(*text->script->statements.front());
+    if (!notices.empty()) reply_here(std::move(notices));
+    if (refuse_failed_control(*text)) return;
+  }
   if (!parse.statement.empty()) return take_named_parse(parse, text);
   if (text->control) {
     return expect(Expect::parse, Fate::synthesise,

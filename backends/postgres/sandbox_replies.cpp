@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "backends/postgres/wire_stack_text.h"
 #include "protocol/postgres/backend_writer.h"
 
 namespace based::postgres {
@@ -64,6 +65,12 @@ std::string completed(SandboxVerb verb) {
   std::string out;
   BackendWriter(out).command_complete(sandbox_tag(verb));
   return out;
+}
+
+std::string noticed_names(const Statement& statement) {
+  std::string bytes;
+  for (const Error& notice : cut_names(statement)) BackendWriter(bytes).notice("NOTICE", notice);
+  return bytes;
 }
 
 }  // namespace based::postgres

@@ -14,4 +14,7 @@ std::string answered(SandboxVerb verb, Sandbox& sandbox, bool binary);
 // CommandComplete.
 std::string completed(SandboxVerb verb);
 
+// The notices of cut_names() (wire_stack_text.h).
+std::string noticed_names(const Statement& statement);
+
 }  // namespace based::postgres

@@ -29,6 +29,16 @@ Error none_in_progress() {
   return Error::make(sqlstate::no_active_sql_transaction, "there is no transaction in progress");
 }
 
+// The server is not to tell a second time that the name is cut.
+StatementRef with_cut_name(const StatementRef& statement) {
+  if (cut_names(*statement).empty()) return statement;
+  std::string text = statement->kind == StatementKind::savepoint ? "SAVEPOINT \""
+                     : statement->kind == StatementKind::release ? "RELEASE SAVEPOINT \""
+                                                                 : "ROLLBACK TO SAVEPOINT \"";
+  for (const char c : statement->name) text.append(c == '"' ? 2 : 1, c);
+  return step(statement->kind, text + '"', statement->name);
+}
+
 bool resets_all(const Statement& statement) {
   return statement.kind == StatementKind::setting && statement.name == "all";
 }
@@ -287,7 +297,7 @@ void WireStack::savepoint(const StatementRef& statement, Plan& plan) {
   } else if (statement->name.starts_with("_based_")) {
     plan.error = Error::make(Sqlstate("42939"), "savepoints called _based_... are Based's own");
   } else {
-    plan.steps = {statement};
+    plan.steps = {with_cut_name(statement)};
     levels_.back().savepoints.push_back({statement->name, levels_.back().modes});
   }
 }
@@ -318,7 +328,7 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
   if (!releases) modes = found->modes;
   names.erase(releases ? std::prev(found.base()) : found.base(), names.end());
   failed_ = false;
-  plan.steps = {statement};
+  plan.steps = {with_cut_name(statement)};
 }
 
 WireStack::Plan WireStack::guard(bool turn_begins, const TransactionModes& defaults) {

@@ -31,6 +31,29 @@ Error aborted() {
       "current transaction is aborted, commands ignored until end of transaction block");
 }
 
+std::vector<Error> cut_names(const Statement& statement) {
+  std::vector<Error> notices;
+  const bool names = statement.kind == StatementKind::savepoint ||
+                     statement.kind == StatementKind::release ||
+                     statement.kind == StatementKind::rollback_to;
+  constexpr std::size_t cut_bytes_min = 60;  // at a character
+  if (!names || statement.name.size() < cut_bytes_min) return notices;
+  std::vector<sql::Token> tokens;
+  sql::Tokenizer tokenizer(statement.text, Dialect::postgres);
+  for (auto t = tokenizer.next(); t.kind != sql::TokenKind::end; t = tokenizer.next()) {
+    tokens.push_back(t);
+  }
+  sql::Cursor cursor(tokens, statement.text, Dialect::postgres, true);
+  while (cursor.sees_name()) {
+    const std::string whole = cursor.take_whole_name();  // the words before it are names, too
+    const std::string cut = sql::cut_name(whole);
+    if (cut == whole) continue;
+    notices.push_back(Error::make(
+        Sqlstate("42622"), "identifier \"" + whole + "\" will be truncated to \"" + cut + "\""));
+  }
+  return notices;
+}
+
 std::vector<Error> warnings_outside(const Statement& set) {
   const std::string first = word_at(set.text, 1);
   const bool transaction = first == "transaction" || word_at(set.text, 2) == "transaction";

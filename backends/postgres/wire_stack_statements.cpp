@@ -206,7 +206,8 @@ void WireStack::follow(char status) {
 
 void WireStack::note(const Statement& statement) {
   note_own(statement);
-  guard_used_ = guard_ran_ = true;
+  guard_used_ = true;
+  guard_ran_ = guard_ran_ || statement.kind != StatementKind::empty;
   if (is_query(statement)) here().queried = true;
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
     cursors_ = true;
@@ -214,8 +215,9 @@ void WireStack::note(const Statement& statement) {
 }
 
 void WireStack::note_text(std::string_view text) {
-  guard_used_ = guard_ran_ = true;
   const bool none = sql::Tokenizer(text, Dialect::postgres).next().kind == sql::TokenKind::end;
+  guard_used_ = true;
+  guard_ran_ = guard_ran_ || !none;
   if (!none && word_at(text, 0) != "show") here().queried = true;
 }
 

@@ -32,6 +32,8 @@ Error outside(std::string_view what);  // of a transaction block
 // What the server warns of where a statement of kind set_transaction is in none; behind that it
 // does it all the same.
 std::vector<Error> warnings_outside(const Statement& set);
+// What the server tells of a savepoint's name as soon as it reads it: that it is cut (42622).
+std::vector<Error> cut_names(const Statement& statement);
 Error read_only_around();
 Error aborted();                                    // so is the transaction
 Error refused(Sqlstate code, std::string message);  // by the sandbox, which the hint explains

@@ -125,19 +125,27 @@ std::string lower_ascii(std::string_view text) {
   return folded;
 }
 
-std::string fold_name(const Token& token, std::string_view text, Dialect dialect) {
-  std::string_view source = token.of(text);
-  if (token.kind == TokenKind::word) {
-    std::string name = lower_ascii(source);
-    if (dialect == Dialect::postgres) clip_to_bytes(name, postgres_name_bytes_max);
-    return name;
-  }
+namespace {
+
+std::string whole_name(const Token& token, std::string_view text, Dialect dialect) {
+  const std::string_view source = token.of(text);
+  if (token.kind == TokenKind::word) return lower_ascii(source);
   const std::size_t quote_at = source.find_first_of("\"'`[");
   INVARIANT(quote_at != std::string_view::npos);
   std::string name = unquote(source.substr(quote_at));
-  if (dialect == Dialect::sqlite) return lower_ascii(name);
+  return dialect == Dialect::sqlite ? lower_ascii(name) : name;
+}
+
+}  // namespace
+
+std::string cut_name(std::string name) {
   clip_to_bytes(name, postgres_name_bytes_max);
   return name;
+}
+
+std::string fold_name(const Token& token, std::string_view text, Dialect dialect) {
+  std::string name = whole_name(token, text, dialect);
+  return dialect == Dialect::postgres ? cut_name(std::move(name)) : name;
 }
 
 Token Cursor::token(std::size_t ahead) const {
@@ -183,9 +191,9 @@ bool Cursor::sees_name() const {
          (kind == TokenKind::string && dialect_ == Dialect::sqlite);
 }
 
-std::string Cursor::take_name() {
+std::string Cursor::take_whole_name() {
   INVARIANT(sees_name());
-  std::string name = fold_name(token(), text_, dialect_);
+  std::string name = whole_name(token(), text_, dialect_);
   const std::string_view quoted = source();
   skip();
   const bool unicode = dialect_ == Dialect::postgres && quoted.size() > 2 && quoted[1] == '&';
@@ -196,10 +204,13 @@ std::string Cursor::take_name() {
     skip();
     skip();
   }
-  std::optional<std::string> decoded = decode_unicode(unquote(quoted.substr(2)), escape);
-  if (!decoded) return {};  // the server refuses that, as it does a name without anything
-  clip_to_bytes(*decoded, postgres_name_bytes_max);
-  return *std::move(decoded);
+  // The server refuses what cannot be read, as it does a name without anything.
+  return decode_unicode(name, escape).value_or("");
+}
+
+std::string Cursor::take_name() {
+  std::string name = take_whole_name();
+  return dialect_ == Dialect::postgres ? cut_name(std::move(name)) : name;
 }
 
 std::string_view Cursor::rest(std::uint32_t last_end) const {

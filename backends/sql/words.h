@@ -60,6 +60,9 @@ std::string lower_ascii(std::string_view text);
 // SQLite, a string.
 std::string fold_name(const Token& token, std::string_view text, Dialect dialect);
 
+// As PostgreSQL does with one that is too long.
+std::string cut_name(std::string name);
+
 // A cursor over the first tokens of one statement.
 class Cursor {
  public:
@@ -86,6 +89,7 @@ class Cursor {
   // The next token folded as a name, of U&"..." what it says, with its UESCAPE; empty where that
   // cannot be read. REQUIRES sees_name().
   std::string take_name();
+  std::string take_whole_name();  // before it is cut
   // The text from the next token to the statement's last one.
   std::string_view rest(std::uint32_t last_end) const;
 

@@ -51,6 +51,7 @@ TEXTS = (
     "insert into t values (300); rollback; insert into t values (301)",
     "insert into t values (300); begin; insert into t values (301)", "begin; savepoint q; insert into t values (1)",
     "set transaction read only; insert into t values (300)")
+LONG = "a_name_that_is_longer_than_postgresql_takes_it_which_is_sixty_three_bytes"
 # Modes, and what else is told over several statements: one after the other, as one batch, and as one text.
 ALIKE = (
     "begin read only|set transaction read write|insert into t values (5)|commit",
@@ -116,11 +117,18 @@ ALIKE = (
     "begin|select current_setting('transaction_isolation')|set transaction isolation level serializable|rollback",
     "begin|show transaction_isolation|set transaction isolation level serializable|rollback",
     "set local default_transaction_read_only to maybe", "set default_transaction_deferrable to maybe",
+    "|discard all", "set default_transaction_read_only = on|discard all|savepoint s",
     # names
     r'begin|savepoint u&"d\0061t\+000061"|savepoint "data"|release data|release u&"\0064ata"|release data|rollback',
     """begin|savepoint u&"d!0061t!+000061!!" uescape '!'|release "data!"|commit""",
     r'begin|savepoint u&"\d83d\de00 ""x"|rollback to "😀 ""x"|commit', r'begin|savepoint u&"\d83d"|rollback',
     r'begin|savepoint u&"d\006"|rollback', r'begin|release u&"d\0061ta"|rollback', 'savepoint ""',
+    *(f"begin|{made}|{told} {LONG}|rollback" for made in (f'savepoint "{LONG}"', "select 1/0", f"release {LONG}")
+      for told in ("savepoint", "rollback to", "release savepoint")),
+    f"savepoint {LONG}", f"release {LONG}", "begin|savepoint " + "ä" * 40 + "|release " + "Ä" * 40 + "|commit",
+    # what can be run inside of a transaction only, if it can be parsed
+    "declare c cursor for selec", "declare c cursor for select nix", "declare c cursor for", "lock", "lock t in frob mode",
+    "select 1; declare c cursor for selec", "create database",
 )
 AS_DEFAULT = ("begin|set transaction read write|insert into t values (5)|commit", "begin read write|insert into t values (5)|commit",
               "begin|insert into t values (5)|rollback", "insert into t values (5)", "begin|select 1|set transaction read write|rollback",
