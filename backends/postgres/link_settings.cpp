@@ -43,6 +43,12 @@ std::string set_text(std::string_view name, std::string_view value) {
   return "SET " + setting_name(name) + " TO " + std::string(value);
 }
 
+// Until the transaction ends.
+std::string copy_text(std::string_view from, std::string_view to) {
+  return "SELECT pg_catalog.set_config(" + quote_literal(to) + ", pg_catalog.current_setting(" +
+         quote_literal(from) + ", true), true)";
+}
+
 }  // namespace
 
 bool is_reset(const StatementRef& statement) {
@@ -111,10 +117,34 @@ bool LinkSettings::differs(const Settings& wanted) const {
          std::ranges::any_of(believed_, is_not_in(wanted));
 }
 
-std::vector<std::string> LinkSettings::back_to(const LinkSettings& before) const {
-  Settings wanted = before.believed_;
-  for (const auto& [name, value] : before.local_) wanted[name] = value;
-  return difference(wanted);
+// The user and its role last: they decide over the others. Nobody can ask for a seed.
+std::vector<std::string> LinkSettings::kept_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : local_) {
+    if (name != "seed" && !survives_reset_all(name)) names.push_back(name);
+  }
+  for (const char* name : {"session_authorization", "role"}) {
+    if (local_.contains(name)) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> LinkSettings::keeping(std::string_view prefix) const {
+  std::vector<std::string> texts;
+  for (const std::string& name : kept_names()) {
+    texts.push_back(copy_text(name, std::string(prefix) + std::to_string(texts.size())));
+  }
+  return texts;
+}
+
+std::vector<std::string> LinkSettings::back_to(const LinkSettings& before,
+                                               std::string_view prefix) const {
+  std::vector<std::string> texts = difference(before.believed_);
+  std::size_t number = 0;
+  for (const std::string& name : before.kept_names()) {
+    texts.push_back(copy_text(std::string(prefix) + std::to_string(number++), name));
+  }
+  return texts;
 }
 
 bool LinkSettings::has_profile(const SessionProfileRef& wanted) const {

@@ -48,8 +48,12 @@ class LinkSettings {
 
   // Statements that give the link exactly these settings; none when it has them.
   std::vector<std::string> difference(const Settings& wanted) const;
-  // What brings the link back from these to those that it had.
-  std::vector<std::string> back_to(const LinkSettings& before) const;
+  // Has the server keep the values of what is SET LOCAL, under names that begin with `prefix`,
+  // until the transaction ends. Only the server knows them: it has undone some in going back to
+  // savepoints.
+  std::vector<std::string> keeping(std::string_view prefix) const;
+  // What brings the link back from these to those that it had, which were kept under that prefix.
+  std::vector<std::string> back_to(const LinkSettings& before, std::string_view prefix) const;
   bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
   bool has_profile(const SessionProfileRef& wanted) const;
   // Are some of those that are sure others?
@@ -81,6 +85,7 @@ class LinkSettings {
  private:
   bool changes_user(const Settings& wanted) const;
   std::string resetting(std::string_view name) const;
+  std::vector<std::string> kept_names() const;
   void doubt(std::string_view name);
 
   std::string_view guard_;

@@ -233,6 +233,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void on_lend();
   bool may_park() const;
   void run_between(std::vector<std::string> texts);
+  std::vector<std::string> joining() const;
   void open_join();
   void close_join();
   void roll_back_parked();

@@ -17,6 +17,8 @@ constexpr std::size_t parked_max = 16;
 
 std::string join_name(std::size_t depth) { return "_based_j" + std::to_string(depth); }
 
+std::string kept_name(std::size_t depth) { return "_based.j" + std::to_string(depth) + "_"; }
+
 }  // namespace
 
 // The savepoint that a turn begins above.
@@ -68,7 +70,7 @@ void SandboxRoot::on_lend() {
                      .since = link_->ready_at(),
                      .settings = link_->settings(),
                      .joined = std::exchange(joined_, {})});
-  between_ = {"SAVEPOINT " + base_name()};
+  between_ = joining();
   join_open_ = true;
   holder.on_parked();
 }
@@ -111,16 +113,24 @@ void SandboxRoot::run_between(std::vector<std::string> texts) {
   link_->release(Leaving::finished);
 }
 
+// In front of the turns that join whoever was parked last.
+std::vector<std::string> SandboxRoot::joining() const {
+  std::vector<std::string> texts = parked_.back().settings.keeping(kept_name(parked_.size()));
+  texts.push_back("SAVEPOINT " + base_name());
+  return texts;
+}
+
 void SandboxRoot::open_join() {
   join_open_ = true;
-  run_between({"SAVEPOINT " + base_name()});
+  run_between(joining());
 }
 
 // The parked one goes on.
 void SandboxRoot::close_join() {
   join_open_ = false;
   std::vector<std::string> texts{"RELEASE SAVEPOINT " + base_name()};
-  for (std::string& text : link_->settings().back_to(parked_.back().settings)) {
+  const std::string kept = kept_name(parked_.size());
+  for (std::string& text : link_->settings().back_to(parked_.back().settings, kept)) {
     texts.push_back(std::move(text));
   }
   run_between(std::move(texts));

@@ -459,6 +459,24 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
         self.assertEqual(owner.value("show work_mem"), "7MB")
         self.assertEqual(member.value("show work_mem"), "9MB")
 
+    def test_what_was_set_and_rolled_back_does_not_come_again(self):
+        for owner, member, _ in self.pairs():
+            for sets in ("set local work_mem = '8MB'", "select set_config('work_mem', '8MB', true)",
+                         "set work_mem = '8MB'", "set local app.who = 'me'", "set local seed = 0.5",
+                         "set local role pg_monitor"):
+                with self.subTest(sets):
+                    self.tx(owner, "begin")
+                    self.run_in(owner, "set local work_mem = '7MB'")
+                    self.run_in(owner, "savepoint s")
+                    self.run_in(owner, sets)
+                    self.run_in(owner, "rollback to savepoint s")
+                    self.rows(member, "select 1")
+                    ask = "select current_setting('work_mem'), current_setting('role')"
+                    self.assertEqual(self.rows(owner, ask), [["7MB", "none"]])
+                    self.run_in(owner, "release savepoint s")
+                    self.tx(owner, "rollback")
+                    self.assertEqual(self.rows(owner, "show work_mem"), [["4MB"]])
+
     def test_a_lost_connection_is_told_to_all(self):
         owner, token = self.shared()
         member, native = self.wire(join=token), self.native(join=token)

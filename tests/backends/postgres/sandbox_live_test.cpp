@@ -177,10 +177,9 @@ TEST_CASE("what runs right behind a lost root, in the same group, cannot write e
 TEST_CASE("statements that cannot be in a sandbox are refused with a reason, and change nothing") {
   SandboxFixture sandbox;
   SessionProbe probe(*sandbox.database);
-  for (const char* text :
-       {"CREATE DATABASE x", "PREPARE TRANSACTION 'x'", "CLOSE /* it */ _based_root",
-        "close \"_based_root\"", "SET LOCAL default_transaction_read_only = off",
-        "SET idle_session_timeout = 1", "COMMIT", "ROLLBACK", "LISTEN x"}) {
+  for (const char* text : {"CREATE DATABASE x", "PREPARE TRANSACTION 'x'",
+                           "CLOSE /* it */ _based_root", "close \"_based_root\"",
+                           "SET idle_session_timeout = 1", "COMMIT", "ROLLBACK", "LISTEN x"}) {
     CAPTURE(text);
     sandbox.guard(probe, text);
     const bool alone = std::string_view(text).starts_with("CREATE");
@@ -197,7 +196,8 @@ TEST_CASE("what guards the root stays as it is, though its sessions may set and 
   SessionProbe probe(*sandbox.database);
   for (const char* text :
        {"SET default_transaction_read_only TO off", "RESET default_transaction_read_only",
-        "DISCARD ALL", "RESET ALL", "SET idle_in_transaction_session_timeout = '1ms'"}) {
+        "SET LOCAL default_transaction_read_only = off", "DISCARD ALL", "RESET ALL",
+        "SET idle_in_transaction_session_timeout = '1ms'"}) {
     CAPTURE(text);
     sandbox.guard(probe, text);
     CHECK(probe.sqlstate() == "");
