@@ -141,17 +141,17 @@ def total_of(code, output):
     doctests = DOCTEST.findall(output)
     own = OWN_TOTAL.findall(output)
     ran = UNITTEST.search(output)
-    if doctests:
+    if ran:  # also where it shows what a program of doctest's has said
+        bad = sum(int(n) for n in re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", output))
+        skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", output))
+        # What is skipped has proved nothing here: it counts as a failure.
+        count = Count(max(int(ran[1]) - bad - skipped, 0), bad + skipped)
+    elif doctests:
         count = Count(int(doctests[-1][0]), int(doctests[-1][1]))
     elif own:
         count = Count(int(own[-1][0]), int(own[-1][1]))
     elif FUZZED.search(output):
         count = Count(len(FUZZED.findall(output)), 0)  # a fuzzer is a case
-    elif ran:
-        bad = sum(int(n) for n in re.findall(r"(?:failures|errors|unexpected successes)=(\d+)", output))
-        skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", output))
-        # What is skipped has proved nothing here: it counts as a failure.
-        count = Count(max(int(ran[1]) - bad - skipped, 0), bad + skipped)
     else:
         count = Count(1, 0) if code == 0 else Count(0, 1)
     if code != 0 and count.failed == 0:
