@@ -105,6 +105,7 @@ class SandboxModel(test_wire_model.Model):
             time.sleep(0.002)
 
     def begin_anew(self):
+        self.server("set search_path = other; " + CLEAN, "direct")  # a session may have made it there
         self.server(CLEAN, "direct")
         self.server("truncate t; insert into t select i, 'row ' || i from generate_series(1, 5) i", "direct")
         client = PgClient(self.servers.through_based, database="one")
