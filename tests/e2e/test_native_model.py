@@ -24,7 +24,7 @@ import based_client
 import sqlite_vocabulary
 import test_sandbox_model
 from based_client import BATCH, EXEC, TX
-from native_programs import ALONE, CLIENTS, Programs, shrunk
+from native_programs import ALONE, CLIENTS, Programs, Vocabulary, shrunk
 from pg_client import PgClient
 from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
@@ -291,27 +291,13 @@ TOLD = ("select * from t order by n", "select relname, relkind, relpersistence f
         "select count(*) from pg_locks where locktype = 'advisory'", "select count(*) from pg_class where relpersistence = 't'")
 
 
-class PostgresVocabulary:
+class PostgresVocabulary(Vocabulary):
     def __init__(self, seed):
+        super().__init__(CONTROL, PARAMETRISED, MANY, ENDLESS, ORDERED)
         self.speaker = test_sandbox_model.Speaker(random.Random(-seed))
 
     def text(self, rnd):
         return rnd.choice(NATIVE) if rnd.random() < 0.3 else self.speaker.sql()
-
-    def control(self, rnd):
-        return rnd.choice(CONTROL)
-
-    def parametrised(self, rnd):
-        return rnd.choice(PARAMETRISED)
-
-    def many(self, rnd):
-        return rnd.choice(MANY)
-
-    def endless(self, rnd):
-        return rnd.choice(ENDLESS)
-
-    def ordered(self, rnd):
-        return rnd.choice(ORDERED)
 
 
 class OnPostgres(Model, unittest.TestCase):

@@ -13,9 +13,30 @@ ISOLATIONS = ("read committed", "read committed", "repeatable read", "serializab
 VALUES = (None, True, False, 0, 1, 3, -7, 2**31, 2**40, 1.5, -0.0, "", "x", "17", "grün", "it's", b"", b"\0\xff", "2020-02-03")
 
 
+class Vocabulary:
+    """Control is of transactions; what is parametrised or for many sets is (text, how many), `ordered` a query of several rows.
+    Who has one adds text(rnd), one statement."""
+
+    def __init__(self, control, parametrised, many, endless, ordered):
+        self.texts = {"control": control, "parametrised": parametrised, "many": many, "endless": endless, "ordered": ordered}
+
+    def control(self, rnd):
+        return rnd.choice(self.texts["control"])
+
+    def parametrised(self, rnd):
+        return rnd.choice(self.texts["parametrised"])
+
+    def many(self, rnd):
+        return rnd.choice(self.texts["many"])
+
+    def endless(self, rnd):
+        return rnd.choice(self.texts["endless"])
+
+    def ordered(self, rnd):
+        return rnd.choice(self.texts["ordered"])
+
+
 class Programs:
-    """A vocabulary has text(rnd), one statement; control(rnd), transaction control; parametrised(rnd), (text, how many);
-    many(rnd), the same for statements that run once for each of several sets; ordered(rnd), a query of several rows; endless(rnd)."""
 
     def __init__(self, rnd, vocabulary):
         self.rnd = rnd

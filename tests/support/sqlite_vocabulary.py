@@ -4,6 +4,8 @@ What is not the same in a sandbox is not among it: the pragmas of a file's forma
 tell of the file: wal_checkpoint, data_version, schema_version, journal_mode, locking_mode.
 """
 
+import native_programs
+
 SCHEMA = """
 create table t (n integer primary key, s text unique, check (n < 1000));
 insert into t select value, 'row ' || value from json_each('[1, 2, 3, 4, 5]');
@@ -104,7 +106,10 @@ TOLD = ("select type, name, tbl_name, sql from sqlite_schema order by 1, 2", "pr
         "select * from sqlite_sequence order by 1", "pragma integrity_check", "pragma foreign_key_check", "pragma page_count")
 
 
-class Vocabulary:
+class Vocabulary(native_programs.Vocabulary):
+    def __init__(self):
+        super().__init__(CONTROL, PARAMETRISED, MANY, ENDLESS, ORDERED)
+
     @staticmethod
     def filled(rnd, text):
         return text.replace("{n}", str(rnd.randrange(1, 8))).replace("{m}", str(rnd.randrange(6, 60)))
@@ -113,17 +118,5 @@ class Vocabulary:
         of = rnd.choice((READS, READS, WRITES, WRITES, WRITES, WRITES, DEFINITIONS, ALONE))
         return self.filled(rnd, rnd.choice(of))
 
-    def control(self, rnd):
-        return rnd.choice(CONTROL)
-
-    def parametrised(self, rnd):
-        return rnd.choice(PARAMETRISED)
-
-    def many(self, rnd):
-        return rnd.choice(MANY)
-
-    def endless(self, rnd):
-        return rnd.choice(ENDLESS)
-
     def ordered(self, rnd):
-        return self.filled(rnd, rnd.choice(ORDERED))
+        return self.filled(rnd, super().ordered(rnd))
