@@ -69,6 +69,7 @@ class SaidStatement {
   SaidStatement(SandboxLog* log, std::uint64_t session, std::string client)
       : log_(log), session_(session), client_(std::move(client)) {}
 
+  bool is_logged() const { return log_ != nullptr; }
   // In the client's words. `level`: as it is now (SandboxLogEntry::level).
   void say(std::string_view words, std::uint32_t level, TimePoint now);
   // Another wording, as more of it is known.

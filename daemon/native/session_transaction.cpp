@@ -32,7 +32,7 @@ void Session::abort_transaction(const Error& reason) {
 void Session::start_tx() {
   const Result<Tx> tx = decode_tx(run_->payload);
   if (!tx) return finish_error(tx.error());
-  if (tx->op != TxOp::status) say(words_of(*tx));
+  if (tx->op != TxOp::status && said_.is_logged()) say(words_of(*tx));
   const LevelTarget target{.depth = tx->depth, .id = tx->level};
   switch (tx->op) {
     case TxOp::begin:
