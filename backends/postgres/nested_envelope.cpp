@@ -28,7 +28,7 @@ Result<void> check_nested(const Unit& unit) {
   const auto has_isolation = [](const StatementRef& statement) {
     return statement->begin.isolation != BeginOptions::Isolation::unset;
   };
-  if (std::ranges::none_of(unit.envelope.prologue, has_isolation)) return check_block(unit);
+  if (std::ranges::none_of(unit.envelope.prologue, has_isolation)) return {};
   Error error = Error::make(sqlstate::active_sql_transaction,
                             "a transaction inside of another session's cannot have an isolation "
                             "level of its own")

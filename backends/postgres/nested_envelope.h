@@ -7,7 +7,7 @@
 
 namespace based::postgres {
 
-// 25001: its transaction has an isolation level of its own; 25P01: it is in none, and needs one.
+// 25001: its transaction has an isolation level of its own.
 Result<void> check_nested(const Unit& unit);
 
 // `in_transaction`: the unit is a part of the session's own transaction, or begins one that goes

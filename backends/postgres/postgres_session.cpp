@@ -217,6 +217,7 @@ void PostgresSession::begin() {
   has_reset_ = std::ranges::any_of(run_->unit().steps,
                                    [](const Step& step) { return is_reset(step.statement); });
   warned_.clear();
+  refused_ = rooted() ? needs_block(run_->unit()) : std::nullopt;
   if (rooted() && run_->unit().alone && !run_->unit().steps.front().describe) {
     StatementRef& only = run_->unit().steps.front().statement;
     warned_ = warnings_outside(*only);

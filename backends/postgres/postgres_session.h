@@ -94,6 +94,7 @@ class PostgresSession : public BackendSession,
   // Is its transaction a savepoint, and each unit without one guarded?
   bool rooted() const override { return context_.rooted || inside_; }
   std::span<const Error> warned() const override { return warned_; }
+  const std::optional<Error>& refused() const override { return refused_; }
   std::span<const StatementRef> settings_made(std::size_t step) const override {
     return sandbox_.settings_made(step);
   }
@@ -154,6 +155,7 @@ class PostgresSession : public BackendSession,
   bool held_before_ = false;   // the unit came while the session held a lease
   bool has_reset_ = false;     // a RESET has run on the link
   std::vector<Error> warned_;  // what UnitRun asks for
+  std::optional<Error> refused_;
 };
 
 }  // namespace based::postgres

@@ -124,14 +124,14 @@ Result<void> check_statement(const Statement& statement, bool alone) {
 
 }  // namespace
 
-Result<void> check_block(const Unit& unit) {
-  if (!unit.alone || unit.steps.front().describe) return {};
+std::optional<Error> needs_block(const Unit& unit) {
+  if (!unit.alone || unit.steps.front().describe) return std::nullopt;
   const Statement& only = *unit.steps.front().statement;
-  if (only.kind != StatementKind::other) return {};
+  if (only.kind != StatementKind::other) return std::nullopt;
   const std::string word = word_at(only.text, 0);
   if (word == "lock") return outside("LOCK TABLE");
   if (word == "declare") return outside("DECLARE CURSOR");
-  return {};
+  return std::nullopt;
 }
 
 Error two_phase_error() {
@@ -194,7 +194,7 @@ Result<void> check_sandbox_unit(const Unit& unit) {
     if (Result<void> checked = check_statement(*step.statement, unit.alone); !checked)
       return checked;
   }
-  return check_block(unit);
+  return {};
 }
 
 std::vector<StatementRef> before_commit_statements() {

@@ -4,6 +4,7 @@
 // them (sandbox_root.h) hold whatever a text turns out to be.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,8 +18,9 @@ namespace based::postgres {
 // Refuses what would end the root, what cannot run inside it, and what would take a net away.
 Result<void> check_sandbox_unit(const Unit& unit);
 
-// 25P01 of what needs a transaction, and is in none but ours or another session's.
-Result<void> check_block(const Unit& unit);
+// 25P01 of what needs a transaction, and is in none but ours or another session's: the server can
+// parse it first.
+std::optional<Error> needs_block(const Unit& unit);
 
 // 0A000 of PREPARE TRANSACTION and its like.
 Error two_phase_error();

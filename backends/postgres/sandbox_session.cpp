@@ -52,13 +52,6 @@ StatementRef block(const std::string& body, std::string told_as) {
               std::move(told_as));
 }
 
-// Fails with it.
-StatementRef raised(const Error& error) {
-  return block("RAISE EXCEPTION USING ERRCODE = " + quote_literal(error.sqlstate.text()) +
-                   ", MESSAGE = " + quote_literal(error.message) + "; ",
-               "SET");
-}
-
 // The server refuses to reset it where it is a newer one. What the root has stays.
 constexpr const char* try_reset_isolation =
     "BEGIN RESET transaction_isolation; RAISE EXCEPTION USING ERRCODE = 'BA5ED'; "
@@ -87,6 +80,12 @@ std::optional<std::string> text_of(const ValueView& value) {
 
 StatementRef nothing(std::string told_as) {
   return made(StatementKind::other, "DO 'BEGIN END'", std::move(told_as));
+}
+
+StatementRef raised(const Error& error) {
+  return block("RAISE EXCEPTION USING ERRCODE = " + quote_literal(error.sqlstate.text()) +
+                   ", MESSAGE = " + quote_literal(error.message) + "; ",
+               "SET");
 }
 
 struct SandboxSession::Shown {

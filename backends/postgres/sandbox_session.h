@@ -26,6 +26,8 @@ namespace based::postgres {
 
 // Does nothing, and is told as this.
 StatementRef nothing(std::string told_as);
+// Fails with it.
+StatementRef raised(const Error& error);
 
 class SandboxSession {
  public:

@@ -5,6 +5,7 @@
 
 #include "backends/postgres/parameters.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/sandbox_session.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/server_error.h"
 #include "backends/sql/command_tag.h"
@@ -57,6 +58,10 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
                       .types = parameter_types(step.parameters.views()),
                       .max_rows = step.max_rows,
                       .describe = step.describe});
+  }
+  if (const std::optional<Error>& refused = owner_.refused()) {
+    refusal_ = raised(*refused);
+    items_.back().refused = std::exchange(items_.back().statement, refusal_.get());
   }
   add(UnitPhase::epilogue, unit_.envelope.epilogue);
   send(link, settings);
@@ -118,6 +123,12 @@ void UnitRun::write(const Item& item, std::uint32_t number, FrontendWriter& writ
   const auto expect = [&](Expect what, Fate fate) {
     request.expected.push_back({.what = what, .fate = fate, .phase = item.phase, .index = number});
   };
+  if (item.refused != nullptr) {
+    writer.parse("", item.refused->text, item.types);
+    expect(Expect::parse, Fate::swallow);
+    write_bind(writer, "", item.parameters);
+    expect(Expect::bind, Fate::swallow);
+  }
   if (item.parse) {
     writer.parse(item.name, item.statement->text, item.types);
     expect(Expect::parse, item.name.empty() ? Fate::swallow : Fate::forward);
@@ -299,8 +310,12 @@ bool UnitRun::on_error(const Reply& reply) {
   fatal_ = fields.fatal();
   const Item* item = reply.expectation == nullptr ? nullptr : &items_[reply.expectation->index];
   // The server's DO in place of the client's statement is nothing to tell of.
-  if (item != nullptr && !item->statement->told_as.empty()) fields.where = {};
-  Error error = server_error(fields, item == nullptr ? "" : item->statement->text);
+  const bool ran = item != nullptr && reply.expectation->what == Expect::execute;
+  if (ran && !item->statement->told_as.empty()) fields.where = {};
+  const Statement* said = item == nullptr            ? nullptr
+                          : item->refused != nullptr ? item->refused
+                                                     : item->statement;
+  Error error = server_error(fields, said == nullptr ? "" : said->text);
   if (item != nullptr && !item->name.empty()) {
     // The prepared statement has become useless; its text has not.
     const bool revalidation = fields.routine == "RevalidateCachedQuery";
@@ -312,7 +327,6 @@ bool UnitRun::on_error(const Reply& reply) {
     }
   }
   if (error_) return true;  // of the unit; this one is of its recovery
-  const bool ran = item != nullptr && reply.expectation->what == Expect::execute;
   if (ran && item->phase == UnitPhase::step) warn();
   if (local_error_) {
     error = *local_error_;

@@ -34,6 +34,8 @@ class UnitRun final : public Requester {
     virtual Duration step_limit(std::size_t step) const = 0;  // zero: none
     // What the client is told of the unit's only step, as it is alone.
     virtual std::span<const Error> warned() const { return {}; }
+    // What that step fails with in the place of being executed, if it can be bound.
+    virtual const std::optional<Error>& refused() const = 0;
     virtual std::span<const StatementRef> settings_made(std::size_t) const { return {}; }
   };
 
@@ -84,6 +86,7 @@ class UnitRun final : public Requester {
     UnitPhase phase = UnitPhase::step;
     std::uint32_t index = 0;  // in its phase
     const Statement* statement = nullptr;
+    const Statement* refused = nullptr;  // the client's, in whose place that is executed
     std::span<const ValueView> parameters;
     std::vector<std::uint32_t> types;
     std::uint64_t max_rows = 0;
@@ -114,6 +117,7 @@ class UnitRun final : public Requester {
   void settle_settings(char status);
 
   Unit unit_;
+  StatementRef refusal_;
   TypeCatalogue& types_;
   SeenTexts& seen_;
   Owner& owner_;

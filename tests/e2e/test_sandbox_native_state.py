@@ -443,6 +443,20 @@ class Cases:
             self.assertEqual(self.code(self.one, text), "25P01")
         self.one.exec("begin; lock table t; rollback")
 
+    def test_what_needs_a_transaction_is_parsed_first(self):
+        for text, *right in (("declare c cursor for selec", "42601", 21), ("lock", "42601", 4), ("lock t in frob mode", "42601", 10),
+                             ("declare c cursor for select nix", "42703", 28), ("lock nix", "25P01", None),
+                             ("select 1; lock", "42601", 14)):
+            with self.subTest(text), self.assertRaises(based_client.Error) as refused:
+                self.one.exec(text)
+            self.assertEqual([refused.exception.code, refused.exception.position], right, text)
+        declared = "declare c cursor for select 1 where $1::int > 0"
+        self.assertEqual(self.code(self.one, declared, ["x"]), "22P02")
+        with self.assertRaises(based_client.Error) as refused:
+            self.one.exec(declared, [1])
+        self.assertEqual((refused.exception.code, refused.exception.executed, refused.exception.detail), ("25P01", "no", None))
+        self.assertEqual(self.value(self.one, "select 1"), 1)
+
     def test_close_all_closes_the_sessions_own(self):
         theirs = "select string_agg(name, ' ' order by name) from pg_cursors where name ~ '^(mine|more|held|theirs)$'"
         self.other.exec("declare theirs cursor with hold for select 7 as a")
