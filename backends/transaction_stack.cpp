@@ -60,12 +60,12 @@ std::optional<Error> TransactionStack::check_modes(BeginOptions& options) const 
   return check_nested_modes(options);
 }
 
-// Only the outermost level can choose these. Where sessions run one after another every isolation
-// is true.
+// Only the outermost level can choose these, in a sandbox too, where each of them would be true.
+// SQLite has but one isolation level.
 std::optional<Error> TransactionStack::check_nested_modes(BeginOptions& options) const {
   using Access = BeginOptions::Access;
   const BeginOptions& outermost = levels_.front().options;
-  const bool serial = rules_.dialect == Dialect::sqlite || rules_.rooted;
+  const bool serial = rules_.dialect == Dialect::sqlite;
   if (!serial && options.isolation != BeginOptions::Isolation::unset &&
       options.isolation != outermost.isolation) {
     return cannot_nest("a nested transaction cannot have another isolation level",

@@ -176,8 +176,7 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
     return;
   }
   const bool inner = !levels_.empty();
-  const bool in_real = rules_.inside || (inner && !rules_.rooted);
-  if (in_real && statement.begin.isolation != BeginOptions::Isolation::unset) {
+  if ((rules_.inside || inner) && statement.begin.isolation != BeginOptions::Isolation::unset) {
     plan.error = Error::make(sqlstate::active_sql_transaction,
                              "a nested transaction cannot have an isolation level of its own")
                      .with_hint("Say it where the outermost one begins.");

@@ -457,6 +457,19 @@ class Cases:
         self.assertEqual((refused.exception.code, refused.exception.executed, refused.exception.detail), ("25P01", "no", None))
         self.assertEqual(self.value(self.one, "select 1"), 1)
 
+    def test_an_inner_level_has_the_modes_of_the_outermost(self):
+        for outer in ({}, {"isolation": "serializable", "deferrable": True}):
+            for inner in ({"isolation": "repeatable read"}, {"deferrable": False}):
+                with self.subTest(outer=outer, inner=inner):
+                    self.one.tx("begin", **outer)
+                    with self.assertRaises(based_client.Error) as refused:
+                        self.one.tx("begin", **inner)
+                    self.assertEqual((refused.exception.code, self.one.state), ("25001", ["open", 1]))
+                    self.one.tx("begin", **outer)
+                    self.assertEqual(self.code(self.one, "begin isolation level read uncommitted"), "25001")
+                    self.assertEqual(self.one.state, ["open", 2])
+                    self.one.tx("rollback_all")
+
     def test_close_all_closes_the_sessions_own(self):
         theirs = "select string_agg(name, ' ' order by name) from pg_cursors where name ~ '^(mine|more|held|theirs)$'"
         self.other.exec("declare theirs cursor with hold for select 7 as a")

@@ -7,7 +7,8 @@ from wire_servers import Conversation, Servers
 
 
 def setUpModule():
-    Conversation.servers = Servers(pools={"one": "max_size = 1\nnested_transactions = true"})
+    Conversation.servers = Servers(pools={"one": "max_size = 1\nnested_transactions = true",
+                                          "box": "force_rollback = true\nnested_transactions = true"})
     Conversation.servers.cluster.query("create table t (a int)", "one")
 
 
@@ -113,6 +114,18 @@ class Blocks(Conversation):
         self.assertEqual(client.query("begin; commit; selec"), "E:42601 Z:E")
         self.assertEqual(client.query("commit"), "C:ROLLBACK Z:I")
         self.assertEqual(self.rows(), "")
+
+
+class Modes(Conversation):
+    def test_an_inner_one_has_no_isolation_level_of_its_own(self):
+        for pool in ("one", "box"):
+            with self.subTest(pool):
+                client = self.connect(pool)
+                self.assertEqual(client.query("begin isolation level serializable"), "C:BEGIN Z:T")
+                self.assertEqual(client.query("begin isolation level serializable"), "E:25001 Z:E")
+                self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+                self.assertEqual(client.query("begin; begin read only; rollback; rollback"),
+                                 "C:BEGIN C:BEGIN C:ROLLBACK C:ROLLBACK Z:I")
 
 
 class Portals(Conversation):
