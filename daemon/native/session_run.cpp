@@ -332,10 +332,12 @@ GroupPart Session::part_of_group(bool inside) const {
     part.reads = part.reads && run.steps[i].statement->plain_read;
   }
   // A read-only session of PostgreSQL: the transaction says so, not a setting that could be
-  // changed.
-  const bool says_read_only = read_only_ && !inside && database_.dialect() == Dialect::postgres;
-  if (run.steps[run.group_begin].statement->kind == StatementKind::standalone &&
-      !database_.rooted()) {
+  // changed. DISCARD ALL writes nothing, and would be refused in one.
+  const Statement& first = *run.steps[run.group_begin].statement;
+  const bool discards_all = first.kind == StatementKind::discard && first.name == "all";
+  const bool says_read_only =
+      read_only_ && !inside && !discards_all && database_.dialect() == Dialect::postgres;
+  if (first.kind == StatementKind::standalone && !database_.rooted()) {
     part.kind = GroupKind::standalone;
   } else if (run.options.atomic || (!run.stop && inside)) {
     part.kind = GroupKind::guarded;

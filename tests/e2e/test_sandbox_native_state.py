@@ -222,6 +222,21 @@ class Cases:
         self.assertEqual(self.code(self.one, "discard all"), "25001")
         self.one.exec("rollback")
 
+    def test_discard_all_of_a_session_that_reads(self):
+        session = self.session(read_only=True)
+        session.exec("set work_mem = '7MB'")
+        with self.assertRaises(based_client.Error) as refused:
+            session.exec("discard all", atomic=True)
+        self.assertEqual(refused.exception.code, "25001")
+        self.assertEqual(self.value(session, "show work_mem"), "7MB")
+        self.assertEqual(session.exec("discard all").tag, "DISCARD ALL")
+        self.assertEqual(self.value(session, "show work_mem"), "4MB")
+        self.assertEqual(self.value(session, "show transaction_read_only"), "on")
+        self.assertEqual(self.code(session, "insert into t values (1)"), "25006")
+        session.tx("begin")
+        self.assertEqual(self.code(session, "discard all"), "25001")
+        session.tx("rollback")
+
     def test_isolation_levels(self):
         for level in LEVELS:
             for begin in (f"begin isolation level {level}", f"begin; set transaction isolation level {level}",
