@@ -1,5 +1,6 @@
 #include "backends/sql/script.h"
 
+#include <array>
 #include <utility>
 #include <vector>
 
@@ -13,7 +14,8 @@
 namespace based::sql {
 namespace {
 
-// Enough for every statement that is read token by token: control, settings, the head of EXPLAIN.
+// Enough for every statement that is read token by token: control, settings, the head of EXPLAIN;
+// but for a transaction's modes, of which there may be any number.
 constexpr std::size_t head_tokens_max = 64;
 
 std::string_view describe(TokenError error) {
@@ -76,11 +78,23 @@ class ScriptParser {
 
  private:
   void observe(const Token& token) {
-    if (head_.size() < head_tokens_max) head_.push_back(token);
+    if (head_.size() < head_tokens_max || continues_modes()) head_.push_back(token);
     ++tokens_count_;
     last_end_ = token.end;
     traits_.observe(token);
     if (!verbatim_) placeholders_.observe(token);
+  }
+
+  // Whatever comes behind a mode, or the comma behind it, is looked at, too.
+  bool continues_modes() const {
+    static constexpr std::array<std::string_view, 3> verbs{"BEGIN", "START", "SET"};
+    static constexpr std::array<std::string_view, 11> modes{
+        "ISOLATION", "LEVEL", "SERIALIZABLE", "REPEATABLE", "READ", "COMMITTED",
+        "ONLY",      "WRITE", "UNCOMMITTED",  "DEFERRABLE", "NOT"};
+    if (tokens_count_ != head_.size() || !is_one_of(head_.front().of(text_), verbs)) return false;
+    const Token& last = head_.back();
+    if (last.kind == TokenKind::comma) return head_[head_.size() - 2].kind != TokenKind::comma;
+    return last.kind == TokenKind::word && is_one_of(last.of(text_), modes);
   }
 
   void start_statement(std::uint32_t begin) {

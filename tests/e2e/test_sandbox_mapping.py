@@ -52,6 +52,7 @@ TEXTS = (
     "insert into t values (300); begin; insert into t values (301)", "begin; savepoint q; insert into t values (1)",
     "set transaction read only; insert into t values (300)")
 LONG = "a_name_that_is_longer_than_postgresql_takes_it_which_is_sixty_three_bytes"
+MANY = ", ".join(["read write", "isolation level /* ; */ serializable", "deferrable"] * 40)
 # Modes, and what else is told over several statements: one after the other, as one batch, and as one text.
 ALIKE = (
     "begin read only|set transaction read write|insert into t values (5)|commit",
@@ -89,6 +90,9 @@ ALIKE = (
     "begin read only|set transaction read write, read only|insert into t values (5)|rollback",
     "begin read only read write, deferrable, not deferrable|insert into t values (5)|show transaction_deferrable|rollback",
     "begin isolation level serializable, isolation level repeatable read|show transaction_isolation|rollback",
+    f"begin {MANY}, read only|insert into t values (5)|commit", f"begin|set transaction {MANY} read only|select 1|commit",
+    f"begin {MANY} frob|begin {MANY},|begin {MANY},, read only|set transaction {MANY} read|show transaction_isolation",
+    f"set session characteristics as transaction {MANY}|show transaction_isolation|show default_transaction_deferrable",
     # what a transaction has, and what the next one begins with
     "begin deferrable|show transaction_deferrable|select current_setting('transaction_deferrable')|rollback",
     "begin|set transaction deferrable|commit and chain|show transaction_deferrable|rollback|show transaction_deferrable",

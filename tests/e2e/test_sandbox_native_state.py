@@ -23,6 +23,7 @@ MODES = (
     ("begin; set transaction read only; set transaction read write; insert into t values (5)", "INSERT"),
     ("begin", "set transaction read only; set transaction_read_only = off; insert into t values (5)", "INSERT"),
     ("begin read only", "set transaction read write, read only", "insert into t values (5)", "25006"),
+    ("begin" + " read write," * 40 + " isolation level serializable", "show transaction_isolation", "serializable"),
     ("begin read only", "select 1", "set transaction read write", "25001"),
     ("begin read only", "savepoint s", "set transaction read write", "25001"),
     ("begin read only; savepoint s; release s; set transaction read write; insert into t values (5)", "INSERT"),

@@ -107,6 +107,29 @@ TEST_CASE("the modes of BEGIN come in any order, with commas or without") {
   }
 }
 
+TEST_CASE("there may be any number of modes") {
+  constexpr std::size_t repeats = 10'000;
+  std::string modes;
+  for (std::size_t i = 0; i < repeats; ++i) modes += " read write /* x */ deferrable,";
+  for (const Dialect dialect : both_dialects) {
+    const StatementRef read = one("begin" + modes + " read only", dialect);
+    CHECK(read->kind == begin);
+    CHECK(read->begin.access == Access::read_only);
+    CHECK(read->begin.deferrable == Deferrable::deferrable);
+    CHECK(one("set transaction" + modes + " read only", dialect)->kind == set_transaction);
+    for (const char* wrong : {" foo", ", read only", " read foo"}) {
+      const Error error = refused("begin" + modes + wrong, dialect);
+      CHECK(error.sqlstate == sqlstate::syntax_error);
+      CHECK(error.position.value_or(0) >= 5 + modes.size());
+    }
+    CHECK(refused("begin" + modes, dialect).sqlstate == sqlstate::syntax_error);
+  }
+  const StatementRef ordered =
+      one("set session characteristics as transaction" + modes + " read only", Dialect::postgres);
+  CHECK(ordered->name == "session characteristics");
+  CHECK(sql::modes_in_order(*ordered).size() == 2 * repeats + 1);
+}
+
 TEST_CASE("SQLite's locking modes are read") {
   CHECK(one("begin immediate", Dialect::sqlite)->begin.locking == Locking::immediate);
   CHECK(one("BEGIN EXCLUSIVE TRANSACTION", Dialect::sqlite)->begin.locking == Locking::exclusive);
