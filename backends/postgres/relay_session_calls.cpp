@@ -25,9 +25,10 @@ std::vector<CallMade> calls_made(const sql::SessionCalls& calls, const WireMessa
   });
 }
 
-// Before the statement: what of it cannot be undone by name.
+// Before the statement: what of it cannot be undone by name, and what it makes of the transaction.
 void Relay::note_taint(const sql::SessionCalls& calls, const std::vector<CallMade>& made) {
   if (calls.unclear || std::ranges::any_of(made, taints)) settings_tainted_ = true;
+  if (std::ranges::any_of(made, sets_read_only)) stack_.note_read_only();
 }
 
 // What an EXECUTE executes that SQL's PREPARE has prepared.

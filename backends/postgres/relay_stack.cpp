@@ -41,12 +41,12 @@ std::size_t parameters_of(std::string_view rest) {
 }
 
 // What a Describe of transaction control, or of a SANDBOX command, is answered.
-std::string columns_of(const PreparedText& control) {
-  const Statement& statement = *control.script->statements.front();
+std::string columns_of(const Statement& statement) {
   if (statement.kind == StatementKind::sandbox) return described(statement.verb, false);
-  if (statement.kind != StatementKind::read) return std::string(no_columns);
+  const std::optional<OwnRow> row = own_row_of(statement);
+  if (!row) return std::string(no_columns);
   std::string bytes;
-  const Field column = column_of(*own_row_of(statement));
+  const Field column = column_of(*row);
   BackendWriter(bytes).row_description({&column, 1});
   return bytes;
 }
@@ -117,14 +117,14 @@ bool Relay::answer_for_control(const NamedRequest& named, bool closes) {
     if (found == portals_.end() || !found->second->control) return false;
     const PreparedRef text = found->second;
     if (closes) portals_.erase(found);
-    reply_here(closes ? std::string(closed) : columns_of(*text));
+    reply_here(closes ? std::string(closed) : columns_of(*text->script->statements.front()));
     return true;
   }
   const PreparedRef* prepared = named.name.empty() ? &unnamed_ : find_prepared(named.name);
   if (closes || prepared == nullptr || !*prepared || !(*prepared)->control) return false;
   std::string bytes;
   BackendWriter(bytes).parameter_description((*prepared)->types);
-  reply_here(bytes + columns_of(**prepared));
+  reply_here(bytes + columns_of(*(*prepared)->script->statements.front()));
   return true;
 }
 
@@ -206,19 +206,20 @@ void Relay::execute_control(const ExecuteRequest& execute, const PreparedRef& te
     portals_[std::string(execute.portal)] = std::move(spent);
   }
   // Whether there is more than the row, the server finds out by looking for it.
-  const bool suspends = statement->kind == StatementKind::read && execute.rows_max == 1;
+  const bool suspends = own_row_of(*statement) && execute.rows_max == 1;
   take_control(statement, suspends ? Showing::row_suspended : Showing::row, executed);
 }
 
 // What has no rows cannot be run again; of one that has, nothing is left.
 void Relay::execute_again(const StatementRef& statement, std::string_view portal) {
-  if (statement->kind != StatementKind::read) {
+  const std::optional<OwnRow> row = own_row_of(*statement);
+  if (!row) {
     return refuse_here(Error::make(sqlstate::object_not_in_prerequisite_state,
                                    "portal \"" + std::string(portal) + "\" cannot be run"),
                        runs_in_failed(*statement));
   }
   if (refuse_in_failed_transaction()) return;
-  const bool counts = own_row_of(*statement)->tag != "SHOW";
+  const bool counts = row->tag != "SHOW";
   const std::uint32_t number = inject_steps({.tag = counts ? "SELECT 0" : "SHOW"});
   if (context_.sandbox != nullptr) item(number).details().text = statement->text;
 }
@@ -233,6 +234,8 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
     BackendWriter(bytes).notice("WARNING", warning);
     reply_here(std::move(bytes));
   }
+  const bool ran = plan.error && plan.shows && showing == Showing::with_columns;
+  if (ran) reply_here(columns_of(*statement));
   if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;
   if (const auto full = journal_.refuse_more(std::span(&statement, 1))) plan.error = full;
   if (plan.error) return refuse_here(*plan.error, true, statement->text);

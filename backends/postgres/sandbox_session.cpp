@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/postgres/own_row.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/session_call.h"
@@ -295,6 +296,7 @@ void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& mad
   tainted_ = tainted_ || calls.unclear;
   for (const CallMade& call : calls_made(calls, parameter)) {
     tainted_ = tainted_ || taints(call);
+    modes_.read_only = modes_.read_only || sets_read_only(call);
     if (std::optional<Statement> setting = setting_made(call)) {
       made.push_back(std::make_shared<const Statement>(*std::move(setting)));
     }
@@ -327,6 +329,7 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
   if (statement->in_sandbox) return statement->in_sandbox;
   switch (statement->kind) {
     case StatementKind::read:
+    case StatementKind::pinning:
       break;
     case StatementKind::set_transaction:
       return mode_in_place_of(statement, alone, shown);
@@ -356,6 +359,13 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
   if (!sql::is_word(text.substr(0, 4), "SHOW") && !may_ask_setting(text)) return statement;
   const std::optional<OwnRow> row = own_row_of(*statement);
   if (!row || row->setting.empty() || is_unknown(row->setting, shown.root)) return statement;
+  if (row->sets != BeginOptions()) {
+    if (std::optional<Error> error = change_modes_here(std::span(&row->sets, 1))) {
+      return raised(*error);
+    }
+    // The server has it in the same savepoint.
+    if (row->sets.access != BeginOptions::Access::unset) return statement;
+  }
   std::string value = shown_mode(modes_, row->setting).value_or("");
   if (value.empty()) {
     const std::string given(shown.value(row->setting));
@@ -363,7 +373,7 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
     value = said ? *said : given;
   }
   return made(StatementKind::read,
-              "SELECT " + quote_literal(value) + "::pg_catalog.text AS " + std::string(row->column),
+              "SELECT " + quote_literal(value) + "::pg_catalog.text AS " + quote_name(row->column),
               row->tag == "SHOW" ? "SHOW" : "");
 }
 
@@ -393,6 +403,10 @@ StatementRef SandboxSession::limit_in_place_of(const StatementRef& statement, bo
   return nothing("SET");
 }
 
+std::optional<Error> SandboxSession::change_modes_here(std::span<const BeginOptions> asked) {
+  return change_modes(modes_, asked, {.queried = queried_, .in_savepoint = !savepoints_.empty()});
+}
+
 // Every isolation level is true where sessions run one after another.
 StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, bool alone,
                                               Shown& shown) {
@@ -405,8 +419,7 @@ StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, boo
   // For nothing that is to come.
   if (alone || statement->name == "session characteristics") return nothing("SET");
   const bool was_only = modes_.read_only;
-  const ModesPlace place{.queried = queried_, .in_savepoint = !savepoints_.empty()};
-  std::optional<Error> error = change_modes(modes_, sql::modes_in_order(*statement), place);
+  std::optional<Error> error = change_modes_here(sql::modes_in_order(*statement));
   if (!error && was_only && !modes_.read_only && only_apart_ == 0) error = read_only_around();
   if (error) return raised(*error);
   if (was_only == modes_.read_only) return nothing("SET");

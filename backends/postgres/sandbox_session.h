@@ -76,6 +76,7 @@ class SandboxSession {
   };
   void note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying);
   StatementRef in_place_of(const StatementRef& statement, bool alone, bool inside, Shown& shown);
+  std::optional<Error> change_modes_here(std::span<const BeginOptions> asked);
   StatementRef mode_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
   StatementRef reset_in_place_of(const StatementRef& statement);
   StatementRef discard_in_place_of(const StatementRef& statement, bool alone);

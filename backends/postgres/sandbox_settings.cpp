@@ -8,10 +8,7 @@
 #include <limits>
 #include <memory>
 
-#include "backends/sql/control.h"
-#include "backends/sql/session_calls.h"
 #include "backends/sql/setting_value.h"
-#include "backends/sql/tokenizer.h"
 #include "backends/sql/words.h"
 
 namespace based::postgres {
@@ -113,61 +110,6 @@ StatementRef restore_root_settings() {
       "THEN pg_catalog.set_config('transaction_timeout', '0', false) END, (" +
       std::string(notice_when_we_are_gone) + ")";
   return statement;
-}
-
-bool may_ask_setting(std::string_view text) {
-  constexpr std::size_t bytes_max = 120;
-  if (text.size() > bytes_max) return false;
-  const std::string lower = sql::lower_ascii(text);
-  return lower.find("current_setting") != lower.npos ||
-         lower.find("pg_advisory_unlock_all") != lower.npos;
-}
-
-bool asks_unlock_all(const Statement& statement) {
-  const std::optional<OwnRow> row = own_row_of(statement);
-  return row && row->setting.empty();
-}
-
-std::optional<OwnRow> own_row_of(const Statement& statement) {
-  static constexpr std::array<std::string_view, 7> names{"transaction_isolation",
-                                                         "transaction_deferrable",
-                                                         "default_transaction_read_only",
-                                                         "statement_timeout",
-                                                         "idle_in_transaction_session_timeout",
-                                                         "transaction_timeout",
-                                                         "idle_session_timeout"};
-  if (statement.kind != StatementKind::read) return std::nullopt;
-  const std::string_view text = statement.text;
-  sql::Tokenizer tokens(text, Dialect::postgres);
-  std::array<sql::Token, 8> token;
-  std::size_t count = 0;
-  for (; count < token.size(); ++count) {
-    token[count] = tokens.next();
-    if (token[count].kind == sql::TokenKind::end) break;
-  }
-  const auto says = [&](std::size_t at, std::string_view word) {
-    return at < count && sql::is_word(token[at].of(text), word);
-  };
-  const auto found = [&](std::string_view name) { return std::ranges::find(names, name); };
-  if (says(0, "SHOW") && says(1, "TRANSACTION") && says(2, "ISOLATION")) {
-    return OwnRow{"transaction_isolation", "transaction_isolation", "SHOW"};
-  }
-  if (says(0, "SHOW") && count == 2) {
-    const auto name = found(sql::fold_name(token[1], text, Dialect::postgres));
-    if (name != names.end()) return OwnRow{*name, std::string(*name), "SHOW"};
-  }
-  std::size_t at = 1;
-  if (says(1, "PG_CATALOG") && token[2].kind == sql::TokenKind::dot) at = 3;
-  if (says(0, "SELECT") && says(at, "PG_ADVISORY_UNLOCK_ALL") && count == at + 3) {
-    return OwnRow{"pg_advisory_unlock_all", "", "SELECT 1"};
-  }
-  const bool asks = says(0, "SELECT") && says(at, "CURRENT_SETTING") && count == at + 4 &&
-                    token[at + 1].kind == sql::TokenKind::open_paren;
-  std::string value;
-  if (!asks || !sql::read_string_constant(token[at + 2].of(text), value)) return std::nullopt;
-  const auto name = found(sql::lower_ascii(value));
-  if (name == names.end()) return std::nullopt;
-  return OwnRow{"current_setting", std::string(*name), "SELECT 1"};
 }
 
 }  // namespace based::postgres

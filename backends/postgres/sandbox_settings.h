@@ -38,17 +38,4 @@ inline constexpr const char* notice_when_we_are_gone =
 // Behind RESET ALL: the root's own settings.
 StatementRef restore_root_settings();
 
-// A statement with one row of one column that Based answers for a client of a sandbox, as the
-// server would not know: SHOW, or SELECT current_setting('...') and nothing else.
-struct OwnRow {
-  std::string_view column;
-  std::string setting;  // empty: the row of a function without a result
-  std::string_view tag;
-};
-// SELECT pg_advisory_unlock_all(), which is one as well: the locks of others are not its business.
-bool asks_unlock_all(const Statement& statement);
-// Cheap: false where the text cannot be one of these SELECTs.
-bool may_ask_setting(std::string_view text);
-std::optional<OwnRow> own_row_of(const Statement& statement);
-
 }  // namespace based::postgres

@@ -64,6 +64,13 @@ bool taints(const CallMade& call) {
   return !known || is_withheld(sql::lower_ascii(*name));
 }
 
+bool sets_read_only(const CallMade& call) {
+  const auto& given = call.arguments;
+  if (call.function != Function::set_config || !call.sure || !given[0] || !given[1]) return false;
+  if (sql::lower_ascii(*given[0]) != "transaction_read_only") return false;
+  return truth_of(given[2]) && truth_of(given[1]).value_or(false);
+}
+
 std::optional<Statement> setting_made(const CallMade& call) {
   if (call.function != Function::set_config) return std::nullopt;
   const std::optional<std::string>& name = call.arguments[0];

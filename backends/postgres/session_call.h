@@ -30,6 +30,8 @@ std::vector<CallMade> calls_made(
 bool notifies(std::string_view text);
 // Does it set what cannot be undone by name when the transaction ends?
 bool taints(const CallMade& call);
+// Does it make the transaction read only, as far as that is known?
+bool sets_read_only(const CallMade& call);
 // The SET or SET LOCAL that a set_config is; nullopt: nothing that is known, or no setting of a
 // session's.
 std::optional<Statement> setting_made(const CallMade& call);

@@ -10,12 +10,6 @@ namespace {
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-std::string quote_name(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted += '"';
-}
-
 // Settings whose value is a list of names, which SET takes one by one.
 bool is_list(std::string_view name) {
   static constexpr std::array<std::string_view, 4> names{
@@ -56,6 +50,12 @@ std::string quote_list(std::string_view text) {
 }
 
 }  // namespace
+
+std::string quote_name(std::string_view name) {
+  std::string quoted = "\"";
+  for (const char c : name) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted += '"';
+}
 
 std::string quote_literal(std::string_view text) {
   const bool escapes = text.find('\\') != std::string_view::npos;

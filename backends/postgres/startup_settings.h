@@ -12,6 +12,7 @@ namespace based::postgres {
 
 // 'text', with quotes and backslashes as SQL needs them.
 std::string quote_literal(std::string_view text);
+std::string quote_name(std::string_view name);
 
 // Values are plain text. Of two of one name the later one counts. Lists of names (search_path) are
 // taken apart as the server does it.

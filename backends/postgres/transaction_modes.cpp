@@ -83,6 +83,7 @@ TransactionModes default_modes(const Settings& settings, std::string_view read_o
 
 std::optional<std::string> shown_mode(const TransactionModes& modes, std::string_view setting) {
   if (setting == "transaction_isolation") return std::string(name_of(modes.isolation));
+  if (setting == "transaction_read_only") return modes.read_only ? "on" : "off";
   if (setting == "transaction_deferrable") return modes.deferrable ? "on" : "off";
   return std::nullopt;
 }

@@ -42,7 +42,7 @@ void reset_mode(TransactionModes& modes, std::string_view setting);
 TransactionModes default_modes(const Settings& settings, std::string_view read_only,
                                const TransactionModes& servers);
 
-// What SHOW says of transaction_isolation and transaction_deferrable; nullopt: another setting.
+// What SHOW says of it; nullopt: it is none of them.
 std::optional<std::string> shown_mode(const TransactionModes& modes, std::string_view setting);
 
 }  // namespace based::postgres

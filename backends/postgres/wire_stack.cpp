@@ -148,6 +148,7 @@ WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script
       prepare_transaction(statement, in_script, plan);
       break;
     case StatementKind::read:
+    case StatementKind::pinning:
       show(*own_row_of(*statement), plan);
       break;
     case StatementKind::setting:

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/postgres/own_row.h"
 #include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/transaction_modes.h"
 #include "backends/statement.h"
@@ -73,6 +74,7 @@ class WireStack {
   void note(const Statement& statement);
   void note_text(std::string_view text);  // an ordinary one: backends/sql/ordinary.h
   void note_portal() { guard_used_ = true; }
+  void note_read_only();  // its set_config has set that
   // Of the server's own transaction: it has done this; and so it says at the end of a request.
   void note_own(const Statement& statement);
   void follow(char status);

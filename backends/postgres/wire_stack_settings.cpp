@@ -1,5 +1,7 @@
 // The WireStack's settings: those of a transaction, and those that a sandbox's client has for
 // itself.
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -147,16 +149,29 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
   if (levels_.empty() && !statement->name.empty()) local_names_.push_back(statement->name);
 }
 
-// What the root has says nothing of what this client has asked for.
+// What the root has says nothing of what this client has asked for. A set_config of a mode is SET
+// TRANSACTION, but for its row.
 void WireStack::show(OwnRow row, Plan& plan) {
   plan.tag = row.tag;
   if (failed_) {
     plan.error = aborted();
     return;
   }
+  if (row.sets != BeginOptions()) {
+    Statement asked;
+    asked.begin = row.sets;
+    here().queried = true;  // by its SELECT
+    take_modes(asked, plan);
+  }
   plan.shows = std::move(row);
-  plan.steps = std::move(ending_);
+  if (plan.error) return;
+  std::ranges::move(ending_, std::back_inserter(plan.steps));
   plan.modes = here().modes;
+}
+
+void WireStack::note_read_only() {
+  here().modes.read_only = true;
+  turn_read_only_ = on_turn_;
 }
 
 void WireStack::reset_all(const StatementRef& statement, Plan& plan) const {

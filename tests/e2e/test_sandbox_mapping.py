@@ -106,6 +106,19 @@ ALIKE = (
     "begin|set transaction isolation level serializable, deferrable|commit and chain|set transaction not deferrable|select 1/0|"
     "rollback and chain|show transaction_isolation|show transaction_deferrable|rollback",
     "begin|savepoint s|set transaction read only|commit and chain|insert into t values (5)|rollback",
+    # set_config, which is a query, and so comes too late for all but the same again, and read only
+    *(f"begin{begun}|{between}select set_config('transaction_{mode}', '{value}', {local})|show transaction_isolation|"
+      "show transaction_deferrable|set transaction read write|rollback"
+      for begun in ("", " isolation level serializable", " read only deferrable") for between in ("", "savepoint s|")
+      for mode, value, local in (("isolation", "Serializable", "true"), ("isolation", "read committed", "false"),
+                                 ("read_only", "on", "true"), ("read_only", "off", "false"), ("deferrable", "on", "true"),
+                                 ("isolation", "strong", "true"), ("read_only", "maybe", "true"))),
+    "begin|select set_config('transaction_read_only', 'on', true)|commit and chain|insert into t values (5)|rollback",
+    "begin|select 1, set_config('transaction_read_only', 'on', false) as x|commit and chain|insert into t values (5)|rollback",
+    "begin|savepoint s|select set_config('transaction_read_only', 'on', true)|release s|insert into t values (5)|commit and chain|"
+    "insert into t values (6)|commit", "select set_config('transaction_read_only', 'on', true)|insert into t values (5)",
+    "select set_config('transaction_isolation', 'READ committed', false)::text as level",
+    "begin isolation level serializable|select current_setting('transaction_isolation', true)::text as \"Level\"|rollback",
     # RESET, which never comes too late
     "reset transaction_isolation", "reset transaction isolation level", "reset transaction_read_only|reset transaction_deferrable",
     "set transaction_isolation to default", "set local transaction_isolation to default", "set local transaction_read_only to default",

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include "backends/postgres/own_row.h"
+
 namespace based::postgres {
 namespace {
 
@@ -18,7 +20,15 @@ std::string row(const char* text) {
   statement.kind = StatementKind::read;
   statement.text = text;
   const auto found = own_row_of(statement);
-  return found ? std::string(found->column) + " " + found->setting : "";
+  return found ? found->column + " " + found->setting : "";
+}
+
+BeginOptions mode(const char* text) {
+  Statement statement;
+  statement.kind = StatementKind::read;
+  statement.text = text;
+  const auto found = own_row_of(statement);
+  return found ? found->sets : BeginOptions();
 }
 
 TEST_CASE("a timeout is shown in the largest unit that divides it, as the server does") {
@@ -54,7 +64,39 @@ TEST_CASE("the questions that Based answers") {
   CHECK(row("show statement_timeout") == "statement_timeout statement_timeout");
   for (const char* text : {"show work_mem", "select current_setting('work_mem')", "show all",
                            "select current_setting('transaction_isolation') from t",
-                           "select current_setting('transaction_isolation'), 1", "select 1"}) {
+                           "select current_setting('transaction_isolation'), 1", "select 1",
+                           "select current_setting('transaction_isolation', null)",
+                           "select current_setting('transaction_isolation')::int",
+                           "select current_setting('transaction_isolation') as x from t",
+                           "select current_setting('transaction_isolation') limit 1", "select",
+                           "select current_setting('transaction_read_only')"}) {
+    CHECK(row(text).empty());
+  }
+  CHECK(row("select current_setting('transaction_deferrable', true)") ==
+        "current_setting transaction_deferrable");
+  CHECK(row("/* x */ select pg_catalog.current_setting('Transaction_Isolation', false)::text "
+            "as \"Level \"\"\"") == "Level \" transaction_isolation");
+  CHECK(row("select current_setting('statement_timeout')::pg_catalog.text as Ms") ==
+        "ms statement_timeout");
+}
+
+TEST_CASE("a set_config of a transaction's mode is read") {
+  using Isolation = BeginOptions::Isolation;
+  using Access = BeginOptions::Access;
+  CHECK(mode("select set_config('transaction_isolation', 'Serializable', true)") ==
+        BeginOptions{.isolation = Isolation::serializable});
+  CHECK(mode("SELECT pg_catalog.set_config('Transaction_Read_Only', E'on', FALSE) as x") ==
+        BeginOptions{.access = Access::read_only});
+  CHECK(mode("select set_config('transaction_deferrable', '0', false)::text").deferrable ==
+        BeginOptions::Deferrable::not_deferrable);
+  CHECK(row("select set_config('transaction_read_only', 'off', true)") ==
+        "set_config transaction_read_only");
+  for (const char* text : {"select set_config('transaction_isolation', 'strong', true)",
+                           "select set_config('transaction_read_only', '''on''', true)",
+                           "select set_config('transaction_read_only', 'on')",
+                           "select set_config('transaction_read_only', 'on', null)",
+                           "select set_config('work_mem', 'on', true)",
+                           "select set_config('transaction_read_only', 'on', true), 1"}) {
     CHECK(row(text).empty());
   }
 }
