@@ -340,6 +340,7 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
       if (statement->begin.access != BeginOptions::Access::unset) {  // of SESSION CHARACTERISTICS
         const bool only = statement->begin.access == BeginOptions::Access::read_only;
         shown.withheld[std::string(sandbox_guard)] = only ? "on" : "off";
+        shown.local.erase(std::string(sandbox_guard));
       }
       if (!is_withheld(statement->name)) return statement;
       // The server says what is wrong with it.
@@ -416,8 +417,16 @@ StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, boo
   if (statement->begin == BeginOptions()) {
     return is_withheld(statement->name) ? limit_in_place_of(statement, alone, shown) : statement;
   }
-  // For nothing that is to come.
-  if (alone || statement->name == "session characteristics") return nothing("SET");
+  if (alone) return nothing("SET");  // for nothing that is to come
+  if (statement->name == "session characteristics") {
+    std::string body;
+    for (StatementRef& set : local_defaults(statement->begin)) {
+      const bool withheld = is_withheld(set->name);
+      withheld ? shown.local[set->name] = set->setting : body += set->text + "; ";
+      made_[asked_.size() - 1].push_back(std::move(set));
+    }
+    return block(body, "SET");
+  }
   const bool was_only = modes_.read_only;
   std::optional<Error> error = change_modes_here(sql::modes_in_order(*statement));
   if (!error && was_only && !modes_.read_only && only_apart_ == 0) error = read_only_around();

@@ -182,6 +182,7 @@ void SessionJournal::set_characteristics(const BeginOptions& modes, Settings& se
   }
   if (modes.access != BeginOptions::Access::unset) {
     const bool only = modes.access == BeginOptions::Access::read_only;
+    local_.erase("default_transaction_read_only");
     Settings& there = withholds_ ? withheld_ : settings;
     there["default_transaction_read_only"] = only ? "on" : "off";
   }

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
+#include <utility>
 
 #include "backends/sql/control.h"
 #include "backends/sql/setting_value.h"
@@ -79,6 +81,28 @@ TransactionModes default_modes(const Settings& settings, std::string_view read_o
     modes.deferrable = sql::bool_of(deferrable->second).value_or(modes.deferrable);
   }
   return modes;
+}
+
+std::vector<StatementRef> local_defaults(const BeginOptions& modes) {
+  std::vector<StatementRef> statements;
+  const auto set = [&statements](std::string_view mode, std::string value) {
+    auto statement = std::make_shared<Statement>();
+    statement->kind = StatementKind::set_transaction;
+    statement->name = "default_transaction_" + std::string(mode);
+    statement->setting = std::move(value);
+    statement->text = "SET LOCAL " + statement->name + " TO " + statement->setting;
+    statements.push_back(std::move(statement));
+  };
+  if (modes.isolation != Isolation::unset) {
+    set("isolation", "'" + std::string(name_of(modes.isolation)) + "'");
+  }
+  if (modes.access != Access::unset) {
+    set("read_only", modes.access == Access::read_only ? "on" : "off");
+  }
+  if (modes.deferrable != Deferrable::unset) {
+    set("deferrable", modes.deferrable == Deferrable::deferrable ? "on" : "off");
+  }
+  return statements;
 }
 
 std::optional<std::string> shown_mode(const TransactionModes& modes, std::string_view setting) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/postgres/link_settings.h"
 #include "backends/statement.h"
@@ -41,6 +42,10 @@ void reset_mode(TransactionModes& modes, std::string_view setting);
 // `read_only`: default_transaction_read_only, which the root never gets, as SET takes it.
 TransactionModes default_modes(const Settings& settings, std::string_view read_only,
                                const TransactionModes& servers);
+
+// SET LOCAL SESSION CHARACTERISTICS: the defaults that are set until the transaction ends, each as
+// a SET LOCAL.
+std::vector<StatementRef> local_defaults(const BeginOptions& modes);
 
 // What SHOW says of it; nullopt: it is none of them.
 std::optional<std::string> shown_mode(const TransactionModes& modes, std::string_view setting);

@@ -146,6 +146,7 @@ class WireStack {
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
   Level& here() { return levels_.empty() ? unit_ : levels_.back(); }
   void take_modes(const Statement& statement, Plan& plan);
+  void set_local_defaults(const BeginOptions& modes, Plan& plan);
   void reset_mode(const StatementRef& statement, Plan& plan);
   void close_all(Plan& plan);
   void reset_all(const StatementRef& statement, Plan& plan) const;

@@ -136,17 +136,28 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
     return;
   }
   if (levels_.empty() && !in_script) plan.warnings = warnings_outside(*statement);
-  // SET LOCAL SESSION CHARACTERISTICS is for transactions that do not begin before it is over.
-  if (statement->name == "session characteristics") return;
+  if (statement->name == "session characteristics") {
+    return set_local_defaults(statement->begin, plan);
+  }
   if (by_name && is_default(statement->setting)) return reset_mode(statement, plan);
   if (statement->begin != BeginOptions()) return take_modes(*statement, plan);
   if (!rules_.inside && is_withheld(statement->name)) {
-    keep_setting(statement, plan);
-    if (!plan.warnings.empty()) plan.setting = nullptr;
-    return;
+    return keep_setting(statement, plan);
   }
   plan.steps = {statement};  // a snapshot: the server refuses it in a savepoint
   if (levels_.empty() && !statement->name.empty()) local_names_.push_back(statement->name);
+}
+
+// They are for transactions that do not begin before they are over, and are shown.
+void WireStack::set_local_defaults(const BeginOptions& modes, Plan& plan) {
+  for (StatementRef& set : local_defaults(modes)) {
+    if (!rules_.inside && is_withheld(set->name)) {
+      plan.setting = std::move(set);
+      continue;
+    }
+    if (levels_.empty()) local_names_.push_back(set->name);
+    plan.steps.push_back(std::move(set));
+  }
 }
 
 // What the root has says nothing of what this client has asked for. A set_config of a mode is SET

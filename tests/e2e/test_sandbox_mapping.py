@@ -53,6 +53,7 @@ TEXTS = (
     "set transaction read only; insert into t values (300)")
 LONG = "a_name_that_is_longer_than_postgresql_takes_it_which_is_sixty_three_bytes"
 MANY = ", ".join(["read write", "isolation level /* ; */ serializable", "deferrable"] * 40)
+SHOWN = "|".join(f"show default_transaction_{mode}" for mode in ("isolation", "read_only", "deferrable"))
 # Modes, and what else is told over several statements: one after the other, as one batch, and as one text.
 ALIKE = (
     "begin read only|set transaction read write|insert into t values (5)|commit",
@@ -83,6 +84,14 @@ ALIKE = (
     "begin|set session transaction read only|set transaction read write|insert into t values (5)|rollback",
     "set session session characteristics as transaction read only|show default_transaction_read_only|insert into t values (5)",
     "begin|set local session characteristics as transaction isolation level serializable|commit|show transaction_isolation",
+    *(f"{begin}set local session characteristics as transaction {modes}|{SHOWN}|{end}|{SHOWN}"
+      for modes in ("isolation level repeatable read, deferrable", "read only", "deferrable, read only, not deferrable")
+      for begin, end in (("", "select 1"), ("begin|", "commit"), ("begin|", "rollback"), ("begin|savepoint s|", "rollback to s"),
+                         ("begin|savepoint s|", "release s"), ("begin|", "commit and chain"),
+                         ("set session characteristics as transaction read only, isolation level serializable|begin|", "commit"),
+                         ("begin|", "set session characteristics as transaction read write, isolation level read committed"))),
+    "set local statement_timeout = '7s'|show statement_timeout", "set local statement_timeout = 'x'|show statement_timeout",
+    "set local default_transaction_read_only = on|show default_transaction_read_only|insert into t values (5)",
     "begin|set transaction_read_only = 'tru'|set transaction_read_only = 0|insert into t values (5)|rollback",
     "set transaction_read_only = ' on'", "set default_transaction_read_only = ' on'",
     "begin|select 1|set transaction deferrable, isolation level serializable|rollback",

@@ -35,6 +35,17 @@ MODES = (
     *(("begin", behind, late, "25001") for late in LATE for behind in ("select 1", "savepoint s")),
     ("begin", "select 1", "set transaction deferrable, isolation level serializable", "25001"),
     ("begin", "show work_mem", "set transaction isolation level serializable", "SET"),
+    *((f"begin; set local session characteristics as transaction {modes}", *behind, f"show default_transaction_{mode}", value)
+      for modes, mode, value in (("deferrable", "deferrable", "on"), ("read only", "read_only", "on"), ("deferrable", "read_only", "off"),
+                                 ("isolation level serializable, read only", "isolation", "serializable"))
+      for behind in ((), ("savepoint s; set local session characteristics as transaction not deferrable, read write, isolation "
+                          "level read uncommitted; rollback to s",))),
+    *((f"begin; set local session characteristics as transaction deferrable, read only, isolation level serializable; {end}",
+       f"show default_transaction_{mode}", value)
+      for end, values in (("commit", "off off read committed"), ("rollback", "off off read committed"),
+                          ("set session characteristics as transaction read write, not deferrable", "off off serializable"))
+      for mode, value in zip(("deferrable", "read_only", "isolation"), values.split(" ", 2))),
+    ("set local session characteristics as transaction read only", "show default_transaction_read_only", "off"),
     ("begin isolation level serializable", "select set_config('transaction_isolation', 'Serializable', true)", "serializable"),
     ("begin isolation level serializable", "select set_config('transaction_isolation', 'read committed', true)", "25001"),
     ("begin", "select set_config('transaction_read_only', 'on', false)", "set transaction read write", "25001"),
