@@ -324,6 +324,23 @@ void ClientObjects::committed(SandboxObjects& shared) {
   end_transaction();
 }
 
+ClientObjects::OfTransaction ClientObjects::leave() {
+  OfTransaction left{.ending = std::move(ending_),
+                     .gone = std::move(gone_),
+                     .emptied = std::move(emptied_),
+                     .declares = declares_};
+  std::ranges::move(dropped_, std::back_inserter(left.ending));
+  end_transaction();
+  return left;
+}
+
+void ClientObjects::take_over(OfTransaction left) {
+  std::ranges::move(left.ending, std::back_inserter(ending_));
+  std::ranges::move(left.gone, std::back_inserter(gone_));
+  emptied_.merge(left.emptied);
+  declares_ = declares_ || left.declares;
+}
+
 void ClientObjects::end_transaction() {
   ending_.clear();
   dropped_.clear();

@@ -71,6 +71,13 @@ struct SandboxObjects {
 
 class ClientObjects {
  public:
+  // What ends with a transaction.
+  struct OfTransaction {
+    std::vector<ClientObject> ending;
+    std::vector<std::string> gone;
+    std::set<std::string, std::less<>> emptied;
+    bool declares = false;
+  };
   // A statement is sent: what it will have made by the transaction's end.
   void sent(const Statement& statement);
   // It has succeeded.
@@ -79,6 +86,9 @@ class ClientObjects {
   // What ended in it is dropped once more: where it was read only, nothing could be.
   void committed(SandboxObjects& shared);
   void rolled_back();
+  // The transaction was a part of another's, with which ends what it has made for itself.
+  OfTransaction leave();
+  void take_over(OfTransaction left);
   // DISCARD TEMP in a transaction has dropped them, as far as it could.
   void dropped(std::vector<ClientObject> objects) { dropped_ = std::move(objects); }
 

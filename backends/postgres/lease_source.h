@@ -9,12 +9,23 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/postgres/client_objects.h"
 #include "backends/postgres/link.h"
+#include "backends/postgres/listen_journal.h"
 #include "backends/postgres/transaction_modes.h"
 #include "backends/reactor.h"
 #include "protocol/result.h"
 
 namespace based::postgres {
+
+// What is left to the transaction that one was a part of.
+struct LeftToOuter {
+  std::vector<ListenJournal::Action> said = {};  // NOTIFYs
+  ClientObjects::OfTransaction objects = {};
+  bool queried = false;
+  bool constraints = false;  // were set
+  bool tainted = false;      // what was set in it is not all known
+};
 
 // Somebody who waits for a lease. It holds at most one.
 class LeaseWaiter {
@@ -39,6 +50,10 @@ class LeaseWaiter {
   virtual bool joins() const { return true; }
   // Whose transactions it joins wherever it is (JoinTokens); 0: nobody's.
   virtual std::uint64_t group() const { return 0; }
+  // In a sandbox, where another's transaction is a part of its own: what that begins with, and what
+  // that leaves behind.
+  virtual OuterTransaction as_outer() const { return {}; }
+  virtual void take_over(LeftToOuter /*left*/) {}
   virtual LinkHolder& holder() = 0;
   // A link that has these settings already is preferred.
   virtual bool fits(const LinkSettings& settings) const = 0;
@@ -89,6 +104,9 @@ class LeaseSource {
   virtual bool is_free() const { return false; }
   // Is the holder's turn inside of another session's transaction?
   virtual bool is_inside() const { return false; }
+  // Whose transaction is the holder's a part of, so that it ends well with that only? Who is of its
+  // group; null: nobody, or one who is gone, and all of it with it.
+  virtual LeaseWaiter* outer() const { return nullptr; }
   // Is the link, now that it is leased, in another session's transaction, which is no sandbox's?
   virtual bool lends() const { return false; }
   // A sandbox's root: for whose locks the holder's statement has been seen to wait; may be empty.

@@ -7,6 +7,9 @@
 
 #include "backends/envelope.h"
 #include "backends/postgres/sandbox_rules.h"
+#include "backends/postgres/sandbox_session.h"
+#include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/control.h"
 
 namespace based::postgres {
 namespace {
@@ -35,6 +38,11 @@ Result<void> check_nested(const Unit& unit) {
                     .with_hint("Say it where the outermost one begins.");
   error.executed = Executed::no;
   return error;
+}
+
+StatementRef without_effect(const StatementRef& set) {
+  if (word_at(set->text, 1) == "constraints") return nothing("SET CONSTRAINTS");
+  return sql::modes_in_order(*set).empty() ? set : nothing("SET");
 }
 
 void nest(Envelope& envelope, bool in_transaction) {

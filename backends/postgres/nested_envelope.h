@@ -10,6 +10,9 @@ namespace based::postgres {
 // 25001: its transaction has an isolation level of its own.
 Result<void> check_nested(const Unit& unit);
 
+// SET TRANSACTION and SET CONSTRAINTS by itself: it would be of the other session's transaction.
+StatementRef without_effect(const StatementRef& set);
+
 // `in_transaction`: the unit is a part of the session's own transaction, or begins one that goes
 // on.
 void nest(Envelope& envelope, bool in_transaction);

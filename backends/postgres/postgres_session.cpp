@@ -221,12 +221,14 @@ void PostgresSession::begin() {
   if (rooted() && run_->unit().alone && !run_->unit().steps.front().describe) {
     StatementRef& only = run_->unit().steps.front().statement;
     warned_ = warnings_outside(*only);
-    // Its transaction would be the other session's.
-    const bool modes = !warned_.empty() && !sql::modes_in_order(*only).empty();
-    if (inside_ && modes) only = nothing("SET");
+    if (inside_ && !warned_.empty()) only = without_effect(only);
+  }
+  const bool joined = inside_ || context_.leases.outer() != nullptr;
+  if (auto fits = check_nested(run_->unit()); joined && !fits) {
+    return fail_soon(std::move(fits).error());
   }
   if (context_.rooted) {
-    if (std::optional<Error> refusal = sandbox_.refusal(run_->unit())) {
+    if (std::optional<Error> refusal = sandbox_.refusal(run_->unit(), context_.leases)) {
       return fail_soon(*std::move(refusal));
     }
     sandbox_.prepare(run_->unit(), settings_, context_.leases);
@@ -236,7 +238,6 @@ void PostgresSession::begin() {
   }
   for (const Step& step : run_->unit().steps) context_.leases.note_effects(*step.statement);
   if (inside_) {
-    if (auto fits = check_nested(run_->unit()); !fits) return fail_soon(std::move(fits).error());
     nest(run_->unit().envelope, held_before_ || run_->unit().keep_lease);
   }
   std::vector<std::string> texts;

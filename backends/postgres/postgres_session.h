@@ -85,6 +85,8 @@ class PostgresSession : public BackendSession,
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
   std::uint64_t group() const override { return options_.group; }
+  OuterTransaction as_outer() const override { return sandbox_.as_outer(); }
+  void take_over(LeftToOuter left) override;
   // LinkHolder
   void on_link_lost(const Error& reason) override;
   void on_cancel_over() override;

@@ -84,8 +84,15 @@ void PostgresSession::finish(UnitOutcome outcome) {
   finished->unit().sink->on_done(std::move(outcome));
 }
 
+void PostgresSession::take_over(LeftToOuter left) { sandbox_.take_over(std::move(left)); }
+
 // Of what has committed, the clients that listen in the sandbox hear.
 void PostgresSession::notify() {
+  if (std::optional<LeftToOuter> left = sandbox_.leave_to_outer()) {
+    LeaseWaiter* outer = context_.leases.outer();
+    if (outer != nullptr) outer->take_over(*std::move(left));
+    return;
+  }
   const std::vector<ListenJournal::Action> said = sandbox_.take_notifications();
   if (link_ == nullptr || context_.channels == nullptr) return;
   const auto process = static_cast<std::uint32_t>(link_->process_id());

@@ -73,6 +73,8 @@ class Relay : public WireSession,
   std::string describe() const override;
   std::uint64_t session_id() const override { return options_.session_id; }
   std::uint64_t group() const override { return options_.group; }
+  OuterTransaction as_outer() const override;
+  void take_over(LeftToOuter left) override;
   // LinkHolder
   void on_link_lost(const Error& reason) override;
   void on_cancel_over() override;
@@ -103,6 +105,7 @@ class Relay : public WireSession,
   void fail_begin();
   // relay_listen.cpp: LISTEN through the shared listener
   bool listens_here(const Statement& statement) const;
+  bool keeps_no_more() const;
   bool refuse_listen(const Script* script, std::string_view text = {});
   void note_listen(const Statement& statement, std::string_view tag);
   bool may_listen() const { return context_.listener != nullptr || context_.channels != nullptr; }
@@ -312,6 +315,7 @@ class Relay : public WireSession,
   // relay_objects.cpp: what a client of a sandbox has made that ends with it
   void note_sent(const Script& script);
   void note_object(const Statement& statement, std::string_view tag);
+  void commit_objects();
   std::vector<StatementRef> ending(bool commits = false);
   std::vector<StatementRef> ended_by(const Statement& control);
   std::vector<StatementRef> left_by_others();
@@ -395,24 +399,20 @@ class Relay : public WireSession,
   std::vector<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()
   std::vector<Sent> sent_;
-  std::size_t skipped_ = 0;  // requests that the next ReadyForQuery answers too
-  char status_ = 'I';        // as the client knows it
-  bool welcomed_ = false;    // on_started was told
-  bool extended_ = false;    // the client is in an extended unit: its Sync has not come
-  bool failed_ = false;      // an error came in the request that is being answered
-  bool answered_ = false;    // the client was told something of it
-  bool repeatable_ = false;  // unit_ is all of it
-  std::string kept_back_;    // goes in front of what it is told next, unless that is run_again_
+  std::size_t skipped_ = 0;            // requests that the next ReadyForQuery answers too
+  char status_ = 'I', misplaced_ = 0;  // as the client knows it; the held message that ended a COPY
+  bool extended_ = false, repeatable_ = false;  // a unit's Sync is to come; unit_ is all of it
+  bool failed_ = false, answered_ = false;  // of it: an error came; the client was told something
+  std::string kept_back_;  // goes in front of what it is told next, unless that is run_again_
   bool run_again_ = false, run_elsewhere_ = false;  // its error, its link's last words: kept back
   bool flushed_ = false, in_part_ = false;  // its newest message is a Flush; the link's is half
   std::size_t part_left_ = 0;               // bytes of its newest message that are to come
   std::uint32_t copy_awaited_ = 0;  // the item behind which nothing goes before its answer, or 0
   bool copying_in_ = false, settings_under_way_ = false;  // the link's report is not yet of them
-  char misplaced_ = 0;  // the type of a held message that has ended a COPY, with its client
   bool pinned_ = false, pin_lasts_ = false, pin_listens_ = false;  // to DISCARD ALL; so silent
   TimePoint transaction_due_, rests_since_;                     // rests: outside of a transaction
   bool tell_rest_ = false, taking_ = true, has_reset_ = false;  // a RESET has run on the link
-  bool lost_ = false;  // its transaction, with its link: it is to find itself in a failed one
+  bool welcomed_ = false, lost_ = false;  // on_started was told; its transaction, with its link
   BeginDue begin_due_ = BeginDue::no;
   ControlBatch control_batch_;
   Parked parked_ = Parked::no;

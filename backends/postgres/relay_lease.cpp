@@ -157,6 +157,9 @@ void Relay::on_lease(Link& link) {
     parked_ = Parked::no;
   } else if (parked_ == Parked::no) {
     run_inside(context_.leases.lends());
+    const LeaseWaiter* outer = context_.leases.outer();
+    stack_.join(outer == nullptr ? std::nullopt : std::optional(outer->as_outer()));
+    reached_.join(stack_.outer());
     at_turn_begin_ = context_.begins_turn();
   }
   link_is_new_ = true;

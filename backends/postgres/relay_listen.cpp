@@ -22,9 +22,13 @@ bool Relay::listens_here(const Statement& statement) const {
   return !may_listen() || statement.setting.empty();
 }
 
+bool Relay::keeps_no_more() const {
+  return (listening_ && listening_->journal.full()) || (stack_.outer() && stack_.outer()->full);
+}
+
 // Where no more can be kept of its transaction, of what the script says, or the text calls.
 bool Relay::refuse_listen(const Script* script, std::string_view text) {
-  if (!listening_ || !listening_->journal.full()) return false;
+  if (!keeps_no_more()) return false;
   const auto adds = [this](const StatementRef& statement) {
     if (statement->kind == StatementKind::listen) return true;
     return context_.channels != nullptr && notifies(statement->text);
@@ -63,7 +67,12 @@ void Relay::notify(const std::string& channel, const std::string& payload) {
 
 // Nobody listens on the root's link: it never commits.
 void Relay::settle_sandbox_channels() {
-  const std::vector<ListenJournal::Action> actions = listening_->journal.take();
+  std::vector<ListenJournal::Action> actions = listening_->journal.take();
+  if (stack_.outer()) {  // what has not committed is not heard
+    LeaseWaiter* outer = context_.leases.outer();
+    if (outer != nullptr) outer->take_over({.said = std::move(actions)});
+    return;
+  }
   for (const ListenJournal::Action& action : actions) {
     if (action.payload) continue;
     if (action.listen) {

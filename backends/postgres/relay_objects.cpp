@@ -24,9 +24,43 @@ void Relay::note_object(const Statement& statement, std::string_view tag) {
   if (rules_.rooted) objects_.done(statement, tag, context_.objects);
 }
 
+// What was a part of another's transaction leaves them to that. Outside of a sandbox they are the
+// server's own.
+void Relay::commit_objects() {
+  if (!stack_.outer()) return objects_.committed(context_.objects);
+  LeftToOuter left{.objects = objects_.leave(),
+                   .queried = stack_.outer()->queried,
+                   .constraints = stack_.has_constraints(),
+                   .tainted = settings_tainted_};
+  LeaseWaiter* outer = context_.leases.outer();
+  if (outer != nullptr && !rules_.inside) outer->take_over(std::move(left));
+}
+
+OuterTransaction Relay::as_outer() const {
+  OuterTransaction outer = stack_.as_outer();
+  outer.full = keeps_no_more();
+  return outer;
+}
+
+void Relay::take_over(LeftToOuter left) {
+  objects_.take_over(std::move(left.objects));
+  if (left.queried) {
+    stack_.note_snapshot();
+    reached_.note_snapshot();
+  }
+  if (left.constraints) {
+    stack_.note_constraints();
+    reached_.note_constraints();
+  }
+  settings_tainted_ = settings_tainted_ || left.tainted;
+  for (const ListenJournal::Action& action : left.said) {
+    if (action.payload) notify(action.channel, *action.payload);
+  }
+}
+
 // Before the client's transaction ends well: what PostgreSQL would have done by itself.
 std::vector<StatementRef> Relay::ending(bool commits) {
-  if (!rules_.rooted) return {};
+  if (!rules_.rooted || stack_.outer()) return {};
   std::vector<StatementRef> steps;
   add(steps, drop_objects(objects_.ending()));
   if (commits || unit_wrote_) {

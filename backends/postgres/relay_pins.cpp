@@ -36,7 +36,7 @@ bool Relay::pin(const Script& script) {
     return false;
   }
   const auto is_listen = [](const auto& s) { return s->kind == StatementKind::listen; };
-  if (context_.shared && std::ranges::any_of(script.statements, is_listen)) {
+  if (options_.group != 0 && std::ranges::any_of(script.statements, is_listen)) {
     refuse_here(Error::make(sqlstate::feature_not_supported,
                             "LISTEN and UNLISTEN in a session that is shared by a token"));
     return false;

@@ -323,7 +323,7 @@ void Relay::note_control(Item& made) {
   if (rules_.rooted && (commits || goes_on)) context_.leases.note_committed();
   if (control.plan.tag == "ROLLBACK" && control.plan.ends_transaction) objects_.rolled_back();
   if (says_commit && (commits || goes_on)) {
-    objects_.committed(context_.objects);
+    commit_objects();
     if (rules_.rooted) {
       journal_.committed();
       link_->settings().committed(true);
@@ -420,8 +420,8 @@ void Relay::on_stack_ready() {
     if (rules_.rooted) context_.leases.note_committed();
     unit_wrote_ = false;
     link_->settings().committed(rules_.rooted);
+    commit_objects();
     settings_tainted_ = false;
-    objects_.committed(context_.objects);
     if (listening_) listening_->journal.ready('I', false);
   }
   end_unit(status);

@@ -106,6 +106,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   const std::string* server_limit(std::string_view setting) const override;
   bool is_free() const override;
   bool is_inside() const override { return !parked_.empty(); }
+  LeaseWaiter* outer() const override;
   bool lends() const override { return settings_.shared && !parked_.empty(); }
   Error loss() const override;
 
@@ -234,6 +235,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool may_park() const;
   void run_between(std::vector<std::string> texts);
   std::vector<std::string> joining() const;
+  std::string since(bool joined) const;
   void open_join();
   void close_join();
   void roll_back_parked();

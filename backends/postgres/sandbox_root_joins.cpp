@@ -48,6 +48,12 @@ bool SandboxRoot::may_join(const LeaseWaiter& waiter, const LeaseWaiter& other) 
   return settings_.joins || (waiter.group() != 0 && waiter.group() == other.group());
 }
 
+LeaseWaiter* SandboxRoot::outer() const {
+  LeaseWaiter* other = parked_.empty() ? nullptr : parked_.back().waiter;
+  if (holder_ == nullptr || other == nullptr || holder_->group() == 0) return nullptr;
+  return holder_->group() == other->group() ? other : nullptr;
+}
+
 void SandboxRoot::note_rest() {
   if (!waiters_.empty()) lend_->arm(reactor_.now());
 }
@@ -116,8 +122,24 @@ void SandboxRoot::run_between(std::vector<std::string> texts) {
 // In front of the turns that join whoever was parked last.
 std::vector<std::string> SandboxRoot::joining() const {
   std::vector<std::string> texts = parked_.back().settings.keeping(kept_name(parked_.size()));
+  if (!settings_.shared) texts.push_back(since(true));
   texts.push_back("SAVEPOINT " + base_name());
   return texts;
+}
+
+// Cursors that are older than what joins now are not its own: sandbox_rules.cpp asks for that.
+std::string SandboxRoot::since(bool joined) const {
+  const std::string kept = "'" + kept_name(parked_.size()) + "since'";
+  const auto set = [](const std::string& name, const std::string& value) {
+    return "pg_catalog.set_config(" + name + ", " + value + ", true)";
+  };
+  const auto of = [](const std::string& name) {
+    return "COALESCE(pg_catalog.current_setting(" + name + ", true), '')";
+  };
+  if (!joined) return "SELECT " + set("'_based.since'", of(kept));
+  return "SELECT " + set(kept, of("'_based.since'")) + ", " +
+         set("'_based.since'",
+             "extract(epoch FROM pg_catalog.statement_timestamp())::pg_catalog.text");
 }
 
 void SandboxRoot::open_join() {
@@ -129,6 +151,7 @@ void SandboxRoot::open_join() {
 void SandboxRoot::close_join() {
   join_open_ = false;
   std::vector<std::string> texts{"RELEASE SAVEPOINT " + base_name()};
+  if (!settings_.shared) texts.push_back(since(false));
   const std::string kept = kept_name(parked_.size());
   for (std::string& text : link_->settings().back_to(parked_.back().settings, kept)) {
     texts.push_back(std::move(text));

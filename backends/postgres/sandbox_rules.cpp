@@ -21,7 +21,10 @@ constexpr const char* restore_all =
     "WHERE c.condeferrable AND NOT c.condeferred; "
     "IF names IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || names || ' IMMEDIATE'; END IF; "
     "FOREACH cursor_name IN ARRAY ARRAY(SELECT name FROM pg_catalog.pg_cursors "
-    "WHERE NOT is_holdable AND name NOT IN ('', '_based_root')) LOOP "
+    "WHERE NOT is_holdable AND name NOT IN ('', '_based_root') "
+    // Not those of who has been joined.
+    "AND extract(epoch FROM creation_time) > COALESCE(NULLIF(pg_catalog.current_setting("
+    "'_based.since', true), ''), '0')::pg_catalog.float8) LOOP "
     "EXECUTE pg_catalog.format('CLOSE %I', cursor_name); END LOOP; END $based$";
 
 // There is no index for such constraints, and a schema may have thousands of others. So it is noted
@@ -200,6 +203,11 @@ Result<void> check_sandbox_unit(const Unit& unit) {
 std::vector<StatementRef> before_commit_statements() {
   const BeforeCommit& all = before_commit();
   return {all.fire, all.defer, all.restore};
+}
+
+std::vector<StatementRef> after_rollback_statements() {
+  const BeforeCommit& all = before_commit();
+  return {all.defer, all.restore};
 }
 
 const StatementRef& restore_question() { return before_commit().ask; }

@@ -37,7 +37,10 @@ bool closes_root_cursor(std::string_view text);
 
 // Fires deferred constraints, then brings them back to how they were declared, and closes cursors.
 std::vector<StatementRef> before_commit_statements();
-// The last of them, which is dear, has something to do only if this brings a row. It is dear to
+// Behind a ROLLBACK TO: it does not bring back constraints that were set in a savepoint which has
+// been released.
+std::vector<StatementRef> after_rollback_statements();
+// The last of both, which is dear, has something to do only if this brings a row. It is dear to
 // plan.
 bool is_restoring(const StatementRef& statement);
 const StatementRef& restore_question();

@@ -26,20 +26,6 @@ StatementRef made(StatementKind kind, std::string text, std::string told_as) {
   return statement;
 }
 
-// Leaves the root's own settings as they have to be.
-StatementRef reset_all() {
-  static const StatementRef statement = [] {
-    auto reset = std::make_shared<Statement>();
-    reset->kind = StatementKind::setting;
-    reset->name = "all";
-    reset->told_as = "RESET";
-    reset->text = "DO " + quote_literal("BEGIN RESET ALL; PERFORM " +
-                                        restore_root_settings()->text.substr(7) + "; END");
-    return reset;
-  }();
-  return statement;
-}
-
 constexpr std::string_view statement_limit = "statement_timeout";
 constexpr std::string_view transaction_limit = "transaction_timeout";
 
@@ -89,6 +75,19 @@ StatementRef raised(const Error& error) {
                "SET");
 }
 
+StatementRef reset_all() {
+  static const StatementRef statement = [] {
+    auto reset = std::make_shared<Statement>();
+    reset->kind = StatementKind::setting;
+    reset->name = "all";
+    reset->told_as = "RESET";
+    reset->text = "DO " + quote_literal("BEGIN RESET ALL; PERFORM " +
+                                        restore_root_settings()->text.substr(7) + "; END");
+    return reset;
+  }();
+  return statement;
+}
+
 struct SandboxSession::Shown {
   const Settings& settings;
   Settings withheld, local;
@@ -132,64 +131,28 @@ std::span<const StatementRef> SandboxSession::settings_made(std::size_t step) co
 void SandboxSession::begin(const Statement& begin, const Settings& settings,
                            const LeaseSource& root) {
   const auto only = withheld_.find(sandbox_guard);
-  modes_ =
-      default_modes(settings, only == withheld_.end() ? "" : only->second, root.server_modes());
+  const LeaseWaiter* outer = root.outer();
+  outer_ = outer == nullptr ? std::nullopt : std::optional(outer->as_outer());
+  queried_ = outer_ && outer_->queried;
+  if (outer_) {
+    modes_ = outer_->modes;
+    modes_.read_only = modes_.read_only || begin.begin.access == BeginOptions::Access::read_only;
+  } else {
+    modes_ =
+        default_modes(settings, only == withheld_.end() ? "" : only->second, root.server_modes());
+    change_modes(modes_, std::span(&begin.begin, 1), {});
+  }
   modes_.read_only = modes_.read_only || reads_;
-  change_modes(modes_, std::span(&begin.begin, 1), {});
-  queried_ = false;
   only_apart_ = 0;
-  tainted_ = false;
+  tainted_ = constraints_ = false;
   local_.clear();
   savepoints_.clear();
   notifications_.roll_back();  // of one that was lost
 }
 
-// What SET LOCAL has set goes with its savepoint, and with the transaction.
-void SandboxSession::follow(const Statement& step) {
-  if (step.kind == StatementKind::commit) objects_.committed();
-  if (step.kind == StatementKind::rollback) objects_.rolled_back();
-  notifications_.done(step, step.kind == StatementKind::rollback ? "ROLLBACK" : "");
-  if (step.kind == StatementKind::savepoint) {
-    savepoints_.push_back({step.name, local_, modes_});
-  } else if (step.kind == StatementKind::set_transaction) {  // read only, as Based itself says it
-    modes_.read_only = true;
-  } else if (step.kind == StatementKind::commit || step.kind == StatementKind::rollback) {
-    local_.clear();
-    savepoints_.clear();
-  } else if (step.kind == StatementKind::release || step.kind == StatementKind::rollback_to) {
-    const auto newest = std::find_if(savepoints_.rbegin(), savepoints_.rend(),
-                                     [&step](const Savepoint& s) { return s.name == step.name; });
-    if (newest == savepoints_.rend()) return;
-    const bool back = step.kind == StatementKind::rollback_to;
-    modes_.read_only = newest->modes.read_only;
-    if (back) local_ = newest->local;
-    if (back) modes_ = newest->modes;
-    savepoints_.erase(back ? newest.base() : std::prev(newest.base()), savepoints_.end());
-  }
-}
-
-void SandboxSession::step_over(std::size_t step, std::uint64_t rows) {
-  if (step >= sayings_.size()) return;
-  objects_.done(*asked_[step]);
-  for (const StatementRef& set : made_[step]) {
-    const bool local = set->kind == StatementKind::set_transaction && is_withheld(set->name);
-    if (local && rows > 0) local_after_[set->name] = set->setting;
-  }
-  Saying saying = std::exchange(sayings_[step], {});
-  if (saying.notify) said_.push_back(*std::move(saying.notify));
-  if (rows > 0) std::ranges::move(saying.calls, std::back_inserter(said_));
-}
-
-void SandboxSession::done(const Envelope& envelope, bool failed) {
-  if (!failed) local_ = local_after_;
-  for (SaidNotify& said : std::exchange(said_, {})) {
-    if (!failed) notifications_.notify(std::move(said.channel), std::move(said.payload));
-  }
-  for (const StatementRef& step : failed ? envelope.recovery : envelope.epilogue) follow(*step);
-}
-
-std::optional<Error> SandboxSession::refusal(const Unit& unit) const {
-  if (!notifications_.full()) return std::nullopt;
+std::optional<Error> SandboxSession::refusal(const Unit& unit, const LeaseSource& root) const {
+  const LeaseWaiter* outer = root.outer();
+  if (!keeps_no_more() && (outer == nullptr || !outer->as_outer().full)) return std::nullopt;
   const bool more = std::ranges::any_of(
       unit.steps, [](const Step& step) { return notifies(step.statement->text); });
   if (!more) return std::nullopt;
@@ -233,7 +196,7 @@ void SandboxSession::set_read_only_apart(Unit& unit) {
              step.statement->begin.access == access;
     });
   };
-  if (!unit.keep_lease && asks(Access::read_write) == 0) return;
+  if (outer_ || (!unit.keep_lease && asks(Access::read_write) == 0)) return;
   std::vector<StatementRef>& prologue = unit.envelope.prologue;
   const auto only = std::ranges::find_if(prologue, [](const StatementRef& step) {
     return is_read_only(step) || step->kind == StatementKind::savepoint;
@@ -279,6 +242,7 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
   transaction_ = read_timeout(shown.value(transaction_limit));
   local_after_ = std::move(shown.local);
   add_ending(unit.envelope, !reads);
+  if (constraints_ && !outer_) restore_constraints(unit.envelope);
 }
 
 void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying) {
@@ -307,26 +271,11 @@ void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& mad
   }
 }
 
-// Fires deferred constraints while what was set for the transaction is still there.
-void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
-  const auto commit = std::ranges::find_if(
-      envelope.epilogue, [](const StatementRef& s) { return s->kind == StatementKind::commit; });
-  if (commit == envelope.epilogue.end()) return;
-  std::vector<StatementRef> before;
-  if (writes) {
-    before = before_commit_statements();
-    before.back() = restore_question();
-    std::ranges::move(objects_.ending(), std::back_inserter(before));
-  }
-  if (tainted_) before.push_back(reset_all());
-  envelope.epilogue.insert(commit, before.begin(), before.end());
-}
-
 // `alone`: as Unit's; `inside`: of a transaction that the client has begun.
 StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alone, bool inside,
                                          Shown& shown) {
   queried_ = queried_ || is_query(*statement);
-  if (statement->in_sandbox) return statement->in_sandbox;
+  if (statement->in_sandbox) return outer_ ? statement : statement->in_sandbox;
   switch (statement->kind) {
     case StatementKind::read:
     case StatementKind::pinning:
@@ -380,6 +329,7 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
 
 // Nobody else's is discarded.
 StatementRef SandboxSession::discard_in_place_of(const StatementRef& statement, bool alone) {
+  if (statement->name == "all" && alone && outer_) return statement;
   if (statement->name == "all" && alone) {
     objects_.leave();
     return nothing("DISCARD ALL");
@@ -405,7 +355,8 @@ StatementRef SandboxSession::limit_in_place_of(const StatementRef& statement, bo
 }
 
 std::optional<Error> SandboxSession::change_modes_here(std::span<const BeginOptions> asked) {
-  return change_modes(modes_, asked, {.queried = queried_, .in_savepoint = !savepoints_.empty()});
+  return change_modes(modes_, asked,
+                      {.queried = queried_, .in_savepoint = outer_ || !savepoints_.empty()});
 }
 
 // Every isolation level is true where sessions run one after another.
@@ -413,6 +364,10 @@ StatementRef SandboxSession::mode_in_place_of(const StatementRef& statement, boo
                                               Shown& shown) {
   if (sql::is_mode_of_transaction(statement->name) && is_default(statement->setting)) {
     return reset_in_place_of(statement);
+  }
+  if (word_at(statement->text, 1) == "constraints") {
+    if (alone && outer_) return nothing("SET CONSTRAINTS");
+    constraints_ = constraints_ || outer_ || !savepoints_.empty();
   }
   if (statement->begin == BeginOptions()) {
     return is_withheld(statement->name) ? limit_in_place_of(statement, alone, shown) : statement;

@@ -28,6 +28,8 @@ namespace based::postgres {
 StatementRef nothing(std::string told_as);
 // Fails with it.
 StatementRef raised(const Error& error);
+// RESET ALL; leaves the root's own settings as they have to be.
+StatementRef reset_all();
 
 class SandboxSession {
  public:
@@ -38,7 +40,7 @@ class SandboxSession {
   void adopt(Settings& settings);
 
   // It says more than is kept for one transaction: it is not to run.
-  std::optional<Error> refusal(const Unit& unit) const;
+  std::optional<Error> refusal(const Unit& unit, const LeaseSource& root) const;
   // `settings` are the session's, `root` where the unit runs. Called once for each unit, in order.
   void prepare(Unit& unit, const Settings& settings, const LeaseSource& root);
   // A step of that unit is over, and returned or changed so many rows.
@@ -50,6 +52,13 @@ class SandboxSession {
   void leave(bool unanswered);
   // What others are to hear since a transaction has committed; of each only once.
   std::vector<ListenJournal::Action> take_notifications() { return notifications_.take(); }
+  // Where another session's is a part of its transaction: what that begins with, and has left.
+  OuterTransaction as_outer() const {
+    return {.modes = modes_, .queried = queried_, .full = keeps_no_more()};
+  }
+  void take_over(LeftToOuter left);
+  // What its own, a part of another's, has left; of each only once. nullopt: it is none.
+  std::optional<LeftToOuter> leave_to_outer();
   // What the client has said where a step of that unit may be another.
   const Statement& asked(std::size_t step) const { return *asked_[step]; }
   // What a step of that unit sets otherwise than by SET.
@@ -67,6 +76,7 @@ class SandboxSession {
     Settings local;
     TransactionModes modes;
   };
+  bool keeps_no_more() const { return notifications_.full() || (outer_ && outer_->full); }
   void begin(const Statement& begin, const Settings& settings, const LeaseSource& root);
   void begin_with(Unit& unit, const Settings& settings, const LeaseSource& root);
   void set_read_only_apart(Unit& unit);
@@ -83,6 +93,7 @@ class SandboxSession {
   StatementRef limit_in_place_of(const StatementRef& statement, bool alone, Shown& shown);
   void follow(const Statement& step);
   void add_ending(Envelope& envelope, bool writes) const;
+  void restore_constraints(Envelope& envelope) const;
 
   const bool reads_;
   SessionObjects objects_;
@@ -94,13 +105,16 @@ class SandboxSession {
   std::vector<Saying> sayings_;                  // by the unit's steps
   std::vector<SaidNotify> said_;                 // by the steps of the unit that are over
   ListenJournal notifications_;
+  LeftToOuter left_;
   // Of the transaction:
+  std::optional<OuterTransaction> outer_;  // that it is a part of
   TransactionModes modes_;
   bool queried_ = false;
   std::size_t only_apart_ = 0;    // savepoints for read only alone, whose release ends that
   Settings local_, local_after_;  // withheld until it ends; and when the unit has succeeded
   std::vector<Savepoint> savepoints_;
-  bool tainted_ = false;  // something was set that cannot be undone by name
+  bool constraints_ = false;  // were set where only the outermost transaction's end undoes it
+  bool tainted_ = false;      // something was set that cannot be undone by name
 };
 
 }  // namespace based::postgres

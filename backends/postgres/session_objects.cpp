@@ -27,6 +27,11 @@ void SessionObjects::committed() {
   cleared_.clear();
 }
 
+ClientObjects::OfTransaction SessionObjects::leave_to_outer() {
+  cleared_.clear();
+  return objects_.leave();
+}
+
 // What was cleared is there again; a lock that was given back is not.
 void SessionObjects::rolled_back() {
   objects_.rolled_back();

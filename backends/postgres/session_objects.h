@@ -2,6 +2,7 @@
 // or with itself. Pure.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "backends/postgres/client_objects.h"
@@ -21,6 +22,9 @@ class SessionObjects {
   void done(const Statement& statement);
   void committed();
   void rolled_back();
+  // Of a transaction that was a part of another's.
+  ClientObjects::OfTransaction leave_to_outer();
+  void take_over(ClientObjects::OfTransaction left) { objects_.take_over(std::move(left)); }
   // Before a transaction that may have written ends well: what PostgreSQL would do by itself.
   std::vector<StatementRef> ending() const;
   // Drops the session's temporary tables; null: it has none.

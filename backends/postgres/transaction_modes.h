@@ -25,10 +25,17 @@ struct TransactionModes {
   bool operator==(const TransactionModes&) const = default;
 };
 
+// The transaction that another is a part of (LeaseSource::outer).
+struct OuterTransaction {
+  TransactionModes modes;
+  bool queried = false;  // something in it needed a snapshot
+  bool full = false;     // no more NOTIFYs are kept of it
+};
+
 // Where in its transaction a change comes.
 struct ModesPlace {
   bool queried = false;       // behind something that needs a snapshot
-  bool in_savepoint = false;  // of the client's
+  bool in_savepoint = false;  // of the client's, or in another session's transaction
 };
 
 // One after the other, each of `asked` with one mode; 25001 for the first that comes too late.

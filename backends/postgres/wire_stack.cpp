@@ -82,6 +82,9 @@ std::vector<StatementRef> WireStack::release(std::size_t level) {
 std::vector<StatementRef> WireStack::undo(std::size_t level) {
   std::vector<StatementRef> steps{go_back(level)};
   if (level == 1) turn_read_only_ = false;
+  if (level == 1 && !outer_ && std::exchange(constraints_, false)) {
+    append(steps, after_rollback_statements());
+  }
   append(steps, release(level));
   return steps;
 }
@@ -113,7 +116,7 @@ WireStack::Plan WireStack::plan(const StatementRef& statement, bool in_script,
                                 std::vector<StatementRef> ending) {
   Plan plan = planned(statement, in_script, std::move(ending));
   guard_used_ = guard_ran_ = true;
-  if (!is_transaction_control(statement->kind) && is_query(*statement)) here().queried = true;
+  if (!is_transaction_control(statement->kind) && is_query(*statement)) note_snapshot();
   return plan;
 }
 
@@ -177,7 +180,7 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
     return;
   }
   const bool inner = !levels_.empty();
-  if ((rules_.inside || inner) && statement.begin.isolation != BeginOptions::Isolation::unset) {
+  if ((outer_ || inner) && statement.begin.isolation != BeginOptions::Isolation::unset) {
     plan.error = Error::make(sqlstate::active_sql_transaction,
                              "a nested transaction cannot have an isolation level of its own")
                      .with_hint("Say it where the outermost one begins.");
@@ -190,10 +193,12 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
     level = unit_;
   }
   const bool was_only = level.modes.read_only;
+  const bool was_deferrable = level.modes.deferrable;
   const ModesPlace place{.queried = level.queried};
   plan.error = change_modes(level.modes, sql::modes_in_order(statement), place);
+  if (outer_) level.modes.deferrable = was_deferrable;
   const bool only = level.modes.read_only;
-  if (inner && was_only && !only) plan.error = read_only_around();
+  if ((inner || outer_) && was_only && !only) plan.error = read_only_around();
   if (plan.error) return;
   levels_.push_back(std::move(level));
   const bool apart = only && on_turn_ && !guard_used_;  // so that its end is that of read only
@@ -224,8 +229,9 @@ void WireStack::commit(const Statement& statement, Plan& plan) {
     return;
   }
   const std::size_t level = levels_.size();
-  if (level == 1) {
+  if (level == 1 && !outer_) {
     plan.steps = before_commit_statements();
+    constraints_ = false;
     append(plan.steps, std::move(ending_));
   }
   append(plan.steps, release(level));
@@ -335,12 +341,16 @@ WireStack::Plan WireStack::guard(bool turn_begins, const TransactionModes& defau
   guarded_ = true;
   guard_used_ = guard_ran_ = false;
   unit_ = {.modes = defaults, .initial = defaults};
+  if (outer_) {
+    unit_.modes = unit_.initial = outer_->modes;
+    unit_.queried = outer_->queried;
+  }
   on_turn_ = turn_begins && !defaults.read_only;
   turn_read_only_ = false;
   local_names_.clear();
   if (on_turn_) return {.made = {enter_named(turn_name)}};
   Plan plan{.steps = {enter(1)}};
-  if (defaults.read_only) set_read_only_here(plan.steps);
+  if (defaults.read_only && !outer_) set_read_only_here(plan.steps);
   return plan;
 }
 
@@ -354,7 +364,7 @@ std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<Statem
   guarded_ = false;
   const bool cursors = std::exchange(cursors_, false);
   std::vector<StatementRef> steps;
-  if (wrote || cursors) steps = before_commit_statements();
+  if ((wrote || cursors) && !outer_) steps = before_commit_statements();
   append(steps, std::move(ending));
   append(steps, release(1));
   return steps;

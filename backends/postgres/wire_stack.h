@@ -10,6 +10,9 @@
 // savepoint that is read only stays so: where the client's transaction may be read write again,
 // before its first query, it is read only by _based_only.
 //
+// In another session's transaction (join()) that is what a transaction block is: what cannot run
+// in one is refused, its modes are those that there are, and a COMMIT is a RELEASE and no more.
+//
 // Outside of a sandbox the outermost transaction is the server's own: its control is not for plan()
 // but for the server, and what became of it is noted.
 #pragma once
@@ -57,6 +60,19 @@ class WireStack {
   };
 
   explicit WireStack(const WireStackRules& rules) : rules_(rules) {}
+
+  // What it does is a part of another session's transaction: what that ends is not its to end.
+  void join(std::optional<OuterTransaction> outer) { outer_ = outer; }
+  const std::optional<OuterTransaction>& outer() const { return outer_; }
+  // What others' transactions that are a part of its own begin with.
+  OuterTransaction as_outer() const {
+    const Level& level = levels_.empty() ? unit_ : levels_.back();
+    return {.modes = level.modes, .queried = level.queried};
+  }
+  void note_snapshot();  // something needs one
+  // Constraints were set where only the end of the outermost transaction brings them back.
+  void note_constraints() { constraints_ = true; }
+  bool has_constraints() const { return constraints_; }
 
   // Is it for plan()? In a sandbox whatever the state.
   bool is_control(const Statement& statement) const;
@@ -144,6 +160,9 @@ class WireStack {
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
   void set_transaction(const StatementRef& statement, bool in_script, Plan& plan);
+  bool in_savepoint() const {
+    return outer_ || (!levels_.empty() && !levels_.back().savepoints.empty());
+  }
   Level& here() { return levels_.empty() ? unit_ : levels_.back(); }
   void take_modes(const Statement& statement, Plan& plan);
   void set_local_defaults(const BeginOptions& modes, Plan& plan);
@@ -168,6 +187,7 @@ class WireStack {
   void note_guard() { guarded_ = rules_.rooted && !levels_.empty(); }
 
   WireStackRules rules_;
+  std::optional<OuterTransaction> outer_;
   std::vector<Level> levels_;
   std::vector<StatementRef> ending_;  // while a statement is planned
   std::vector<StatementRef> behind_;
@@ -176,6 +196,7 @@ class WireStack {
   bool on_turn_ = false;         // the first level's savepoint is the turn's own
   bool turn_read_only_ = false;  // and what was set in it ends with it only
   bool failed_ = false;
+  bool constraints_ = false;
   std::vector<std::string> local_names_;
   Level unit_;               // without a BEGIN; `initial`: the session's defaults
   bool guard_used_ = false;  // by anything

@@ -86,7 +86,7 @@ Error read_only_around() {
 void WireStack::take_modes(const Statement& statement, Plan& plan) {
   Level& level = here();
   TransactionModes modes = level.modes;
-  const ModesPlace place{.queried = level.queried, .in_savepoint = !level.savepoints.empty()};
+  const ModesPlace place{.queried = level.queried, .in_savepoint = in_savepoint()};
   plan.error = change_modes(modes, sql::modes_in_order(statement), place);
   if (plan.error) return;
   if (modes.read_only && !level.modes.read_only) set_read_only_here(plan.steps);
@@ -100,7 +100,7 @@ void WireStack::take_modes(const Statement& statement, Plan& plan) {
 void WireStack::set_read_only_here(std::vector<StatementRef>& steps) {
   turn_read_only_ = on_turn_;
   Level& level = here();
-  if (rules_.rooted && levels_.size() < 2 && level.savepoints.empty() && !level.queried) {
+  if (rules_.rooted && levels_.size() < 2 && !in_savepoint() && !level.queried) {
     level.only_apart = true;
     steps.push_back(step(StatementKind::savepoint, "SAVEPOINT _based_only", "_based_only"));
   }
@@ -139,11 +139,15 @@ void WireStack::set_transaction(const StatementRef& statement, bool in_script, P
   if (statement->name == "session characteristics") {
     return set_local_defaults(statement->begin, plan);
   }
+  // It would be of the other session's transaction.
+  const bool modes = constraints || statement->begin != BeginOptions();
+  if (outer_ && modes && !plan.warnings.empty()) return;
   if (by_name && is_default(statement->setting)) return reset_mode(statement, plan);
-  if (statement->begin != BeginOptions()) return take_modes(*statement, plan);
+  if (statement->begin != BeginOptions() && !rules_.inside) return take_modes(*statement, plan);
   if (!rules_.inside && is_withheld(statement->name)) {
     return keep_setting(statement, plan);
   }
+  if (constraints && (in_savepoint() || in_nested())) constraints_ = true;
   plan.steps = {statement};  // a snapshot: the server refuses it in a savepoint
   if (levels_.empty() && !statement->name.empty()) local_names_.push_back(statement->name);
 }
@@ -171,7 +175,7 @@ void WireStack::show(OwnRow row, Plan& plan) {
   if (row.sets != BeginOptions()) {
     Statement asked;
     asked.begin = row.sets;
-    here().queried = true;  // by its SELECT
+    note_snapshot();  // by its SELECT
     take_modes(asked, plan);
   }
   plan.shows = std::move(row);

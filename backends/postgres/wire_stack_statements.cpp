@@ -92,7 +92,7 @@ void WireStack::Plan::ask_first() {
 // What PostgreSQL takes outside of a transaction only.
 std::optional<Error> WireStack::refuse_alone(const Statement& statement, bool in_script) const {
   if (failed_) return aborted();
-  if (!levels_.empty() || in_script) return sql::alone_error(statement);
+  if (!levels_.empty() || in_script || outer_) return sql::alone_error(statement);
   if (guard_ran_) return sql::alone_error(statement, "cannot be executed within a pipeline");
   return std::nullopt;
 }
@@ -146,7 +146,8 @@ void WireStack::close_all(Plan& plan) {
 std::optional<Error> WireStack::check(const Statement& statement, bool in_script) const {
   if (!rules_.rooted || failed_) return std::nullopt;
   const bool in_block = in_script || !levels_.empty();
-  if (statement.kind == StatementKind::standalone && !in_block) {  // else the server says so
+  if (statement.kind == StatementKind::standalone && !in_block &&
+      !outer_) {  // else the server says so
     return alone_in_sandbox_error(statement);
   }
   if (statement.kind != StatementKind::other) return std::nullopt;
@@ -208,17 +209,22 @@ void WireStack::note(const Statement& statement) {
   note_own(statement);
   guard_used_ = true;
   guard_ran_ = guard_ran_ || statement.kind != StatementKind::empty;
-  if (is_query(statement)) here().queried = true;
+  if (is_query(statement)) note_snapshot();
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
     cursors_ = true;
   }
+}
+
+void WireStack::note_snapshot() {
+  here().queried = true;
+  if (outer_) outer_->queried = true;
 }
 
 void WireStack::note_text(std::string_view text) {
   const bool none = sql::Tokenizer(text, Dialect::postgres).next().kind == sql::TokenKind::end;
   guard_used_ = true;
   guard_ran_ = guard_ran_ || !none;
-  if (!none && word_at(text, 0) != "show") here().queried = true;
+  if (!none && word_at(text, 0) != "show") note_snapshot();
 }
 
 }  // namespace based::postgres

@@ -203,6 +203,14 @@ class Deferred:
         self.commit()
         self.is_immediate()
 
+    def test_what_was_set_in_a_savepoint_goes_with_its_transaction(self):
+        self.commit(MAKE)
+        for end in ("rollback", "select 1 / 0"):
+            self.all("begin", "savepoint s", "set constraints all deferred", "release s")
+            self.client.run(end)
+            self.client.run("rollback")
+            self.is_immediate()
+
     def test_a_cursor_that_a_function_has_left_ends_with_its_transaction(self):
         for _ in range(2):
             self.commit("select left_open()")

@@ -313,6 +313,29 @@ class Refusing:
 
 
 class JoinedOnPostgres(OnPostgres, Joined, Turns):
+    def test_a_commit_closes_the_cursors_of_its_own_transaction(self):
+        self.daemon()
+        for test, server in ((self.wire(), self.wire()), (self.native(), self.wire()), (self.wire(), self.native())):
+            self.begin(test)
+            self.run_in(test, "declare outer_one cursor for select 1")
+            for end in ("commit", "rollback"):
+                self.begin(server)
+                self.run_in(server, "declare c cursor for select 2")
+                inner = self.wire()
+                inner.query("begin; declare inner_one cursor for select 3; commit")
+                self.assertEqual(self.code(inner, "fetch 1 from inner_one"), "34000")
+                self.run_in(server, "fetch 1 from c")
+                self.finish(server, end)
+                self.assertEqual(self.code(server, "fetch 1 from c"), "34000")
+            self.run_in(test, "fetch 1 from outer_one")
+            self.finish(test, "commit")
+            self.assertEqual(self.code(test, "fetch 1 from outer_one"), "34000")
+
+    def code(self, client, sql):
+        if isinstance(client, based_client.Session):
+            return self.refusal(client, sql).code
+        return client.error(query(sql))["C"]
+
     def told_that_it_is_gone(self, client):
         kind, body = client.message()
         self.assertEqual(kind, "E")
