@@ -140,11 +140,12 @@ void PostgresSession::submit(Unit unit) {
     adopt_settings();
   }
   retried_ = false;
+  sandbox_.submitted();
+  since_ = context_.reactor.now();
   held_before_ = link_ != nullptr || parked_;
   if (!held_before_) transaction_due_ = TimePoint();
   const Result<void> checked = check(unit);
-  const Duration most = context_.lease_timeout;
-  queue_deadline_ = context_.reactor.now() + most;
+  queue_deadline_ = since_ + context_.lease_timeout;
   if (unit.queue_deadline != TimePoint()) {
     queue_deadline_ = std::min(queue_deadline_, unit.queue_deadline);
   }

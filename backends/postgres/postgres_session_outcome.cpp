@@ -19,7 +19,7 @@ TransactionStatus plain_status(char status) {
 void PostgresSession::finish(UnitOutcome outcome) {
   // What was never sent has changed nothing.
   const bool unsent = outcome.error && outcome.phase == UnitPhase::queue;
-  if (outcome.error && !unsent) note_failure_in_log(outcome);
+  if (outcome.error) note_failure_in_log(outcome);
   const bool keep_lease = unsent ? held_before_ : run_->unit().keep_lease;
   transition(State::idle);
   if (link_ == nullptr && held_before_ && unsent) {
@@ -131,9 +131,11 @@ void PostgresSession::note_in_log(std::size_t step, std::uint64_t rows, const Er
   const Unit& unit = run_->unit();
   if (context_.ran == nullptr || step >= unit.steps.size() || unit.steps[step].describe) return;
   const TimePoint now = context_.reactor.now();
+  const Statement* asked = sandbox_.asked(step);
+  if (asked == nullptr) asked = unit.steps[step].statement.get();
   SandboxLogEntry entry{.session = options_.session_id,
                         .client = options_.client,
-                        .statement = std::string(sandbox_.asked(step).words()),
+                        .statement = std::string(asked->words()),
                         .duration = now - std::exchange(since_, now),
                         .rows = rows,
                         .level = unit.keep_lease ? 1U : 0U};
@@ -148,8 +150,8 @@ void PostgresSession::note_in_log(std::size_t step, std::uint64_t rows, const Er
 void PostgresSession::note_failure_in_log(const UnitOutcome& outcome) {
   const std::size_t steps = run_->unit().steps.size();
   if (outcome.phase != UnitPhase::epilogue) {
-    const bool before = outcome.phase == UnitPhase::prologue;
-    return note_in_log(before ? 0 : outcome.step, 0, &*outcome.error);
+    const bool ran = outcome.phase == UnitPhase::step;
+    return note_in_log(ran ? outcome.step : 0, 0, &*outcome.error);
   }
   if (context_.ran == nullptr || steps == 0 || run_->unit().steps[steps - 1].describe) return;
   context_.ran->fail_last(options_.session_id, outcome.error->sqlstate.text(),

@@ -220,6 +220,7 @@ void Relay::skip(const WireMessage& message) {
     std::string bytes;
     BackendWriter(bytes).error("ERROR", *refusal_);
     client_.send(bytes);
+    log_refused(message, *refusal_);
     refusal_.reset();
     extended_ = !at_once;
   }

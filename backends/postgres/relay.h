@@ -191,7 +191,6 @@ class Relay : public WireSession,
   void take_bind(const WireMessage& message);
   bool is_taken(const BindNames& names, bool controls) const;
   void bind_control(const BindNames& names, const PreparedRef& text);
-  void refuse_taken(std::string_view portal, bool in_failed = false);
   void try_bind(const WireMessage& message, const BindNames& names, std::string_view statement);
   void bind_renamed(const WireMessage& message, const BindNames& names, std::string_view portal,
                     std::string_view statement, Fate fate, std::uint32_t number = 0);
@@ -350,6 +349,7 @@ class Relay : public WireSession,
   void take_sandbox(const StatementRef& statement);
   void log_done(std::string_view text, std::string_view tag);
   void log_error(const Item& made, const ErrorFields& fields);
+  void log_refused(const WireMessage& message, const Error& error);
   void log_statement(SandboxLogEntry entry);
 
   // relay_replies.cpp: from the link to the client

@@ -315,7 +315,7 @@ void Relay::take_bind(const WireMessage& message) {
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
     if (message.whole()) try_bind(message, names, name);
-    return refuse_taken(names.portal);
+    return refuse_here(taken_error(names.portal));
   }
   if (controls) return bind_control(names, *prepared);
   if (prepared != nullptr && ((*prepared)->script || context_.sandbox != nullptr)) {

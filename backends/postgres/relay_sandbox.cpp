@@ -71,6 +71,7 @@ StatementRef prepared_command(const PreparedRef& prepared) {
 }  // namespace
 
 void Relay::begin_unit(const WireMessage& message) {
+  if (context_.sandbox != nullptr) since_ = context_.reactor.now();
   if (answers_failed(message)) return;
   if (!begins_command(message)) return acquire();
   command_ = std::make_unique<SandboxUnit>();
@@ -148,7 +149,10 @@ void Relay::take_command(const WireMessage& message) {
   if (!message.first) return;
   if (message.type == request::sync) return end_command();
   if (command_->failed) return;
-  if (command_->ends) return take_end(message);
+  if (command_->ends) {
+    command_->taken = &message;
+    return take_end(message);
+  }
   extended_ = message.type != request::query && message.type != request::function_call;
   if (!message.whole()) return fail_command(by_itself_error());
   switch (message.type) {
@@ -328,6 +332,7 @@ void Relay::fail_command(const Error& error) {
   if (position) ++*position;
   BackendWriter(bytes).error("ERROR", error, position);
   client_.send(bytes);
+  if (command_->ends) log_refused(*command_->taken, error);
   command_->failed = true;
   if (command_->simple) end_command();
 }

@@ -227,7 +227,10 @@ void Relay::send_part(QueryPart part) {
   }
   std::uint32_t number = 0;
   if (seen || context_.sandbox != nullptr) {
-    number = add_item({.kind = ItemKind::query, .before_it = part.before, .script = seen});
+    // The log has each of several by itself.
+    ScriptRef said = seen ? seen : several_in(context_.texts, part.text);
+    number =
+        add_item({.kind = ItemKind::query, .before_it = part.before, .script = std::move(said)});
     if (context_.sandbox != nullptr) item(number).details().text = part.text;
     if (!calls.empty()) item(number).details().calls = std::move(calls);
   }

@@ -54,10 +54,6 @@ std::string columns_of(const Statement& statement) {
 // A recovery that is struck, by a limit that a function of the client's has set, is run again.
 constexpr unsigned recoveries_max = 8;
 
-Error taken_error(std::string_view portal) {
-  return Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists");
-}
-
 }  // namespace
 
 // Without a name: a function of the client's may have dropped every prepared statement, and a step
@@ -136,10 +132,6 @@ bool Relay::is_taken(const BindNames& names, bool controls) const {
   return found != portals_.end() && found->second->control;
 }
 
-void Relay::refuse_taken(std::string_view portal, bool in_failed) {
-  refuse_here(taken_error(portal), in_failed);
-}
-
 // What the server says first of a Bind whose portal is taken by what it does not know of.
 void Relay::try_bind(const WireMessage& message, const BindNames& names,
                      std::string_view statement) {
@@ -154,7 +146,7 @@ void Relay::bind_control(const BindNames& names, const PreparedRef& text) {
   const std::size_t count = parameters_of(names.rest);
   if (count == text->types.size()) {
     if (refuse_failed_control(*text)) return;
-    if (is_taken(names, true)) return refuse_taken(names.portal, true);
+    if (is_taken(names, true)) return refuse_here(taken_error(names.portal), true);
     portals_[std::string(names.portal)] = text;
     return reply_here(std::string("2\0\0\0\4", 5));
   }

@@ -41,6 +41,8 @@ class SandboxSession {
 
   // It says more than is kept for one transaction: it is not to run.
   std::optional<Error> refusal(const Unit& unit, const LeaseSource& root) const;
+  // A unit waits for its turn.
+  void submitted() { asked_.clear(); }
   // `settings` are the session's, `root` where the unit runs. Called once for each unit, in order.
   void prepare(Unit& unit, const Settings& settings, const LeaseSource& root);
   // A step of that unit is over, and returned or changed so many rows.
@@ -59,8 +61,10 @@ class SandboxSession {
   void take_over(LeftToOuter left);
   // What its own, a part of another's, has left; of each only once. nullopt: it is none.
   std::optional<LeftToOuter> leave_to_outer();
-  // What the client has said where a step of that unit may be another.
-  const Statement& asked(std::size_t step) const { return *asked_[step]; }
+  // What the client has said where a step of that unit may be another; null: it is not prepared.
+  const Statement* asked(std::size_t step) const {
+    return step < asked_.size() ? asked_[step].get() : nullptr;
+  }
   // What a step of that unit sets otherwise than by SET.
   std::span<const StatementRef> settings_made(std::size_t step) const;
 

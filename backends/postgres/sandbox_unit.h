@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/statement.h"
+#include "backends/wire.h"
 
 namespace based::postgres {
 
@@ -17,6 +18,7 @@ struct SandboxUnit {
   bool running = false;
   bool failed = false;
   bool ends = false;                                // a failed transaction
+  const WireMessage* taken = nullptr;               // of that: the newest one, while it is answered
   StatementRef statement;                           // that runs
   std::map<std::string, bool, std::less<>> binary;  // portals: the result's format
   // Finds who has asked; null inside: it is gone.

@@ -51,6 +51,12 @@ std::optional<Error> unreadable(sql::StatementTable& texts, std::string_view tex
   return script.error();
 }
 
+ScriptRef several_in(sql::StatementTable& texts, std::string_view text) {
+  if (text.find(';') == text.npos) return nullptr;
+  const Result<ScriptRef> script = texts.intern(text, ParameterStyle::verbatim);
+  return script && (*script)->statements.size() > 1 ? *script : nullptr;
+}
+
 std::string without_commands(std::string text, const Script& script) {
   constexpr std::string_view something = "SELECT";
   for (const StatementRef& statement : script.statements) {

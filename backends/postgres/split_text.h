@@ -26,6 +26,9 @@ std::string as_one_body(const Script& script);
 // may be an end of the root in it.
 std::optional<Error> unreadable(sql::StatementTable& texts, std::string_view text);
 
+// Its statements, where there are several; null: there are not, or Based cannot read it.
+ScriptRef several_in(sql::StatementTable& texts, std::string_view text);
+
 // The script's text with something of the same length for each SANDBOX command, which the server
 // would not know.
 std::string without_commands(std::string text, const Script& script);

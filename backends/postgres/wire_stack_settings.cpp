@@ -33,6 +33,10 @@ Error aborted() {
       "current transaction is aborted, commands ignored until end of transaction block");
 }
 
+Error taken_error(std::string_view portal) {
+  return Error::make(Sqlstate("42P03"), "cursor \"" + std::string(portal) + "\" already exists");
+}
+
 std::vector<Error> cut_names(const Statement& statement) {
   std::vector<Error> notices;
   const bool names = statement.kind == StatementKind::savepoint ||

@@ -35,6 +35,7 @@ std::vector<Error> warnings_outside(const Statement& set);
 // What the server tells of a savepoint's name as soon as it reads it: that it is cut (42622).
 std::vector<Error> cut_names(const Statement& statement);
 Error read_only_around();
+Error taken_error(std::string_view portal);         // there is one of that name
 Error aborted();                                    // so is the transaction
 Error refused(Sqlstate code, std::string message);  // by the sandbox, which the hint explains
 

@@ -93,6 +93,9 @@ class Lane {
   void reset(Reset reset);
 
   bool holds_lease(const LaneClient& client) const;
+  // For a sandbox's log: that unit, submitted then, is not run.
+  void log_refused(const SessionOptions& session, const Unit& unit, TimePoint since,
+                   const Error& error);
   // The transactions of others that the running unit is inside of.
   std::size_t around() const { return parked_.size(); }
   // Where a client that gave up had been waiting: names the holder.

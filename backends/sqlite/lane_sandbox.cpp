@@ -112,4 +112,21 @@ void Lane::keep_log(const UnitOutcome& outcome, const std::vector<Trace>& traces
   if (outcome.error && !began) add({.step = failed});
 }
 
+// Its first statement is answered with the error, and the others are never looked at.
+void Lane::log_refused(const SessionOptions& session, const Unit& unit, TimePoint since,
+                       const Error& error) {
+  if (sandbox_log_ == nullptr || unit.steps.empty()) return;
+  const Step& first = unit.steps.front();
+  if (first.describe || first.own) return;
+  SandboxLogEntry entry;
+  entry.session = session.session_id;
+  entry.client = session.client;
+  entry.statement = first.statement->words().substr(0, SandboxLog::Limits{}.text_bytes_max + 1);
+  entry.duration = reactor_.now() - since;
+  entry.level = unit.keep_lease ? 1 : 0;
+  entry.sqlstate = error.sqlstate.text();
+  entry.error = error.message;
+  sandbox_log_->add(std::move(entry));
+}
+
 }  // namespace based::sqlite

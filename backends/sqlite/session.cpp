@@ -66,12 +66,13 @@ void SqliteSession::post(void (SqliteSession::*step)()) {
 void SqliteSession::submit(Unit unit) {
   INVARIANT(state_ == UnitState::none && unit.sink != nullptr);
   sink_ = unit.sink;
+  submitted_ = reactor_.now();
+  unit_ = std::move(unit);
   if (lost_) {
     refuse(*lost_);
     refusal_->transaction = TransactionStatus::lost;
     return;
   }
-  unit_ = std::move(unit);
   transition(UnitState::waiting);
   lane_.submit(*this);
 }
@@ -211,6 +212,7 @@ void SqliteSession::complete(UnitOutcome outcome) {
 
 void SqliteSession::refuse(Error error) {
   transition(UnitState::refusing);
+  lane_.log_refused(options_, job_ != nullptr ? job_->unit() : unit_, submitted_, error);
   unit_ = Unit{};
   refusal_ = UnitOutcome{};
   refusal_->error = std::move(error);

@@ -72,6 +72,7 @@ class SqliteSession final : public BackendSession, private LaneClient, private W
   UnitState state_ = UnitState::none;
   WaitMember part_;
   Unit unit_;  // while it waits
+  TimePoint submitted_;
   Sink* sink_ = nullptr;
   std::shared_ptr<Job> job_;
   std::deque<std::shared_ptr<Parcel>> parcels_;

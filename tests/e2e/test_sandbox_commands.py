@@ -115,7 +115,7 @@ class Commands:
     database = "app#w"
 
     def setUp(self):
-        self.running = Daemon(config=f'[databases.app]\nurl = "{self.url()}"\nforce_rollback = true\n')
+        self.running = Daemon(config=f'[databases.app]\nurl = "{self.url()}"\nforce_rollback = true\ntimeout = "400ms"\n')
         self.addCleanup(self.running.close)
         self.address = f"127.0.0.1:{self.running.port}"
         self.client = PgClient(self.address, database=self.database)
@@ -217,7 +217,8 @@ class Commands:
         for text in ("select * from things where id = $1", "select * from things where id = :id", *self.own_native):
             native.session.exec(text, {"id": 1} if ":id" in text else [1] if "$1" in text else None).wait()
         log = [row["statement"] for row in told_log(self.client)]
-        self.assertEqual(log, [*texts, "drop index if exists by_id", *self.both, "select * from things where id = $1", "select * from things where id = :id",
+        both = ["select '1'::text", "select 'x'::text as second"]
+        self.assertEqual(log, [*texts, "drop index if exists by_id", *both, "select * from things where id = $1", "select * from things where id = :id",
                                *self.own_native])
 
     def test_the_log_has_what_a_native_client_asks_of_its_transactions(self):
@@ -249,6 +250,39 @@ class Commands:
             ("TX BEGIN 1", "1", None), ("delete from things", "1", None), ("TX BEGIN 1", "1", None), ("TX ROLLBACK ALL", "0", None),
             ("TX BEGIN 1", "1", None), ("CLOSE", "0", None)])
 
+    def test_the_log_has_what_is_refused_without_the_database(self):
+        holder = PgClient(self.address, database=self.database)
+        self.addCleanup(holder.close)
+        for way in (Wire, Extended, Native):
+            with self.subTest(way.__name__):
+                client = way(self)
+                holder.query("begin; insert into things values (1)")
+                self.assertEqual(client.ask("select 'in vain'")[2], "55P03")
+                holder.query("rollback")
+                for text in ("begin", "insert into things values (2)", "select nix"):
+                    client.ask(text)
+                holder.query("begin; insert into things values (1)")
+                for text, code in (("select 'failed'", "25P02"), ("rollback to nix", "3B001"), ("rollback", None)):
+                    self.assertEqual(client.ask(text)[2], code)
+                holder.query("rollback")
+                log = told_log(self.client)
+                self.assertEqual([(row["statement"], row["level"], row["sqlstate"]) for row in log if row["client"] != log[0]["client"]],
+                                 [("select 'in vain'", "0", "55P03"), ("begin", "1", None), ("insert into things values (2)", "1", None),
+                                  ("select nix", "1", self.unknown), ("select 'failed'", "1", "25P02"), ("rollback to nix", "1", "3B001"),
+                                  ("rollback", "0", None)])
+                self.client.query("sandbox drop")
+
+    def test_each_of_several_statements_is_in_the_log(self):
+        for text, right in (("select 1; select 2 as \"a;b\";; -- x\n select 3",
+                             [("select 1", None), ('select 2 as "a;b"', None), ("-- x\n select 3", None)]),
+                            ("select 1; select nix; select 3", [("select 1", None), ("select nix", self.unknown)]),
+                            ("select 1; insert into things values (1), (2); delete from things where id = 2",
+                             [("select 1", None), ("insert into things values (1), (2)", None), ("delete from things where id = 2", None)]),
+                            ("select ';'", [("select ';'", None)])):
+            self.client.query(text)
+            self.assertEqual([(row["statement"], row["sqlstate"]) for row in told_log(self.client)], right)
+            self.client.query("sandbox drop")
+
     def test_drop(self):
         for way in self.each():
             self.client.query("insert into things values (1)")
@@ -270,10 +304,10 @@ def ran(log):
 
 class OnPostgres(Commands, unittest.TestCase):
     stopped = "2"
+    unknown = "42703"
     own = ["set statement_timeout = 9000", "show statement_timeout", "create index concurrently by_id on things (id)",
            "discard all"]
     own_native = own
-    both = ["select '1'::text; select 'x'::text as second"] * 2  # of a simple Query that goes as it is
 
     def url(self):
         return cluster.url()
@@ -284,10 +318,10 @@ class OnPostgres(Commands, unittest.TestCase):
 
 
 class OnSqlite(Commands, unittest.TestCase):
+    unknown = "42703"
     stopped = "3"  # it has looked whether there is another one
     own = ["set statement_timeout = 9000", "show statement_timeout", "discard all"]
     own_native = []
-    both = ["select '1'::text", "select 'x'::text as second"]
 
     def url(self):
         self.file = temporary_folder() / "app.db"
