@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -149,8 +150,8 @@ class Commands(unittest.TestCase):
         self.assertRegex(told.splitlines()[-1], r" install --no-install-recommends libuv1-dev meson$")
 
     def test_nothing_is_asked_of_apt_when_nothing_is_missing(self):
-        everything = self.packages("build") + self.packages("test")
-        self.assertEqual(self.install(everything, "build", "test"), (0, ""))
+        everything = self.packages("build") + self.packages("profile") + self.packages("test")
+        self.assertEqual(self.install(everything, "build", "profile", "test"), (0, ""))
 
     def test_a_failed_installation_is_a_failure(self):
         self.assertNotEqual(self.install([], "build", apt_ends_with=100)[0], 0)
@@ -164,6 +165,12 @@ class Commands(unittest.TestCase):
             done = run(PACKAGING / "quickstart", "--version", cwd="/")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, r"^based \d+\.\d+\.\d+\n$")
+
+    def test_what_a_release_is_profiled_with_works(self):
+        at_work = [sys.executable, ROOT / "tests" / "support" / "at_work.py", "--briefly"]
+        done = run(*at_work)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotEqual(run(*at_work, env={**os.environ, "BASED_BINARY": "/bin/false"}).returncode, 0)
 
     def test_the_install_puts_everything_in_its_place(self):
         done = run("meson", "install", "-C", BASED.parent, "--destdir", self.folder, "--no-rebuild")
