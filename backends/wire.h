@@ -51,6 +51,8 @@ class WireClient {
   // The session can, or cannot, take more messages for now. While it cannot, on_message is not
   // called; what was already read waits in the front end, and the socket is not read.
   virtual void set_taking(bool on) = 0;
+  // Has it sent more than its session was given?
+  virtual bool has_more() const { return false; }
   // The conversation is over: the front end sends `error` as a FATAL ErrorResponse, unless the
   // session is in mid-message, and closes. The session is destroyed afterwards, never inside this
   // call.

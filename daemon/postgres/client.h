@@ -64,6 +64,9 @@ class PostgresClient final : public TransportHandler, public WireClient {
   std::size_t unsent() const override { return transport_.unsent(); }
   void notify_when_drained(std::size_t low) override { transport_.notify_when_drained(low); }
   void set_taking(bool on) override;
+  bool has_more() const override {
+    return delivering_ ? !cutter_.at_end() : cutter_.kept_bytes() > 0;
+  }
   void end(const Error& error) override;
   void on_at_rest() override;
 

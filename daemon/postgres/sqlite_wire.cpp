@@ -282,6 +282,9 @@ void SqliteWire::ready() {
   end_in_sync_ = false;
   if (stack_.empty()) portals_.clear();
   for (const auto& [name, value] : settings_.to_report()) writer_.parameter_status(name, value);
+  // Who has sent more does not know of it, and that is not to be done without it.
+  const bool in_vain = std::exchange(waited_in_vain_, false) && client_.has_more();
+  if (in_vain && !stack_.empty() && usable()) stack_.fail();
   if (!stack_.empty()) backend_->rest(usable());
   writer_.ready(stack_.empty() ? 'I' : usable() ? 'T' : 'E');
   flush();
@@ -333,6 +336,7 @@ void SqliteWire::fail(Error error, const WireStatement* of, Fate fate) {
     start_ending(stack_.plan_rollback_all(), "");
   } else if (!stack_.empty()) {
     if (fate == Fate::fails) stack_.fail();
+    waited_in_vain_ = fate == Fate::stays;
   } else if (end_in_sync_) {
     ready();
   }

@@ -33,8 +33,8 @@ bool never_ran(const UnitOutcome& outcome) {
          outcome.transaction == TransactionStatus::open;
 }
 
-// What has waited in vain leaves its transaction as it was, but for what its client has cancelled:
-// that has often sent more behind it, which is not to be done without it.
+// What has waited in vain leaves its transaction as it was, but for what its client has cancelled,
+// or has sent more behind (ready()), which is not to be done without it.
 SqliteWire::Fate SqliteWire::fate_of(const UnitOutcome& outcome) {
   const bool stays = never_ran(outcome) && outcome.error->sqlstate != sqlstate::query_canceled;
   return stays ? Fate::stays : Fate::fails;

@@ -37,6 +37,7 @@ class MessageCutter {
   void feed(std::string_view bytes);
   // What was cut is valid until keep().
   Cut next(Piece& piece);
+  bool at_end() const { return view_.empty(); }  // of the bytes
   // Keeps what is left of the bytes, for the next time.
   void keep();
   bool empty() const { return kept_.empty() && left_ == 0; }

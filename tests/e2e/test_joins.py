@@ -13,7 +13,7 @@ import psycopg
 import psycopg2
 
 import based_client
-from pg_client import PgClient, Refused, bind, execute, flush, parse, query, sync
+from pg_client import PgClient, Refused, bind, execute, extended, flush, parse, query, sync
 from servers import Daemon, PostgresCluster, temporary_folder, wait_until
 
 cluster = None
@@ -168,6 +168,29 @@ class Joining:
             self.tx(member, "rollback")
             self.assertEqual(self.ids(owner), [1])
             self.tx(owner, "rollback")
+
+    def test_what_waits_in_vain_fails_what_was_sent_behind_it(self):
+        rows = "insert into things values ({})".format
+        for sent, after, rest in (
+                ([query(rows(3)), query(rows(4)), query("commit")], "E:55P03 Z:E", "E:25P02 Z:E C:ROLLBACK Z:I"),
+                ([query("commit"), query(rows(4)), query("commit")], "E:55P03 Z:E", "E:25P02 Z:E C:ROLLBACK Z:I"),
+                ([extended(rows(3)), sync(), extended(rows(4)), sync(), extended("commit"), sync()], "E:55P03 Z:E",
+                 "E:25P02 Z:E 1 2 C:ROLLBACK Z:I"),
+                ([extended(rows(3)), extended(rows(4)), sync()], "E:55P03 Z:T", None), ([query(rows(3))], "E:55P03 Z:T", None)):
+            owner, token = self.shared()
+            member = self.wire(join=token)
+            owner.query("begin; insert into things values (1)")
+            member.query("begin; insert into things values (2)")
+            owner.send(*sent)
+            self.assertEqual(owner.answers().removeprefix("1 2 "), after)
+            self.assertEqual(member.query("commit"), "C:COMMIT Z:I")
+            if rest:
+                self.assertEqual(owner.answers(2), rest)
+            else:
+                self.assertEqual(owner.query("rollback"), "C:ROLLBACK Z:I")
+            self.assertEqual(self.ids(member), [])
+            member.close()
+            owner.close()
 
     def test_the_owners_end_waits_for_the_inner_transaction(self):
         owner, token = self.shared()
@@ -425,17 +448,6 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
         self.assertEqual(member.query("begin isolation level repeatable read"), "C:BEGIN Z:T")
         self.assertEqual(member.value("show transaction_isolation"), "repeatable read")
         member.query("rollback")
-
-    def test_what_waits_in_vain_fails_what_was_sent_behind_it(self):
-        owner, token = self.shared()
-        member = self.wire(join=token)
-        owner.query("begin; insert into things values (1)")
-        member.query("begin; insert into things values (2)")
-        owner.send(query("insert into things values (3)"), query("insert into things values (4)"), query("commit"))
-        self.assertEqual(owner.answers(), "E:55P03 Z:E")
-        self.assertEqual(member.query("commit"), "C:COMMIT Z:I")
-        self.assertEqual(owner.answers(2), "E:25P02 Z:E C:ROLLBACK Z:I")
-        self.assertEqual(self.ids(member), [])
 
     def test_listen_is_refused(self):
         owner, token = self.shared()
