@@ -229,7 +229,7 @@ class SqliteWire final : public WireSession, private Sink, private SessionListen
   bool read_only_ = false;    // SET TRANSACTION READ ONLY
   bool tell_at_rest_ = false;
   bool paused_ = false;
-  bool waited_in_vain_ = false;  // something of this unit, and its transaction is as it was
+  bool waited_in_vain_ = false;          // something of this unit, and its transaction is as it was
   std::deque<WireStatementRef> script_;  // of the simple query, to be run
   std::vector<Running> running_;         // the unit's steps
   std::vector<ValueList> values_;        // and their parameters
