@@ -131,10 +131,15 @@ std::string Relay::settings_key() {
     }
   };
   bool sure = link_->queue().size() == (link_->queue().is_open() ? 1U : 0U) || !journal_.in_doubt();
+  const auto sets = [](const StatementRef& step) {  // of Based's own
+    return step->kind == StatementKind::rollback_to || step->kind == StatementKind::setting ||
+           (step->kind == StatementKind::set_transaction && !step->name.empty());
+  };
   for (const Item& item : items_) {
     const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
-    if (item.done || script == nullptr || item.kind == ItemKind::parse) continue;
-    sure = sure && std::ranges::none_of(script->statements, decides);
+    if (item.done || item.kind == ItemKind::parse) continue;
+    if (item.control) sure = sure && std::ranges::none_of(item.control->plan.steps, sets);
+    if (script) sure = sure && std::ranges::none_of(script->statements, decides);
   }
   sure = sure || is_in_failed();  // in a failed transaction nothing is parsed
   const std::optional<std::string> local = link_->settings().literals_key();

@@ -274,6 +274,20 @@ class Mapping(Conversation):
     def test_modes(self):
         self.conversations(ALIKE)
 
+    def test_what_is_parsed_behind_a_setting_in_the_same_batch(self):
+        asked, known = "select n from t", parse("known", "select n from t") + sync()
+        for database in self.servers.pools:
+            self.server("create schema other; create table other.t (other_n int)", database)
+            self.addCleanup(self.server, "drop schema other cascade", database)
+        for setup, setting in (("begin", "set local search_path to other"), ("begin", "set search_path to other"),
+                               ("select 1", "set local search_path to other"), ("select 1", "set search_path to other"),
+                               ("begin; savepoint s; set local search_path to other", "rollback to s"),
+                               ("begin; set local search_path to other; savepoint s; set local search_path to public", "rollback to s"),
+                               ("begin; set local search_path to other", "set local search_path to default")):
+            with self.subTest(setup, setting=setting):
+                self.same([known, query(setup), extended(setting) + parse("again", asked) + bind("", "again") + execute() + sync(),
+                           query("rollback")])
+
     def test_modes_of_a_session_that_reads_only(self):
         self.conversations(AS_DEFAULT, [query("set default_transaction_read_only = on")])
 

@@ -299,13 +299,13 @@ class Model(Conversation):
     @staticmethod
     def both_fail(kind, right, said):
         """Whether this message fails for another reason through Based, one that is as true: a name that is taken is
-        refused before its text is read, what is prepared again in a failed transaction before its values are looked at,
-        and there a statement without rows is described only where the server still has it."""
+        refused before its text is read, what is prepared again in a failed transaction, or with another search_path, before
+        its values are looked at, and there a statement without rows is described only where the server still has it."""
         fails = right.startswith("E ")
         code = re.search(r"'C': '(.....)'", said)
         code = code[1] if code and said.startswith("E ") else None
         return (kind == "P" and fails and code in ("42P05", "25P02")
-                or kind == "B" and fails and code in ("25P02", "26000", right[9:14])
+                or kind == "B" and fails and (code in ("25P02", "26000", right[9:14]) or "INSERT has more expressions" in said)
                 or kind == "DS" and (code == "25P02" and (fails or right == "n ") or fails and code == right[9:14])
                 or kind == "E" and "'C': '25P02'" in right and code == "55000")
 
