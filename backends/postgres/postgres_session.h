@@ -96,7 +96,7 @@ class PostgresSession : public BackendSession,
   // Is its transaction a savepoint, and each unit without one guarded?
   bool rooted() const override { return context_.rooted || inside_; }
   std::span<const Error> warned() const override { return warned_; }
-  const std::optional<Error>& refused() const override { return refused_; }
+  const Error* refused(std::size_t step) const override;
   std::span<const StatementRef> settings_made(std::size_t step) const override {
     return sandbox_.settings_made(step);
   }

@@ -118,6 +118,11 @@ bool PostgresSession::left_at_failure() const {
          recovery.back()->kind == StatementKind::rollback;
 }
 
+const Error* PostgresSession::refused(std::size_t step) const {
+  if (refused_) return &*refused_;  // it is the only one
+  return context_.rooted ? sandbox_.refused(step) : nullptr;
+}
+
 // How long the lease may rest; zero: for ever.
 Duration PostgresSession::rest_most() const {
   if (link_ != nullptr && link_->status() == 'I') return context_.pins.idle;

@@ -217,6 +217,7 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
   made_.assign(unit.steps.size(), {});
   sayings_.assign(unit.steps.size(), {});
   asked_.clear();
+  refused_.reset();
   said_.clear();
   limits_.assign(unit.steps.size(), {});
   bool reads = !unit.steps.empty() && unit.read_only;
@@ -310,9 +311,12 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
   const std::optional<OwnRow> row = own_row_of(*statement);
   if (!row || row->setting.empty() || is_unknown(row->setting, shown.root)) return statement;
   if (row->sets != BeginOptions()) {
-    if (std::optional<Error> error = change_modes_here(std::span(&row->sets, 1))) {
-      return raised(*error);
+    std::optional<Error> error = change_modes_here(std::span(&row->sets, 1));
+    if (error && !refused_) {  // nothing behind it runs
+      refused_ = std::move(error);
+      refused_at_ = asked_.size() - 1;
     }
+    if (refused_) return statement;
     // The server has it in the same savepoint.
     if (row->sets.access != BeginOptions::Access::unset) return statement;
   }

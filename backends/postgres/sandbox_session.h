@@ -65,6 +65,10 @@ class SandboxSession {
   const Statement* asked(std::size_t step) const {
     return step < asked_.size() ? asked_[step].get() : nullptr;
   }
+  // What a step of that unit fails with as it runs; null: nothing.
+  const Error* refused(std::size_t step) const {
+    return refused_ && step == refused_at_ ? &*refused_ : nullptr;
+  }
   // What a step of that unit sets otherwise than by SET.
   std::span<const StatementRef> settings_made(std::size_t step) const;
 
@@ -102,6 +106,8 @@ class SandboxSession {
   const bool reads_;
   SessionObjects objects_;
   std::vector<StatementRef> asked_;  // by the unit's steps
+  std::optional<Error> refused_;     // the first that is
+  std::size_t refused_at_ = 0;
   Settings withheld_;
   std::vector<std::optional<std::chrono::milliseconds>> limits_;  // by the unit's steps
   std::optional<std::chrono::milliseconds> transaction_;

@@ -58,10 +58,10 @@ void UnitRun::send_unit(Link& link, std::string_view settings) {
                       .types = parameter_types(step.parameters.views()),
                       .max_rows = step.max_rows,
                       .describe = step.describe});
-  }
-  if (const std::optional<Error>& refused = owner_.refused()) {
-    refusal_ = raised(*refused);
-    items_.back().refused = std::exchange(items_.back().statement, refusal_.get());
+    if (const Error* refused = owner_.refused(i)) {
+      refusal_ = raised(*refused);
+      items_.back().refused = std::exchange(items_.back().statement, refusal_.get());
+    }
   }
   add(UnitPhase::epilogue, unit_.envelope.epilogue);
   send(link, settings);
@@ -128,6 +128,8 @@ void UnitRun::write(const Item& item, std::uint32_t number, FrontendWriter& writ
     expect(Expect::parse, Fate::swallow);
     write_bind(writer, "", item.parameters);
     expect(Expect::bind, Fate::swallow);
+    writer.describe_portal("");
+    expect(Expect::describe_portal, Fate::forward);
   }
   if (item.parse) {
     writer.parse(item.name, item.statement->text, item.types);
@@ -139,7 +141,7 @@ void UnitRun::write(const Item& item, std::uint32_t number, FrontendWriter& writ
   } else {
     write_bind(writer, item.name, item.parameters);
     expect(Expect::bind, Fate::swallow);
-    if (item.phase == UnitPhase::step) {
+    if (item.phase == UnitPhase::step && item.refused == nullptr) {
       writer.describe_portal("");
       expect(Expect::describe_portal, Fate::forward);
     }

@@ -34,8 +34,8 @@ class UnitRun final : public Requester {
     virtual Duration step_limit(std::size_t step) const = 0;  // zero: none
     // What the client is told of the unit's only step, as it is alone.
     virtual std::span<const Error> warned() const { return {}; }
-    // What that step fails with in the place of being executed, if it can be bound.
-    virtual const std::optional<Error>& refused() const = 0;
+    // What a step fails with in the place of being executed, if it can be bound; null: nothing.
+    virtual const Error* refused(std::size_t step) const = 0;
     virtual std::span<const StatementRef> settings_made(std::size_t) const { return {}; }
   };
 

@@ -258,6 +258,10 @@ NATIVE = ("create temp table MINE (n int)", "insert into MINE values (1) returni
           "do $$ begin raise notice 'n'; raise exception 'e' using detail = 'd', hint = 'h', table = 't', errcode = '22012'; end $$",
           "select * from t order by n for update", "with x as (delete from t where n = 2 returning n) select * from x", "set default_transaction_read_only = on",
           "set default_transaction_isolation = 'serializable'", "reset default_transaction_read_only", "/* c */ select /* d */ 1 -- e",
+          "set local session characteristics as transaction read only, deferrable", "show default_transaction_read_only",
+          "show default_transaction_deferrable", "show transaction_deferrable", "select set_config('transaction_read_only', 'on', true)",
+          "select set_config('transaction_isolation', 'serializable', true)", "select 1, set_config('transaction_read_only', 'on', false)",
+          "begin " + "read write, " * 30 + "deferrable", "declare MINE cursor for selec", "lock nix", "select current_setting('transaction_isolation', true) as x",
           "create table partly (n int) partition by list (n)", "drop table partly",
           "set transaction isolation level repeatable read", "set transaction isolation level serializable, read only", "insert into child values (1), (998)",
           "select n.nspname from pg_namespace n where nspname = 'apart'", "merge into t using (values (3, 'm')) v(n, s) on t.n = v.n "
