@@ -52,7 +52,8 @@ std::optional<Error> unreadable(sql::StatementTable& texts, std::string_view tex
 }
 
 ScriptRef several_in(sql::StatementTable& texts, std::string_view text) {
-  if (text.find(';') == text.npos) return nullptr;
+  const std::size_t first = text.find(';');
+  if (text.find_first_not_of("; \t\r\n", first) == text.npos) return nullptr;
   const Result<ScriptRef> script = texts.intern(text, ParameterStyle::verbatim);
   return script && (*script)->statements.size() > 1 ? *script : nullptr;
 }
