@@ -201,6 +201,7 @@ void Relay::send_part(QueryPart part) {
   }
   if (part.control) {
     if (part.executed && refuse_in_failed_transaction()) return end_request();
+    if (part.executed) stack_.note_text("execute");  // which needs a snapshot
     take_control(part.control, Showing::with_columns, part.in_script || part.executed);
     return end_request();
   }

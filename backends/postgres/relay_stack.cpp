@@ -192,6 +192,7 @@ void Relay::execute_control(const ExecuteRequest& execute, const PreparedRef& te
   if (text->spent) return execute_again(statement, execute.portal);
   const bool executed = word_at(text->text, 0) == "execute";
   if (executed && refuse_in_failed_transaction()) return;
+  if (executed) stack_.note_text(text->text);
   if (statement->kind != StatementKind::sandbox) {
     auto spent = std::make_shared<PreparedText>(*text);
     spent->spent = spent->control = true;

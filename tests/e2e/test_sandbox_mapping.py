@@ -274,6 +274,15 @@ class Mapping(Conversation):
     def test_modes(self):
         self.conversations(ALIKE)
 
+    def test_an_execute_is_a_query_before_the_modes_that_it_executes(self):
+        for setup, text in (("select 1", "begin isolation level serializable"), ("select 1", "begin read only"), ("select 1", "begin"),
+                            ("begin", "set transaction isolation level serializable"), ("select 1", "begin deferrable"),
+                            ("begin", "set transaction read only"), ("begin read only", "set transaction read write")):
+            for run in (query("execute known"), extended("execute known") + sync()):
+                with self.subTest(setup, text=text):
+                    self.same([parse("known", text) + sync(), query(setup), run, query("set transaction deferrable"),
+                               query("insert into t values (5)"), query("rollback")])
+
     def test_what_is_parsed_behind_a_setting_in_the_same_batch(self):
         asked, known = "select n from t", parse("known", "select n from t") + sync()
         for database in self.servers.pools:

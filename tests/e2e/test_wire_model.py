@@ -305,7 +305,7 @@ class Model(Conversation):
         code = re.search(r"'C': '(.....)'", said)
         code = code[1] if code and said.startswith("E ") else None
         return (kind == "P" and fails and code in ("42P05", "25P02")
-                or kind == "B" and fails and (code in ("25P02", "26000", right[9:14]) or "INSERT has more expressions" in said)
+                or kind == "B" and fails and code in ("25P02", "26000", "42601", "42703", "42P01", right[9:14])
                 or kind == "DS" and (code == "25P02" and (fails or right == "n ") or fails and code == right[9:14])
                 or kind == "E" and "'C': '25P02'" in right and code == "55000")
 
