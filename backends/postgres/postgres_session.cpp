@@ -234,6 +234,7 @@ void PostgresSession::begin() {
     }
     sandbox_.prepare(run_->unit(), settings_, context_.leases);
   }
+  if (context_.shared) sandbox_.note_settings(run_->unit());
   if (!run_->unit().steps.empty()) {
     context_.leases.note_statement(*link_, run_->unit().steps.front().statement);
   }

@@ -225,30 +225,6 @@ void Relay::refuse_here(const Error& error, bool in_failed, std::string_view sai
   expect(Expect::parse, Fate::forward, add_item(std::move(refusal)));
 }
 
-// What Based has to know of a text; null: nothing.
-ScriptRef Relay::look_at(std::string_view text) const {
-  if (sql::is_ordinary(text) && !(stacked() && may_ask_setting(text))) return nullptr;
-  const Result<ScriptRef> script = context_.texts.intern(text, ParameterStyle::verbatim);
-  if (!script) return nullptr;  // the server will say what is wrong with it
-  const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
-    switch (s->kind) {
-      case StatementKind::read:
-        return s->sets_local || (stacked() && stack_.is_control(*s));
-      case StatementKind::empty:
-      case StatementKind::write:
-      case StatementKind::definition:
-        return s->sets_local;
-      case StatementKind::standalone:
-        return stacked();
-      case StatementKind::other:
-        return s->may_copy || stacked();
-      default:
-        return true;
-    }
-  });
-  return matters ? *script : nullptr;
-}
-
 // What goes into the open request comes behind its error: the server will not even look at it.
 bool Relay::is_skipped() const { return failed_ && link_->queue().size() == 1; }
 
@@ -276,6 +252,9 @@ void Relay::take_query(const WireMessage& message) {
     const bool waits = own_names(*script) || std::ranges::any_of(seen->statements, holds_back);
     number = add_item({.kind = ItemKind::query, .script = std::move(seen)});
     if (waits && !is_skipped()) copy_awaited_ = number;
+    const sql::SessionCalls calls =
+        options_.group != 0 ? sql::find_session_calls(text) : sql::SessionCalls();
+    if (!calls.empty()) item(number).details().calls = calls_made(calls, nullptr);
   }
   // Also if there is none now: a request that is not answered may be skipped and have dropped it.
   if (unnamed_ || awaits_unnamed(items_.size())) {
@@ -407,16 +386,17 @@ void Relay::take_execute(const WireMessage& message) {
       if (stacked() && refuse_what_cannot(text->script, text->text)) return;
       if (rules_.rooted && !text->script) context_.leases.note_text(text->text);
       if (text->script && !may_run(*text->script)) return;
-      const auto* calls = rules_.rooted ? portal_calls_.find(execute.portal) : nullptr;
+      const bool hears = rules_.rooted || options_.group != 0;
+      const auto* calls = hears ? portal_calls_.find(execute.portal) : nullptr;
       if (calls != nullptr && text->calls.empty()) calls = nullptr;
       if (calls != nullptr) {
         if (const auto full = journal_.refuse_more(*calls)) return refuse_here(*full);
       }
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
+      if (calls != nullptr) item(number).details().calls = *calls;
       if (rules_.rooted) {
         if (execute.rows_max > 0) item(number).details().bytes = rows_tag(execute.rows_max);
-        if (calls != nullptr) item(number).details().calls = *calls;
         note_taint(text->calls, item(number).calls());
         local_set_ = local_set_ || !text->calls.empty();
         if (text->script) {

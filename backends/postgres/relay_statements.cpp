@@ -396,4 +396,28 @@ void Relay::note_all_dropped() {
   link_->forget_statements();
 }
 
+// What Based has to know of a text; null: nothing.
+ScriptRef Relay::look_at(std::string_view text) const {
+  if (sql::is_ordinary(text) && !(stacked() && may_ask_setting(text))) return nullptr;
+  const Result<ScriptRef> script = context_.texts.intern(text, ParameterStyle::verbatim);
+  if (!script) return nullptr;  // the server will say what is wrong with it
+  const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
+    switch (s->kind) {
+      case StatementKind::read:
+        return s->sets_local || (stacked() && stack_.is_control(*s));
+      case StatementKind::empty:
+      case StatementKind::write:
+      case StatementKind::definition:
+        return s->sets_local;
+      case StatementKind::standalone:
+        return stacked();
+      case StatementKind::other:
+        return s->may_copy || stacked();
+      default:
+        return true;
+    }
+  });
+  return matters ? *script : nullptr;
+}
+
 }  // namespace based::postgres

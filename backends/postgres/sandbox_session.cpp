@@ -246,6 +246,14 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
   if (constraints_ && !outer_) restore_constraints(unit.envelope);
 }
 
+void SandboxSession::note_settings(const Unit& unit) {
+  made_.assign(unit.steps.size(), {});
+  Saying heard_by_the_server;
+  for (std::size_t i = 0; i < unit.steps.size(); ++i) {
+    if (!unit.steps[i].describe) note_calls(unit.steps[i], made_[i], heard_by_the_server);
+  }
+}
+
 void SandboxSession::note_calls(const Step& step, std::vector<StatementRef>& made, Saying& saying) {
   if (step.statement->kind == StatementKind::other) {
     saying.notify = read_notify(step.statement->text);

@@ -45,6 +45,8 @@ class SandboxSession {
   void submitted() { asked_.clear(); }
   // `settings` are the session's, `root` where the unit runs. Called once for each unit, in order.
   void prepare(Unit& unit, const Settings& settings, const LeaseSource& root);
+  // Outside of a sandbox, on a link that others have, too: settings_made() only.
+  void note_settings(const Unit& unit);
   // A step of that unit is over, and returned or changed so many rows.
   void step_over(std::size_t step, std::uint64_t rows);
   // That unit is over.

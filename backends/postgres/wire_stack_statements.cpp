@@ -107,6 +107,11 @@ void WireStack::commit_alone(Plan& plan) {
 // In the form that the root's can hold.
 void WireStack::run_alone(const Statement& statement, bool in_script, Plan& plan) {
   plan.tag = sql::command_tag(statement.text);
+  const bool in_block = in_script || !levels_.empty() || outer_;
+  if (in_block && !failed_) {  // the server says what is wrong with it
+    plan.steps.push_back(std::make_shared<Statement>(statement));
+    return;
+  }
   plan.error = refuse_alone(statement, in_script);
   if (plan.error) return;
   if (statement.in_sandbox->text.size() != statement.text.size()) {

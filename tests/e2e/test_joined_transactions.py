@@ -211,6 +211,15 @@ class Parts:
             self.run_in(owner, "insert into things values (4)")
             self.tx(owner, "rollback")
 
+    def test_what_a_function_sets_is_its_own(self):
+        for owner, member, _ in self.pairs():
+            for local, value in (("false", "mine"), ("true", None)):
+                self.run_in(owner, f"select set_config('my.own', 'mine', {local}), set_config('work_mem', '7MB', {local})")
+                ask = "select coalesce(current_setting('my.own', true), ''), current_setting('work_mem')"
+                self.assertEqual(self.rows(member, ask), [["", "4MB"]])
+                self.assertEqual(self.rows(owner, ask), [["mine", "7MB"]] if value else [["", "4MB"]])
+                self.run_in(owner, "reset all")
+
     def test_constraints_are_set_by_a_transaction_only(self):
         for owner, member, _ in self.pairs():
             self.tx(owner, "begin")

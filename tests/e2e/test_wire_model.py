@@ -39,6 +39,8 @@ SETTINGS = (("work_mem", ("'5MB'", "'6MB'")), ("search_path", ("other", "public"
 class Speaker:
     """What a random client says next. The same sequence for the same generator."""
 
+    portals = PORTALS
+
     def __init__(self, rnd):
         self.rnd = rnd
         self.status = "I"
@@ -95,7 +97,7 @@ class Speaker:
         """
         rnd = self.rnd
         way = rnd.random()
-        name, portal = rnd.choice(NAMES), rnd.choice(PORTALS)
+        name, portal = rnd.choice(NAMES), rnd.choice(self.portals)
         if way < 0.25:  # as drivers do
             sql, values = (self.text_of(name), []) if rnd.random() < 0.7 else self.parametrised()
             values = [rnd.choice(("2", "4", "y")) for _ in range(values)] if values else []
@@ -155,8 +157,8 @@ class ServerCrashed(Exception):
 class Side:
     """One of the two places where a session is held."""
 
-    def __init__(self, address, database):
-        self.client = PgClient(address, database=database, application_name="model")
+    def __init__(self, address, database, **parameters):
+        self.client = PgClient(address, database=database, application_name="model", **parameters)
         self.status = "I"
 
     def converse(self, parts):
