@@ -6,6 +6,7 @@
 
 #include "backends/postgres/date_style.h"
 #include "backends/postgres/startup_settings.h"
+#include "backends/postgres/transaction_modes.h"
 #include "backends/sql/control.h"
 #include "backends/sql/traits.h"
 
@@ -199,6 +200,12 @@ void LinkSettings::executed(const Statement& statement, bool in_transaction) {
   exactly_.reset();
   if (statement.name.empty()) return;
   if (statement.kind == StatementKind::set_transaction) {
+    if (statement.name == "session characteristics") {
+      for (const StatementRef& set : local_defaults(statement.begin)) {
+        local_[set->name] = set->setting;
+      }
+      return;
+    }
     if (!sql::is_mode_of_transaction(statement.name)) local_[statement.name] = statement.setting;
     return;
   }

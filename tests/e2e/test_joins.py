@@ -459,6 +459,17 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
         owner.query("begin")
         self.assertEqual(self.wire(join=token).query("listen a"), "E:0A000 Z:I")
 
+    def test_what_the_owner_has_set_for_itself_is_there_behind_a_member(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        owner.query("begin")
+        owner.query("set local session characteristics as transaction deferrable, isolation level serializable")
+        self.assertEqual(member.value("show default_transaction_isolation"), "read committed")
+        self.assertEqual(owner.value("show default_transaction_isolation"), "serializable")
+        self.assertEqual(owner.value("show default_transaction_deferrable"), "on")
+        owner.query("rollback")
+        self.assertEqual(owner.value("show default_transaction_isolation"), "read committed")
+
     def test_settings_are_each_ones_own(self):
         owner, token = self.shared()
         member = self.wire(join=token)
