@@ -356,8 +356,17 @@ void Link::write_out() {
     out_.clear();
     out_sent_ = 0;
     if (out_.capacity() > out_bytes_kept) out_.shrink_to_fit();
+  } else if (out_sent_ > out_bytes_kept && out_sent_ > out_.size() / 2) {
+    forget_sent();
   }
   update_interest();
+}
+
+// Whoever always has more to say never comes to the end of it.
+void Link::forget_sent() {
+  out_.erase(0, out_sent_);
+  if (fill_left_ > 0) fill_at_ -= out_sent_;
+  out_sent_ = 0;
 }
 
 void Link::refuse_copy() {

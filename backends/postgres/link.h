@@ -230,6 +230,7 @@ class Link final {
 
   void on_descriptor(Reactor::Ready ready);
   void write_out();
+  void forget_sent();
   void settle_synthesised();
   bool read_once();
   void read();

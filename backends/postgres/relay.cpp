@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "backends/postgres/session_limits.h"
 #include "backends/postgres/startup_settings.h"
 #include "protocol/check.h"
 #include "protocol/postgres/backend_writer.h"
@@ -101,6 +102,10 @@ void Relay::on_message(const WireMessage& message) {
   }
   if (state_ == State::commanding && held_.empty() && !command_->running) {
     return take_command(message);
+  }
+  if (items_.size() >= unit_items_max) {
+    let_go();
+    return end(too_many_items());
   }
   if (state_ == State::flowing && held_.empty() && !must_wait(message)) return take(message);
   hold(message);

@@ -8,6 +8,7 @@ namespace based::postgres {
 namespace {
 
 constexpr std::size_t expectations_kept_max = 64;
+constexpr std::size_t answered_kept_max = 4096;
 
 }  // namespace
 
@@ -111,6 +112,16 @@ void RequestQueue::pop_head() {
   requests_.pop_front();
 }
 
+// A request that is not closed may grow for ever. How it ends is known by its last one, which
+// stays.
+void RequestQueue::forget_answered(Waiting& waiting) {
+  std::vector<Expectation>& expected = waiting.request.expected;
+  if (waiting.answered < answered_kept_max || waiting.answered < expected.size() / 2) return;
+  const auto over = static_cast<std::ptrdiff_t>(waiting.answered - 1);
+  expected.erase(expected.begin(), expected.begin() + over);
+  waiting.answered = 1;
+}
+
 RequestQueue::Verdict RequestQueue::accept_ready(Match& match) {
   const Waiting& head = requests_.front();
   const std::size_t left = head.request.expected.size() - head.answered;
@@ -161,7 +172,10 @@ RequestQueue::Verdict RequestQueue::accept(char type, Match& match) {
   }
   bool ends = false;
   if (all_answered || !answers(head, type, ends)) return Verdict::mismatch;
-  if (ends) ++head.answered;
+  if (ends) {
+    ++head.answered;
+    forget_answered(head);
+  }
   if (matched_.fate == Fate::forward) match.requester = head.request.requester;
   return Verdict::deliver;
 }

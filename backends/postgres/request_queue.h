@@ -95,7 +95,10 @@ class RequestQueue {
   void push(Request request);
   // Is the newest request still open? The following two REQUIRE it.
   bool is_open() const { return !requests_.empty() && requests_.back().request.open; }
-  void append(Expectation expectation) { requests_.back().request.expected.push_back(expectation); }
+  // Behind an error nothing is expected any more.
+  void append(Expectation expectation) {
+    if (!requests_.back().failed) requests_.back().request.expected.push_back(expectation);
+  }
   // The Sync, Query or FunctionCall that ends it was sent. A request that has failed already is not
   // ended by a Query.
   void close(bool by_sync);
@@ -104,7 +107,8 @@ class RequestQueue {
   bool awaits_reply() const {
     return !requests_.empty() &&
            (!requests_.front().request.open ||
-            requests_.front().answered < requests_.front().request.expected.size());
+            (!requests_.front().failed &&
+             requests_.front().answered < requests_.front().request.expected.size()));
   }
   std::size_t size() const { return requests_.size(); }
 
@@ -136,6 +140,7 @@ class RequestQueue {
   static bool ends_with_query(const Waiting& waiting);
   static bool answers_result(Waiting& waiting, char type);
   static bool answers_query(Waiting& waiting, char type);
+  static void forget_answered(Waiting& waiting);
   Verdict accept_ready(Match& match);
   void fail_head();
   void pop_head();

@@ -69,4 +69,10 @@ Error too_many_portals() {
                   "Close those that are no longer needed.");
 }
 
+Error too_many_items() {
+  return too_many("messages without a Sync",
+                  "Of one unit Based keeps at most " + std::to_string(unit_items_max) + " of them.",
+                  "Send a Sync now and then.");
+}
+
 }  // namespace based::postgres

@@ -23,11 +23,16 @@ inline constexpr std::size_t portals_max = 4096;  // that a transaction has left
 // Of what set_config and pg_notify are called with by portals.
 inline constexpr std::size_t portal_bytes_max = 8 * 1024 * 1024;
 
+// What a unit may be asked before its Sync; executing what was prepared by name before asks
+// nothing.
+inline constexpr std::size_t unit_items_max = 1'000'000;
+
 std::size_t bytes_of(const Settings& settings);
 
 // 54000: with what these statements set, they would be more than that.
 std::optional<Error> refuse_settings(const Settings& now, std::span<const StatementRef> statements);
 Error too_many_savepoints();  // 54000
 Error too_many_portals();     // 54000
+Error too_many_items();       // 54000: who sends so much without a Sync is sent away
 
 }  // namespace based::postgres

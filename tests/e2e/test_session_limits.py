@@ -5,12 +5,13 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client
-from pg_client import bind, close, extended, fields, parse, query, sync
+from pg_client import bind, close, execute, extended, fields, flush, parse, query, sync
 from wire_servers import Conversation, Servers
 
 SAVEPOINTS = 10_000
 PORTALS = 4096
 SETTINGS = 1000
+ITEMS = 1_000_000
 
 
 def setUpModule():
@@ -120,6 +121,18 @@ class Cases:
         self.assertEqual(client.query("discard all"), "C:DISCARD ALL Z:I")
         self.nobody_was_hurt()
 
+    def test_a_unit_without_its_sync(self):
+        answer = b"3\0\0\0\4" * 10_000
+        for _ in range(ITEMS // 10_000 - 1):
+            self.client.send(close("S", "none") * 10_000, flush())
+            self.assertEqual(self.client.bytes(len(answer)), answer)
+        self.client.send(close("S", "none") * 20_000, sync())
+        error, end = self.client.messages()[-2:]
+        self.refused(fields(error[1]), "messages without a Sync")
+        self.assertEqual((fields(error[1])["S"], end[0]), ("FATAL", "closed"))
+        self.client = self.connect()
+        self.nobody_was_hurt()
+
     def test_settings_of_a_native_session(self):
         with based_client.connect(self.address) as connection, connection.session(database=self.pool) as session:
             for i in range(SETTINGS):
@@ -136,6 +149,22 @@ class Cases:
 
 class ThroughAPool(Cases, Conversation):
     pool = "plain"
+
+    def test_what_was_prepared_is_executed_without_a_sync_as_often_as_one_likes(self):
+        self.client.ask(parse("s", "select where $1 = 'x'", [25]), sync())
+        each = (bind("", "s", ["y"]) + execute()) * 1000
+        self.client.send(each)
+        began = None
+        for turn in range(300):  # always some are under way
+            self.client.send(each + flush())
+            answer = self.client.bytes(len("2____C____SELECT 0_") * 1000)
+            self.assertTrue(answer.startswith(b"2\0\0\0\4C\0\0\0\x0dSELECT 0\0"))
+            if turn == 30:
+                began = self.servers.daemon.rss_kib()
+        self.assertLess(self.servers.daemon.rss_kib() - began, 4096)
+        self.client.send(sync())
+        self.assertEqual(len(self.client.bytes(len(answer) + 6)), len(answer) + 6)
+        self.nobody_was_hurt()
 
 
 class InASandbox(Cases, Conversation):

@@ -183,6 +183,7 @@ class Silence(Conversation):
         self.silent(parse("", "select 1"), flush())
         self.silent(extended("select 1"), flush())
         self.silent(parse("", "select 1"))
+        self.silent(extended("selec"), flush())
         self.silent(query("begin"))
         self.silent(query("begin"), extended("select 1"), flush())
         self.silent(parse("", "select $1::text"), message("B", b"\0\0" + bytes(100_000), length=1_000_000))

@@ -268,4 +268,27 @@ TEST_CASE("a swallowed reply reaches nobody, its error does; a requester that we
   CHECK(match.requester == nullptr);
 }
 
+TEST_CASE(
+    "an open request that grows for ever keeps its place, and expects nothing behind an error") {
+  Nobody one;
+  RequestQueue queue;
+  queue.push({.requester = &one, .open = true});
+  for (int turn = 0; turn < 20'000; ++turn) {
+    queue.append({.what = Expect::bind, .index = static_cast<std::uint32_t>(turn)});
+    queue.append({.what = Expect::execute});
+    REQUIRE(queue.next()->index == static_cast<std::uint32_t>(turn));
+    REQUIRE(verdicts(queue, "2DC") == "ddd");
+    REQUIRE_FALSE(queue.awaits_reply());
+  }
+  queue.append({.what = Expect::close});
+  CHECK(verdicts(queue, "2") == "X");
+  CHECK(verdicts(queue, "E") == "d");
+  queue.append({.what = Expect::execute});
+  CHECK(queue.next() == nullptr);
+  CHECK_FALSE(queue.awaits_reply());
+  queue.close(true);
+  CHECK(verdicts(queue, "Z") == "f");
+  CHECK(queue.empty());
+}
+
 }  // namespace based::postgres
