@@ -1,4 +1,5 @@
 // How a unit of PostgresSession ends: its outcome, and what a lost link means.
+#include <cstdint>
 #include <utility>
 
 #include "backends/postgres/postgres_session.h"
@@ -11,6 +12,13 @@ TransactionStatus plain_status(char status) {
   return status == 'I'   ? TransactionStatus::idle
          : status == 'T' ? TransactionStatus::open
                          : TransactionStatus::failed;
+}
+
+// How many steps of a failed unit may have had a snapshot: not the one that could not be parsed.
+std::size_t reached_by(const UnitOutcome& outcome) {
+  if (outcome.phase == UnitPhase::prologue) return 0;
+  if (!outcome.error || outcome.phase != UnitPhase::step) return SIZE_MAX;
+  return outcome.step + (outcome.error->sqlstate == sqlstate::syntax_error ? 0 : 1);
 }
 
 }  // namespace
@@ -31,7 +39,7 @@ void PostgresSession::finish(UnitOutcome outcome) {
     }
   }
   if (context_.rooted && run_ && !unsent) {
-    sandbox_.done(run_->unit().envelope, outcome.error.has_value());
+    sandbox_.done(run_->unit().envelope, outcome.error.has_value(), reached_by(outcome));
     notify();
   }
   if (link_ != nullptr && context_.joins && !unsent) note_savepoints(outcome.error.has_value());

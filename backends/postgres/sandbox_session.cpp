@@ -221,8 +221,11 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
   said_.clear();
   limits_.assign(unit.steps.size(), {});
   bool reads = !unit.steps.empty() && unit.read_only;
+  const bool queried = queried_;
+  first_query_.reset();
   for (std::size_t i = 0; i < unit.steps.size(); ++i) {
     Step& step = unit.steps[i];
+    if (!queried_) first_query_ = i;
     if (step.describe) {  // nothing of it runs, and only these are looked at with a snapshot
       const StatementKind kind = step.statement->kind;
       const bool planned = kind == StatementKind::read || kind == StatementKind::write;
@@ -240,6 +243,7 @@ void SandboxSession::prepare(Unit& unit, const Settings& settings, const LeaseSo
     if (ran != step.statement) limits_[i].reset();
     step.statement = std::move(ran);
   }
+  if (queried || !queried_) first_query_.reset();
   transaction_ = read_timeout(shown.value(transaction_limit));
   local_after_ = std::move(shown.local);
   add_ending(unit.envelope, !reads);

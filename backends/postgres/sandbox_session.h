@@ -50,7 +50,8 @@ class SandboxSession {
   // A step of that unit is over, and returned or changed so many rows.
   void step_over(std::size_t step, std::uint64_t rows);
   // That unit is over.
-  void done(const Envelope& envelope, bool failed);
+  // `reached`: of a failed one's steps, those that the server has looked at.
+  void done(const Envelope& envelope, bool failed, std::size_t reached);
   // Its client has gone: nothing of it runs any more.
   // `unanswered`: what the last unit's steps made is not known, but that they may have.
   void leave(bool unanswered);
@@ -122,6 +123,7 @@ class SandboxSession {
   std::optional<OuterTransaction> outer_;  // that it is a part of
   TransactionModes modes_;
   bool queried_ = false;
+  std::optional<std::size_t> first_query_;  // the unit's step that made it so
   std::size_t only_apart_ = 0;    // savepoints for read only alone, whose release ends that
   Settings local_, local_after_;  // withheld until it ends; and when the unit has succeeded
   std::vector<Savepoint> savepoints_;

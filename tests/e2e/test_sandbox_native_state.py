@@ -257,6 +257,16 @@ class Cases:
         self.assertEqual(self.code(session, "discard all"), "25001")
         session.tx("rollback")
 
+    def test_what_never_ran_is_no_query(self):
+        for batch, right in (([["declare c cursor for selec"], ["select 1"]], "SET"), ([["set no_such = 1"], ["select 1"]], "SET"),
+                             ([["select 1"], ["selec"]], "25001"), ([["select nix from t"], ["select 1"]], "25001")):
+            with self.subTest(batch):
+                self.one.tx("begin")
+                with self.assertRaises(based_client.Error):
+                    self.one.batch(batch, atomic=True)
+                self.assertEqual(self.answer(self.one, "set transaction isolation level serializable"), right)
+                self.one.tx("rollback")
+
     def test_isolation_levels(self):
         for level in LEVELS:
             for begin in (f"begin isolation level {level}", f"begin; set transaction isolation level {level}",
