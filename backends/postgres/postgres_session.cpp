@@ -146,9 +146,8 @@ void PostgresSession::submit(Unit unit) {
   if (!held_before_) transaction_due_ = TimePoint();
   const Result<void> checked = check(unit);
   queue_deadline_ = since_ + context_.lease_timeout;
-  if (unit.queue_deadline != TimePoint()) {
-    queue_deadline_ = std::min(queue_deadline_, unit.queue_deadline);
-  }
+  const bool due = unit.queue_deadline != TimePoint();
+  if (due) queue_deadline_ = std::min(queue_deadline_, unit.queue_deadline);
   run_ = std::make_unique<UnitRun>(std::move(unit), context_.types, context_.seen, *this);
   if (!checked) return fail_soon(checked.error());
   if (link_ != nullptr) return begin();
