@@ -81,20 +81,27 @@ PreparedRef Relay::executed_by(const Script& script) const {
   return executed == nullptr ? nullptr : *executed;
 }
 
-// An EXECUTE has the columns of the statement that there was when it was parsed.
+// An EXECUTE has the columns of the statement that there was when it was parsed, or none.
 void Relay::parse_unnamed() {
-  const PreparedRef& executes = unnamed_->executes;
-  const std::string name = executes ? unnamed_->script->statements.front()->name : std::string();
-  const bool closed = executes && find_prepared(name) == nullptr;
-  if (closed) {
-    prepared_[name] = executes;
+  const Script* script = unnamed_->script.get();
+  const bool one = script != nullptr && script->statements.size() == 1;
+  const bool execute = one && executes(*script->statements.front());
+  const std::string name = execute ? script->statements.front()->name : std::string();
+  const PreparedRef* found = execute ? find_prepared(name) : nullptr;
+  const PreparedRef now = found == nullptr ? nullptr : *found;
+  const bool differs = execute && now != unnamed_->executes;
+  const auto put = [&](const PreparedRef& text) {
+    if (text) {
+      prepared_[name] = text;
+    } else {
+      prepared_.erase(name);
+    }
     own_name(name);
-  }
+  };
+  if (differs) put(unnamed_->executes);
   FrontendWriter(link_->out()).parse("", unnamed_->text, unnamed_->types);
   expect_swallowed(Expect::parse);
-  if (!closed) return;
-  prepared_.erase(name);
-  own_name(name);
+  if (differs) put(now);
 }
 
 // A Parse without a name, or a Query, drops the unnamed statement and fails thereafter.

@@ -352,6 +352,16 @@ class NamedStatements:
         self.assertEqual(client.ask(describe("S"), sync()), "t: E:26000 Z:I")
         self.assertEqual(client.ask(parse("b", "select 3 as n"), describe("S"), sync()), "1 t: T:n Z:I")
 
+    def test_an_execute_of_a_name_that_came_later_or_was_another_is_described_as_it_was_parsed(self):
+        client, other = self.connect(), self.connect()
+        client.ask(parse("", "execute b"), parse("b", "select 1 as n"), sync())
+        other.query("select 2")
+        self.assertEqual(client.ask(describe("S"), sync()), "t: n Z:I")
+        self.assertEqual(client.ask(parse("", "execute b"), close("S", "b"), parse("b", "select 3 as m"), sync()), "1 3 1 Z:I")
+        other.query("select 2")
+        self.assertEqual(client.ask(describe("S"), sync()), "t: T:n Z:I")
+        self.assertEqual(client.ask(describe("S", "b"), bind("", "b"), execute(), sync()), "t: T:m 2 D:3 C:SELECT 1 Z:I")
+
     def test_names_and_texts_longer_than_any_buffer(self):
         client, other = self.connect(), self.connect()
         long, shorter, sql = "n" * 60_000, "m" * 9_900, "select 1 as a" + " " * 300_000
