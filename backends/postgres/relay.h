@@ -434,8 +434,8 @@ class Relay : public WireSession,
   std::string split_text_, one_body_;  // of parts_, where there are several; what is parsed for it
   bool unnamed_dropped_ = false, unnamed_stays_ = false;  // on the link, where something has failed
   // A simple Query in parts; what makes the unnamed statement the link's may yet be skipped;
-  // what is sent next in the unit has the whole of its limit.
-  bool querying_ = false, unnamed_sent_ = false, between_statements_ = false;
+  // what is sent next in the unit has the whole of its limit; what may be refused is a Query.
+  bool querying_ = false, unnamed_sent_ = false, between_statements_ = false, in_query_ = false;
   // Stack: an error was told in it; perhaps; by the statement that ends the transaction.
   bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false;
   // Sandbox: it is where its turn began; the unit has set a limit; or what is not all known.

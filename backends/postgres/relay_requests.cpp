@@ -214,15 +214,23 @@ std::uint32_t Relay::add_item(Item&& added) {
 
 // The server is made to refuse something here, and the client is told this error of ours; unless
 // its transaction has failed before, and the server says that instead.
+// A Query's own is a Query: behind an error the server skips it, with its ReadyForQuery.
 // `said`: for a sandbox's log.
 void Relay::refuse_here(const Error& error, bool in_failed, std::string_view said) {
   std::string bytes;
   BackendWriter(bytes).error("ERROR", error);
-  FrontendWriter(link_->out()).parse(refused_name, refused_text, {});
   Item refusal = item_of_bytes(ItemKind::refusal, std::move(bytes));
   refusal.in_failed = in_failed;
   if (context_.sandbox != nullptr) refusal.details().text = said;
-  expect(Expect::parse, Fate::forward, add_item(std::move(refusal)));
+  const std::uint32_t number = add_item(std::move(refusal));
+  FrontendWriter writer(link_->out());
+  if (in_query_) {
+    writer.query(refused_text);
+    link_->own_statements().unnamed.reset();
+  } else {
+    writer.parse(refused_name, refused_text, {});
+  }
+  expect(in_query_ ? Expect::query : Expect::parse, Fate::forward, number);
 }
 
 // What goes into the open request comes behind its error: the server will not even look at it.
@@ -236,6 +244,7 @@ bool Relay::may_copy(const Script& script) const {
 void Relay::take_query(const WireMessage& message) {
   std::string_view text;
   std::uint32_t number = 0;
+  bool refused = false;
   if (stacked() && extended_ && is_skipped()) return;
   const bool readable = decode_text(message.body, text);
   if (stacked() && readable) return begin_query(text);
@@ -245,9 +254,14 @@ void Relay::take_query(const WireMessage& message) {
   if (script) own_names_ahead(*script);
   begin_request();
   sent_.back().extended = sent_.back().extended || extended_;
-  if (script) {
-    ScriptRef seen = seen_through(script);
-    if (!may_run(*seen)) return take_sync();  // of what was sent in its place
+  ScriptRef seen = script ? seen_through(script) : nullptr;
+  if (seen) {
+    in_query_ = true;
+    refused = !may_run(*seen);
+    in_query_ = false;
+    if (refused) number = first_item_ + static_cast<std::uint32_t>(items_.size()) - 1;
+  }
+  if (seen && !refused) {
     // Behind a statement that is put in front of it, an error would skip the next ones too.
     const bool waits = own_names(*script) || std::ranges::any_of(seen->statements, holds_back);
     number = add_item({.kind = ItemKind::query, .script = std::move(seen)});
@@ -264,7 +278,7 @@ void Relay::take_query(const WireMessage& message) {
     item(number).before = std::move(unnamed_);
     unnamed_.reset();
   }
-  forward_query(message, number);
+  if (!refused) forward_query(message, number);
   link_->own_statements().unnamed.reset();
   extended_ = false;
   close_request(false);

@@ -160,14 +160,21 @@ bool Relay::refuse_unhealed(const WireMessage& message) {
                     message.type == request::bind || message.type == request::function_call;
   if (!unsettled_ || !runs || heals(message)) return false;
   const bool at_once = message.type == request::query || message.type == request::function_call;
+  if (at_once && stacked() && extended_ && is_skipped()) return true;
   if (stacked()) guard_unit(false);
   begin_request();
+  in_query_ = at_once && !stacked();
   refuse_here(*unsettled_);
-  if (at_once) {
+  if (at_once && stacked()) {
     take_sync();
+  } else if (at_once) {
+    sent_.back().extended = sent_.back().extended || extended_;
+    extended_ = false;
+    close_request(false);
   } else {
     extended_ = true;
   }
+  in_query_ = false;
   return true;
 }
 

@@ -7,7 +7,7 @@ import unittest
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support"), str(pathlib.Path(__file__).resolve().parent)]
 
 import test_joins
-from pg_client import query
+from pg_client import extended, parse, query, sync
 
 
 def setUpModule():
@@ -251,6 +251,10 @@ class Parts:
         owner, token = self.shared()
         for client in (owner, self.wire(join=token)):
             self.assertEqual(client.query("listen news"), "E:0A000 Z:I")
+            skipped = client.ask(parse("", "select nosuch"), query("listen news"), sync(), query("listen news"), ready=2)
+            self.assertEqual(skipped, "E:42703 Z:I E:0A000 Z:I")
+            self.assertEqual(client.ask(extended("select 1"), query("listen news"), sync(), query("unlisten news")),
+                             "1 2 D:1 C:SELECT 1 E:0A000 Z:I Z:I E:0A000 Z:I")
 
 
 class InASandbox(Parts, test_joins.Sharing):

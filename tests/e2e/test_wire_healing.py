@@ -46,6 +46,10 @@ class Healing(Conversation):
         self.assertIn(f'"{self.role}" does not exist', error["M"])
         self.assertEqual(self.second.query("select 1"), ONE)
 
+    def test_what_is_refused_behind_an_error_is_skipped(self):
+        self.assertEqual(self.first.ask(parse("", "select 1"), query("select 1"), sync(), ready=1), "E:22023 Z:I")
+        self.is_not_healed()
+
     def test_by_another_value(self):
         self.assertEqual(self.first.query("set role to postgres"), "C:SET Z:I")
         self.is_healed()

@@ -57,6 +57,15 @@ class Pipelines:
             "1 2 E:22012 Z:I 1 2 D:2 C:SELECT 1 Z:I")
         self.assertEqual(client.ask(bind("", "s"), sync()), "E:26000 Z:I")
 
+    def test_a_query_that_based_would_refuse_is_skipped_too(self):
+        client = self.connect()
+        for failing, told in ((parse("", "select nosuch"), "E:42703"), (extended(FAILS), "1 2 E:22012")):
+            for skipped in (query("sandbox status"), query("select 1") + query("sandbox status") + query("select 1")):
+                self.assertEqual(client.ask(failing, skipped, sync(), query("select 2"), ready=2),
+                                 told + " Z:I T:?column? D:2 C:SELECT 1 Z:I")
+        self.assertRegex(client.ask(extended("select 1"), query("sandbox status"), sync(), query("select 2")),
+                         r"^1 2 D:1 C:SELECT 1 E:\w{5} Z:I Z:I T:\?column\? D:2 C:SELECT 1 Z:I$")
+
     def test_a_sync_that_comes_long_after_the_error(self):
         client, other = self.connect(), self.connect("two")
         client.send(extended(FAILS), flush())
