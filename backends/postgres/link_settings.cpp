@@ -9,6 +9,7 @@
 #include "backends/postgres/transaction_modes.h"
 #include "backends/sql/control.h"
 #include "backends/sql/traits.h"
+#include "backends/sql/words.h"
 
 namespace based::postgres {
 namespace {
@@ -192,6 +193,7 @@ void LinkSettings::became(const Settings& wanted, bool in_transaction) {
     }
   }
   doubtful_.clear();
+  left_.clear();
   if (!in_transaction) unsure_.clear();
   believed_ = wanted;
 }
@@ -239,7 +241,10 @@ void LinkSettings::committed(bool rooted) {
   if (doubtful_.empty()) unsure_.clear();
   if (rooted && !local_.empty()) {
     exactly_.reset();
-    for (const auto& [name, value] : local_) doubtful_.insert(name);
+    for (const auto& [name, value] : local_) {
+      doubtful_.insert(name);
+      left_.insert(name);
+    }
   }
   local_.clear();
   literals_doubted_ = false;
@@ -250,6 +255,12 @@ void LinkSettings::rolled_back() {
   doubtful_.merge(in_transaction_);
   in_transaction_.clear();
   if (!local_.empty()) literals_doubted_ = true;  // some of it may be gone
+}
+
+bool LinkSettings::has_left_of(const Reported& reported) const {
+  return !left_.empty() && std::ranges::any_of(reported, [this](const auto& setting) {
+    return left_.contains(sql::lower_ascii(setting.first));
+  });
 }
 
 std::optional<std::string> LinkSettings::literals_key() const {
@@ -270,6 +281,7 @@ void LinkSettings::all_reset() {
   unsure_.clear();
   in_transaction_.clear();
   local_.clear();
+  left_.clear();
   literals_doubted_ = false;
 }
 

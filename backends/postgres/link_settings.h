@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backends/postgres/reported.h"
 #include "backends/statement.h"
 
 namespace based::postgres {
@@ -73,6 +74,8 @@ class LinkSettings {
   // The transaction is over and nothing of it was rolled back. Where it was a savepoint of a root
   // transaction, what was SET LOCAL is still there.
   void committed(bool rooted);
+  // Is one of these still as a committed transaction has SET LOCAL it?
+  bool has_left_of(const Reported& reported) const;
   // DISCARD ALL, RESET ALL.
   void all_reset();
 
@@ -92,6 +95,7 @@ class LinkSettings {
   Settings believed_;
   std::set<std::string, std::less<>> in_transaction_;      // set since the transaction began
   std::map<std::string, std::string, std::less<>> local_;  // SET LOCAL since then, and the values
+  std::set<std::string, std::less<>> left_;                // SET LOCAL, committed, still there
   bool literals_doubted_ = false;
   std::set<std::string, std::less<>> doubtful_;
   std::set<std::string, std::less<>> unsure_;  // of those: nobody has heard that there are such

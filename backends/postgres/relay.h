@@ -273,7 +273,7 @@ class Relay : public WireSession,
   // relay_guard.cpp: around a unit
   void guard_unit(bool undoes);
   bool awaits_guard(const WireMessage& message);
-  bool run_behind();
+  bool run_behind(bool undoes = false);
   bool begins_at_once(const QueryPart& part);
   void let_guard_go();
   bool guard_goes_freely();

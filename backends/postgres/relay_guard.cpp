@@ -79,15 +79,17 @@ bool Relay::awaits_guard(const WireMessage& message) {
   return true;
 }
 
-// What must not be struck: nobody cancels it. True: it was sent.
-bool Relay::run_behind() {
-  if (unit_failed_ || !stack_.has_behind()) return false;
+// What must not be struck: nobody cancels it. True: it was sent. `undoes`: what the transaction has
+// set for itself, also where nothing else is due.
+bool Relay::run_behind(bool undoes) {
+  if (unit_failed_ || (!stack_.has_behind() && !undoes)) return false;
   std::vector<StatementRef> steps;
   for (std::string& text : undo_local_settings()) {
     steps.push_back(step(StatementKind::other, std::move(text)));
   }
   std::ranges::move(stack_.take_behind(), std::back_inserter(steps));
-  context_.leases.renew_turn();
+  if (undoes && steps.empty()) return false;
+  if (!undoes) context_.leases.renew_turn();
   begin_request();
   recovering_ = true;
   inject_steps({.steps = std::move(steps)});

@@ -412,7 +412,11 @@ void Relay::on_stack_ready() {
   if (status == 'I') {
     if (rules_.rooted) context_.leases.note_committed();
     unit_wrote_ = false;
+    // Its end tells the client what these are again: that is not left to the next unit.
+    const bool alone = rules_.rooted && !rules_.inside && !stack_.outer();
+    const bool tells = alone && link_->settings().has_left_of(*link_->reported());
     link_->settings().committed(rules_.rooted);
+    if (tells && run_behind(true)) return;
     commit_objects();
     settings_tainted_ = false;
     if (listening_) listening_->journal.ready('I', false);

@@ -340,6 +340,22 @@ class Sandbox:
         self.assertEqual(client.query("show work_mem"), "T:work_mem D:9MB C:SHOW Z:I")
         client.query("reset work_mem")
 
+    def test_the_end_of_a_transaction_tells_what_it_had_set_for_itself(self):
+        client = self.connect()
+        before, local = client.parameters["TimeZone"], "set local timezone to 'Asia/Tokyo'"
+        for end in ("commit", "rollback"):
+            for messages in ([query("begin"), query(local), query(end)], [query(f"begin; {local}; {end}")],
+                             [query(f"{local}; {end}")], [extended(local) + extended(end) + sync()],
+                             [extended("begin") + extended(local) + extended(end) + sync()],
+                             [query("begin; select set_config('timezone', 'Asia/Tokyo', true)"), query(end)]):
+                with self.subTest(end, messages=messages):
+                    for message in messages:
+                        answer = client.ask(message)
+                    self.assertRegex(answer, f"C:{end.upper()} Z:I$")
+                    self.assertEqual(client.parameters["TimeZone"], before)
+        client.query("begin; set timezone to 'Asia/Tokyo'; set local timezone to 'Asia/Seoul'; commit")
+        self.assertEqual(client.parameters["TimeZone"], "Asia/Tokyo")
+
     def test_what_an_execute_executes_is_not_at_the_top(self):
         client = self.connect()
         client.ask(parse("l", "set local work_mem = '8MB'"), parse("m", "set transaction read only"), sync())
