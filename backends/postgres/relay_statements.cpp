@@ -240,9 +240,13 @@ bool Relay::refuse_in_failed(std::string_view name, const PreparedRef* prepared)
   return true;
 }
 
-// The server does describe what has no rows. The link may lack it, and nothing can be parsed.
+// The server does describe what has no rows. The link may lack it, and in a failed transaction, or
+// where its table is gone, it cannot be parsed again.
 bool Relay::describe_in_failed(const PreparedRef* prepared) {
-  if (prepared == nullptr || !*prepared || !is_in_failed()) return false;
+  if (prepared == nullptr || !*prepared) return false;
+  const bool lacks = prepared == &unnamed_ && !unnamed_->unasked && !has_unnamed() &&
+                     !awaits_unnamed(items_.size());
+  if (!lacks && !is_in_failed()) return false;
   if (!describes_nothing((*prepared)->text)) return false;
   std::string bytes;
   BackendWriter(bytes).parameter_description((*prepared)->types);

@@ -362,6 +362,14 @@ class NamedStatements:
         self.assertEqual(client.ask(describe("S"), sync()), "t: T:n Z:I")
         self.assertEqual(client.ask(describe("S", "b"), bind("", "b"), execute(), sync()), "t: T:m 2 D:3 C:SELECT 1 Z:I")
 
+    def test_what_has_no_rows_is_described_where_its_table_is_gone(self):
+        client, other = self.connect(), self.connect()
+        client.query("create table gone_soon(n int)")
+        client.ask(parse("", "insert into gone_soon values (1)"), sync())
+        other.query("drop table gone_soon")
+        self.assertEqual(client.ask(describe("S"), sync()), "t: n Z:I")
+        self.assertEqual(client.ask(bind(), execute(), sync()), "E:42P01 Z:I")
+
     def test_names_and_texts_longer_than_any_buffer(self):
         client, other = self.connect(), self.connect()
         long, shorter, sql = "n" * 60_000, "m" * 9_900, "select 1 as a" + " " * 300_000
