@@ -2,12 +2,19 @@
 
 #include <cstring>
 
+#include "protocol/postgres/requests.h"
+
 namespace based::postgres {
 namespace {
 
 constexpr std::size_t bytes_kept = 4096;
 
 }  // namespace
+
+bool is_too_late(const WireMessage& message) {
+  return !message.first || message.type == request::copy_data ||
+         message.type == request::copy_done || message.type == request::copy_fail;
+}
 
 void HeldMessages::add(const WireMessage& message) {
   const Head head{.bytes = static_cast<std::uint32_t>(message.body.size()),

@@ -8,6 +8,10 @@
 
 namespace based::postgres {
 
+// Where nothing is in flight: of a COPY that the server has ended, or of another message whose link
+// was lost.
+bool is_too_late(const WireMessage& message);
+
 class HeldMessages {
  public:
   void add(const WireMessage& message);

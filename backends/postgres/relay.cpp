@@ -30,12 +30,6 @@ bool keeps_link(const RelayContext& context, PoolMode wanted) {
   return wanted == PoolMode::session;
 }
 
-// Of a COPY that the server has ended, or of another message whose link was lost.
-bool is_too_late(const WireMessage& message) {
-  return !message.first || message.type == request::copy_data ||
-         message.type == request::copy_done || message.type == request::copy_fail;
-}
-
 }  // namespace
 
 Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)

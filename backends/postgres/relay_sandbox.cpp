@@ -132,7 +132,9 @@ void Relay::pump_commands() {
   while (!held_.empty()) {
     if (state_ != State::idle && (state_ != State::commanding || command_->running)) return;
     held_.peek(message);
-    if (state_ == State::idle) {
+    if (state_ == State::idle && is_too_late(message)) {
+      held_.pop();
+    } else if (state_ == State::idle) {
       begin_unit(message);
     } else {
       held_.pop();

@@ -7,7 +7,7 @@ import unittest
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support"), str(pathlib.Path(__file__).resolve().parent)]
 
 import test_joins
-from pg_client import extended, parse, query, sync
+from pg_client import copy_data, copy_done, copy_fail, extended, parse, query, sync
 
 
 def setUpModule():
@@ -246,6 +246,17 @@ class Parts:
                               ("set local work_mem = '5MB'", "SET")):
                 self.assertIn(tag, self.tag(member, text))
             self.tx(owner, "rollback")
+
+    def test_copy_data_behind_a_failed_transaction_hold_up_nobody(self):
+        self.daemon(self.TABLE.replace("400ms", "20s"))
+        owner, token = self.shared()
+        owner.query("begin")
+        for data in (copy_done(), copy_fail("no"), copy_data("1\n") + copy_done()):
+            member = self.wire(join=token)
+            told = member.ask(query("begin"), parse("", "select nosuch"), sync(), query("copy things from stdin"), data, sync(),
+                              seconds=4)
+            self.assertEqual(told, "C:BEGIN Z:T E:42703 Z:E E:25P02 Z:E Z:E")
+            self.assertEqual(member.query("rollback"), "C:ROLLBACK Z:I")
 
     def test_listen_is_refused(self):
         owner, token = self.shared()

@@ -55,6 +55,11 @@ class CopyIn(CopyCases):
         self.assertEqual(client.take(1), f"G:{columns}")
         return client
 
+    def test_data_behind_a_copy_that_failed_keep_no_link(self):
+        for data in (copy_done(), copy_data("1\n") + copy_done(), copy_fail("no")):
+            self.assertEqual(self.client.ask(query("copy nosuch from stdin"), data), "E:42P01 Z:I")
+            self.assertEqual(self.other.ask(query("select 1"), seconds=4), "T:?column? D:1 C:SELECT 1 Z:I")
+
     def test_text(self):
         client = self.begin()
         client.send(copy_data("1\n2\n"), copy_data("3\n4"), copy_data("5\n"), copy_done())
