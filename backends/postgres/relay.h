@@ -436,8 +436,8 @@ class Relay : public WireSession,
   // A simple Query in parts; what makes the unnamed statement the link's may yet be skipped;
   // what is sent next in the unit has the whole of its limit; what may be refused is a Query.
   bool querying_ = false, unnamed_sent_ = false, between_statements_ = false, in_query_ = false;
-  // Stack: an error was told in it; perhaps; by the statement that ends the transaction.
-  bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false;
+  // Stack: an error was told in it; perhaps; by what ends the transaction; an EXECUTE has begun it.
+  bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false, executed_begin_ = false;
   // Sandbox: it is where its turn began; the unit has set a limit; or what is not all known.
   bool at_turn_begin_ = false, limit_set_ = false, settings_tainted_ = false;
   std::unique_ptr<Restoring> restoring_;

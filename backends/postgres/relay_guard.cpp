@@ -42,6 +42,7 @@ StatementRef setting_again(const std::string& name, const Settings& settings) {
 // nothing to go back to. `undoes`: what a transaction before it in the same unit has set for
 // itself.
 void Relay::guard_unit(bool undoes) {
+  executed_begin_ = false;
   if (link_->queue().is_open() || !stack_.needs_guard()) return;
   if (context_.leases.renew_turn()) at_turn_begin_ = context_.begins_turn();
   std::vector<std::string> texts;

@@ -175,8 +175,8 @@ void Relay::on_error(const Reply& reply) {
     }
     if (number != 0 && item(number).kind == ItemKind::check && note_check(fields)) return;
     if (std::exchange(unit_failed_, true) || recovering_)
-      return;  // of what was pipelined behind the first one
-    ending_failed_ = ends;
+      return;                                  // of what was pipelined behind the first one
+    ending_failed_ = ends || executed_begin_;  // such a BEGIN takes effect at the Sync
     run_again_ = stale_and_unheard(fields);
     if (number != 0 && !run_again_) log_error(item(number), fields);
   } else {

@@ -364,6 +364,20 @@ class Sandbox:
             self.assertEqual(client.ask(extended(f"execute {name}"), sync()), "1 2 C:SET Z:I")
         self.assertEqual(client.ask(bind("", "l"), execute(), sync()), "2 N:25P01 C:SET Z:I")
 
+    def test_a_begin_that_is_executed_takes_effect_with_its_sync(self):
+        client = self.connect()
+        client.ask(parse("b", "begin"), sync())
+        for fails in ("select nix", "select 1 / 0"):
+            for before in (b"", extended("insert into t values (610)")):
+                with self.subTest(fails, before=before):
+                    inserts = extended("insert into t values (610)")
+                    answer = client.ask(before + extended("execute b") + inserts + extended(fails), sync())
+                    self.assertRegex(answer, "C:BEGIN .*E:(42703|22012) Z:I$")
+                    self.assertEqual(client.query("select n from t where n = 610"), "T:n C:SELECT 0 Z:I")
+        self.assertEqual(client.ask(extended("execute b"), sync()), "1 2 C:BEGIN Z:T")
+        self.assertEqual(client.ask(extended("select nix"), sync()), "E:42703 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
+
     def test_a_bind_is_looked_at_before_its_portal_is(self):
         client = self.connect()
         client.query("begin")
