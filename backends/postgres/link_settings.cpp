@@ -45,12 +45,6 @@ std::string set_text(std::string_view name, std::string_view value) {
   return "SET " + setting_name(name) + " TO " + std::string(value);
 }
 
-// Until the transaction ends.
-std::string copy_text(std::string_view from, std::string_view to) {
-  return "SELECT pg_catalog.set_config(" + quote_literal(to) + ", pg_catalog.current_setting(" +
-         quote_literal(from) + ", true), true)";
-}
-
 }  // namespace
 
 bool is_reset(const StatementRef& statement) {
@@ -131,21 +125,26 @@ std::vector<std::string> LinkSettings::kept_names() const {
   return names;
 }
 
-std::vector<std::string> LinkSettings::keeping(std::string_view prefix) const {
-  std::vector<std::string> texts;
-  for (const std::string& name : kept_names()) {
-    texts.push_back(copy_text(name, std::string(prefix) + std::to_string(texts.size())));
+std::string LinkSettings::keeping(std::string_view name) const {
+  std::string names;
+  for (const std::string& kept : kept_names()) {
+    names += (names.empty() ? "" : ", ") + quote_literal(kept);
   }
-  return texts;
+  if (names.empty()) return {};
+  return "SELECT pg_catalog.set_config(" + quote_literal(name) +
+         ", pg_catalog.json_object_agg(n, pg_catalog.current_setting(n, true))::pg_catalog.text, "
+         "true) FROM pg_catalog.unnest(ARRAY[" +
+         names + "]::pg_catalog.text[]) n";
 }
 
 std::vector<std::string> LinkSettings::back_to(const LinkSettings& before,
-                                               std::string_view prefix) const {
+                                               std::string_view name) const {
   std::vector<std::string> texts = difference(before.believed_);
-  std::size_t number = 0;
-  for (const std::string& name : before.kept_names()) {
-    texts.push_back(copy_text(std::string(prefix) + std::to_string(number++), name));
-  }
+  if (before.kept_names().empty()) return texts;
+  texts.push_back(
+      "SELECT pg_catalog.set_config(k.key, k.value, true) FROM pg_catalog.json_each_text("
+      "NULLIF(pg_catalog.current_setting(" +
+      quote_literal(name) + ", true), '')::pg_catalog.json) k");
   return texts;
 }
 

@@ -49,12 +49,13 @@ class LinkSettings {
 
   // Statements that give the link exactly these settings; none when it has them.
   std::vector<std::string> difference(const Settings& wanted) const;
-  // Has the server keep the values of what is SET LOCAL, under names that begin with `prefix`,
-  // until the transaction ends. Only the server knows them: it has undone some in going back to
+  // Has the server keep the values of what is SET LOCAL as a setting of this name, until the
+  // transaction ends; may be empty. Only the server knows them: it has undone some in going back to
   // savepoints.
-  std::vector<std::string> keeping(std::string_view prefix) const;
-  // What brings the link back from these to those that it had, which were kept under that prefix.
-  std::vector<std::string> back_to(const LinkSettings& before, std::string_view prefix) const;
+  std::string keeping(std::string_view name) const;
+  // What brings the link back from these to those that it had, which were kept by that name. If
+  // somebody has reset that, they stay as they are.
+  std::vector<std::string> back_to(const LinkSettings& before, std::string_view name) const;
   bool has(const Settings& wanted) const { return doubtful_.empty() && wanted == believed_; }
   bool has_profile(const SessionProfileRef& wanted) const;
   // Are some of those that are sure others?

@@ -75,13 +75,11 @@ void Relay::apply_setting(const CallMade& call) {
 std::vector<StatementRef> Relay::settings_ending() const {
   if (!settings_tainted_ && !context_.verify_release) return {};
   static const StatementRef reset = [] {
-    auto statement = std::make_shared<Statement>();
+    auto statement = std::make_shared<Statement>(*reset_all_in_root());
     statement->kind = StatementKind::other;
-    statement->name = "all";
-    statement->text = "RESET ALL";
     return statement;
   }();
-  return {reset, restore_root_settings()};
+  return {reset};
 }
 
 }  // namespace based::postgres

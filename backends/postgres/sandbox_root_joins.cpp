@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "backends/postgres/sandbox_root.h"
+#include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/startup_settings.h"
 
 namespace based::postgres {
 namespace {
@@ -17,7 +19,9 @@ constexpr std::size_t parked_max = 16;
 
 std::string join_name(std::size_t depth) { return "_based_j" + std::to_string(depth); }
 
-std::string kept_name(std::size_t depth) { return "_based.j" + std::to_string(depth) + "_"; }
+std::string kept_name(std::size_t depth, const char* what) {
+  return joined_prefix + std::to_string(depth) + what;
+}
 
 }  // namespace
 
@@ -121,7 +125,11 @@ void SandboxRoot::run_between(std::vector<std::string> texts) {
 
 // In front of the turns that join whoever was parked last.
 std::vector<std::string> SandboxRoot::joining() const {
-  std::vector<std::string> texts = parked_.back().settings.keeping(kept_name(parked_.size()));
+  std::vector<std::string> texts;
+  const std::string name = kept_name(parked_.size(), joined_settings);
+  if (std::string text = parked_.back().settings.keeping(name); !text.empty()) {
+    texts.push_back(std::move(text));
+  }
   if (!settings_.shared) texts.push_back(since(true));
   texts.push_back("SAVEPOINT " + base_name());
   return texts;
@@ -129,7 +137,7 @@ std::vector<std::string> SandboxRoot::joining() const {
 
 // Cursors that are older than what joins now are not its own: sandbox_rules.cpp asks for that.
 std::string SandboxRoot::since(bool joined) const {
-  const std::string kept = "'" + kept_name(parked_.size()) + "since'";
+  const std::string kept = quote_literal(kept_name(parked_.size(), joined_since));
   const auto set = [](const std::string& name, const std::string& value) {
     return "pg_catalog.set_config(" + name + ", " + value + ", true)";
   };
@@ -152,7 +160,7 @@ void SandboxRoot::close_join() {
   join_open_ = false;
   std::vector<std::string> texts{"RELEASE SAVEPOINT " + base_name()};
   if (!settings_.shared) texts.push_back(since(false));
-  const std::string kept = kept_name(parked_.size());
+  const std::string kept = kept_name(parked_.size(), joined_settings);
   for (std::string& text : link_->settings().back_to(parked_.back().settings, kept)) {
     texts.push_back(std::move(text));
   }

@@ -75,19 +75,6 @@ StatementRef raised(const Error& error) {
                "SET");
 }
 
-StatementRef reset_all() {
-  static const StatementRef statement = [] {
-    auto reset = std::make_shared<Statement>();
-    reset->kind = StatementKind::setting;
-    reset->name = "all";
-    reset->told_as = "RESET";
-    reset->text = "DO " + quote_literal("BEGIN RESET ALL; PERFORM " +
-                                        restore_root_settings()->text.substr(7) + "; END");
-    return reset;
-  }();
-  return statement;
-}
-
 struct SandboxSession::Shown {
   const Settings& settings;
   Settings withheld, local;
@@ -298,7 +285,7 @@ StatementRef SandboxSession::in_place_of(const StatementRef& statement, bool alo
     case StatementKind::discard:
       return discard_in_place_of(statement, alone);
     case StatementKind::setting: {
-      if (statement->name == "all") return reset_all();
+      if (statement->name == "all") return reset_all_in_root();
       if (statement->begin.access != BeginOptions::Access::unset) {  // of SESSION CHARACTERISTICS
         const bool only = statement->begin.access == BeginOptions::Access::read_only;
         shown.withheld[std::string(sandbox_guard)] = only ? "on" : "off";

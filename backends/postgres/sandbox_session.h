@@ -28,8 +28,6 @@ namespace based::postgres {
 StatementRef nothing(std::string told_as);
 // Fails with it.
 StatementRef raised(const Error& error);
-// RESET ALL; leaves the root's own settings as they have to be.
-StatementRef reset_all();
 
 class SandboxSession {
  public:

@@ -103,7 +103,7 @@ void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
     before.back() = restore_question();
     std::ranges::move(objects_.ending(), std::back_inserter(before));
   }
-  if (tainted_) before.push_back(reset_all());
+  if (tainted_) before.push_back(reset_all_in_root());
   envelope.epilogue.insert(commit, before.begin(), before.end());
 }
 

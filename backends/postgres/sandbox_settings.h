@@ -35,7 +35,12 @@ inline constexpr const char* notice_when_we_are_gone =
     "OPERATOR(pg_catalog.=) '0' AND pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' "
     "THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END";
 
-// Behind RESET ALL: the root's own settings.
-StatementRef restore_root_settings();
+// RESET ALL by a client of a root: the root's own settings are set again, and what it keeps for
+// those who have been joined (SandboxRoot::joining) stays.
+StatementRef reset_all_in_root();
+// How that is kept: "_based.since", and these for each depth of joining.
+inline constexpr const char* joined_prefix = "_based.j";
+inline constexpr const char* joined_settings = "_settings";
+inline constexpr const char* joined_since = "_since";
 
 }  // namespace based::postgres

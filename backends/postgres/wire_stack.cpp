@@ -155,7 +155,7 @@ WireStack::Plan WireStack::planned(const StatementRef& statement, bool in_script
       show(*own_row_of(*statement), plan);
       break;
     case StatementKind::setting:
-      resets_all(*statement) ? reset_all(statement, plan) : keep_setting(statement, plan);
+      resets_all(*statement) ? reset_all(plan) : keep_setting(statement, plan);
       break;
     case StatementKind::standalone:
       run_alone(*statement, in_script, plan);

@@ -168,7 +168,7 @@ class WireStack {
   void set_local_defaults(const BeginOptions& modes, Plan& plan);
   void reset_mode(const StatementRef& statement, Plan& plan);
   void close_all(Plan& plan);
-  void reset_all(const StatementRef& statement, Plan& plan) const;
+  void reset_all(Plan& plan) const;
   void keep_setting(const StatementRef& statement, Plan& plan) const;
   void show(OwnRow row, Plan& plan);
   std::optional<Error> refuse_alone(const Statement& statement, bool in_script) const;

@@ -193,12 +193,12 @@ void WireStack::note_read_only() {
   turn_read_only_ = on_turn_;
 }
 
-void WireStack::reset_all(const StatementRef& statement, Plan& plan) const {
+void WireStack::reset_all(Plan& plan) const {
   plan.tag = "RESET";
   if (failed_) {
     plan.error = aborted();
   } else {
-    plan.steps = {statement, restore_root_settings()};
+    plan.steps = {reset_all_in_root()};
   }
 }
 

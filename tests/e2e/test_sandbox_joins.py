@@ -359,6 +359,29 @@ class JoinedOnPostgres(OnPostgres, Joined, Turns):
         self.assertEqual(test.rows(ask), [["7MB", "5s", '"$user", public']])
         self.assertEqual(server.value("show work_mem"), "9MB")
 
+    def test_who_resets_all_resets_nothing_of_who_has_been_joined(self):
+        self.daemon()
+        test, server, native = self.wire(), self.wire(), self.native()
+        test.query("begin; declare c cursor for select 'still there'; set local work_mem = '8MB'; set local app.own = ''")
+        test.query("savepoint s; set local statement_timeout = '9s'; set local search_path = pg_catalog")
+        for number, reset in enumerate((
+                lambda: server.query("select pg_advisory_unlock_all(); close all; unlisten *; reset all"),  # as asyncpg does
+                lambda: server.ask(parse("", "reset all"), bind(), execute(), sync()),
+                lambda: server.query("select set_config('work_' || 'mem', '6MB', false)"),  # which is reset at its end
+                lambda: native.exec("reset all"),
+                lambda: native.exec("select set_config('work_' || 'mem', '6MB', false)"))):
+            with self.subTest(number):
+                reset()
+                self.assertEqual(test.rows("select current_setting('work_mem'), current_setting('app.own'), "
+                                           "current_setting('search_path')"), [["8MB", "", "pg_catalog"]])
+                self.assertEqual(test.value("show statement_timeout"), "9s")
+        self.assertEqual(test.value("fetch c"), "still there")
+        self.assertEqual(test.query("rollback to s"), "C:ROLLBACK Z:T")
+        self.assertEqual(test.rows("select current_setting('work_mem'), current_setting('search_path')"),
+                         [["8MB", '"$user", public']])
+        test.query("commit")
+        self.assertEqual(test.value("show work_mem"), "4MB")
+
     def test_a_lost_root_is_told_to_all_of_them(self):
         self.daemon()
         test, native, server = self.wire(), self.native(), self.wire()
