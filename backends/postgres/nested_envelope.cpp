@@ -9,7 +9,6 @@
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_session.h"
 #include "backends/postgres/wire_stack_text.h"
-#include "backends/sql/control.h"
 
 namespace based::postgres {
 namespace {
@@ -42,7 +41,7 @@ Result<void> check_nested(const Unit& unit) {
 
 StatementRef without_effect(const StatementRef& set) {
   if (word_at(set->text, 1) == "constraints") return nothing("SET CONSTRAINTS");
-  return sql::modes_in_order(*set).empty() ? set : nothing("SET");
+  return set->begin == BeginOptions() ? set : nothing("SET");
 }
 
 void nest(Envelope& envelope, bool in_transaction) {

@@ -245,6 +245,8 @@ class Parts:
             for text, tag in (("set constraints all immediate", "SET CONSTRAINTS"), ("set transaction read only", "SET"),
                               ("set local work_mem = '5MB'", "SET")):
                 self.assertIn(tag, self.tag(member, text))
+            self.assertEqual(self.failure(member, "set local work_mem = 'much'")[0], "22023")
+            self.assertEqual(self.rows(owner, "show work_mem"), [["4MB"]])
             self.tx(owner, "rollback")
 
     def test_copy_data_behind_a_failed_transaction_hold_up_nobody(self):
