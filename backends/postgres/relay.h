@@ -66,7 +66,6 @@ class Relay : public WireSession,
   bool rests() const override;
   void on_lease_revoked(const Error& reason) override;
   bool in_transaction() const override;
-  bool joins() const override { return !lost_; }
   void on_parked() override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override;

@@ -169,7 +169,7 @@ void Relay::on_lease(Link& link) {
 
 // Its transactions are the server's own, or are in somebody's who has lent the link.
 void Relay::run_inside(bool inside) {
-  if (rules_.inside == inside && !context_.shared) return;
+  if (rules_.inside == inside && (!context_.shared || lost_)) return;
   rules_ = context_.stack;
   rules_.inside = inside;
   rules_.rooted = rules_.rooted || inside;

@@ -417,13 +417,11 @@ std::vector<StatementRef> WireStack::undo_check(bool over) const {
 
 void WireStack::lose() {
   take_behind();
-  if (levels_.empty()) {
-    guarded_ = false;
-    return;
-  }
-  on_turn_ = false;
-  const Level first = std::move(levels_.front());
-  levels_.assign(1, {.modes = first.initial, .initial = first.initial});
+  on_turn_ = guarded_ = false;
+  if (levels_.empty() && !rules_.rooted) return;
+  TransactionModes initial = outer_ ? outer_->modes : TransactionModes();
+  if (!levels_.empty()) initial = levels_.front().initial;
+  levels_.assign(1, {.modes = initial, .initial = initial});
   guarded_ = rules_.rooted;
   failed_ = true;
 }

@@ -125,7 +125,8 @@ class WireStack {
 
   // What the server has yet to be told of: it will fail what is open.
   void fail() { failed_ = in_transaction(); }
-  // The connection is gone. Of a transaction one failed level is left.
+  // Its transaction is gone, of which one failed level is left; elsewhere than it was, if nothing
+  // is known of it.
   void lose();
 
   // As the client is to see it: 'I', 'T' or 'E'.

@@ -7,7 +7,7 @@ import unittest
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "support"), str(pathlib.Path(__file__).resolve().parent)]
 
 import test_joins
-from pg_client import copy_data, copy_done, copy_fail, extended, parse, query, sync
+from pg_client import copy_data, copy_done, copy_fail, describe, extended, function_call, parse, query, sync
 
 
 def setUpModule():
@@ -260,6 +260,21 @@ class Parts:
             self.assertEqual(told, "C:BEGIN Z:T E:42703 Z:E E:25P02 Z:E Z:E")
             self.assertEqual(member.query("rollback"), "C:ROLLBACK Z:I")
 
+    def test_who_has_failed_is_answered_inside_of_the_others_transaction(self):
+        owner, token = self.shared()
+        owner.query("begin")
+        member = self.wire(join=token)
+        for messages, told in (((describe("S", "nosuch"), sync()), "E:26000 Z:E"),
+                               ((describe("S", "nosuch"), query("copy things from stdin"), copy_done(), sync()), "E:26000 Z:E"),
+                               ((function_call(1397, [b"-7"]),), "E:25P02 Z:E"),
+                               ((query("rollback; insert into things values (1)"),), "C:ROLLBACK C:INSERT 0 1 Z:I"),
+                               ((query("rollback and chain"),), "C:ROLLBACK Z:T")):
+            member.query("begin; select nosuch")
+            self.assertEqual(member.ask(*messages, ready=1), told)
+            member.query("rollback")
+        owner.query("commit")
+        self.assertEqual(self.ids(member), [1])
+
     def test_listen_is_refused(self):
         owner, token = self.shared()
         for client in (owner, self.wire(join=token)):
@@ -276,6 +291,21 @@ class InASandbox(Parts, test_joins.Sharing):
 
 class Outside(Parts, test_joins.Sharing):
     TABLE = test_joins.Sharing.OUTSIDE
+
+    def test_who_has_lost_its_own_is_answered_inside_of_anothers(self):
+        owner, token = self.shared()
+        member = self.wire(join=token)
+        member.query("begin read only")
+        backend = member.value("select pg_backend_pid()")
+        test_joins.cluster.query(f"select pg_terminate_backend({backend}, 10000)")
+        self.assertEqual(member.query("select 1"), "E:57P01 Z:E")
+        owner.query("begin; insert into things values (1)")
+        self.assertEqual(member.ask(describe("S", "nosuch"), sync()), "E:26000 Z:E")
+        self.assertEqual(member.query("rollback and chain"), "C:ROLLBACK Z:T")
+        self.assertEqual(member.query("insert into things values (2)"), "C:INSERT 0 1 Z:T")
+        self.assertEqual(member.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(owner.query("commit"), "C:COMMIT Z:I")
+        self.assertEqual(self.ids(member), [1, 2])
 
 
 if __name__ == "__main__":
