@@ -136,7 +136,8 @@ RequestQueue::Verdict RequestQueue::accept_ready(Match& match) {
 void RequestQueue::fail_head() {
   for (;;) {
     Waiting& head = requests_.front();
-    const bool in_query = head.answered + 1 == head.request.expected.size();
+    // Also behind the function's result: its commit has failed.
+    const bool in_query = head.answered + 1 >= head.request.expected.size();
     if (!ends_with_query(head) || (in_query && !head.failed)) {
       head.failed = true;
       return;

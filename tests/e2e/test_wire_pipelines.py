@@ -260,6 +260,17 @@ class FunctionCalls:
             self.assertEqual(client.answers(2), "E:26000 Z:I 1 2 D:2 C:SELECT 1 Z:I")
             self.assertTrue(client.quiet(0.05))
 
+    def test_one_whose_commit_fails(self):
+        client = self.connect()
+        client.query("create table if not exists due (n int primary key)")
+        client.query("create table if not exists owed (n int references due deferrable initially deferred); "
+                     "create or replace function owe(n int) returns int language sql as 'insert into owed values (n) returning n'")
+        owe = int(client.value("select 'owe'::regproc::oid"))
+        self.assertEqual(client.ask(function_call(owe, [b"1"])), "V:1 E:23503 Z:I")
+        self.assertEqual(client.ask(extended("insert into owed values (2) returning n"), function_call(self.INT4ABS, [b"-7"]), sync(),
+                                    extended("select 1"), sync()),
+                         "1 2 D:2 C:INSERT 0 1 V:7 E:23503 Z:I Z:I 1 2 D:1 C:SELECT 1 Z:I")
+
     def test_large_arguments(self):
         client = self.connect()
         length = 1257  # of a text, in characters

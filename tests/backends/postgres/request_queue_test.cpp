@@ -217,6 +217,16 @@ TEST_CASE("a skipped query with nothing behind it leaves the request open for th
   CHECK(verdicts(queue, "Z") == "f");
 }
 
+TEST_CASE("a function call whose commit fails behind its result is not skipped") {
+  Nobody one;
+  RequestQueue queue;
+  queue.push(request_of(one, {Expect::parse, Expect::function_call}));
+  queue.push(request_of(one, {Expect::function_call}));
+  queue.push(request_of(one, {}));
+  CHECK(verdicts(queue, "1VEZVEZZ") == "dddfddff");
+  CHECK(queue.empty());
+}
+
 TEST_CASE("what was never sent is told as soon as everything before it is answered") {
   Nobody one;
   RequestQueue queue;
