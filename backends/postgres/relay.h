@@ -215,6 +215,7 @@ class Relay : public WireSession,
   void erase_portal(std::string_view name);
   bool refuse_portal(std::string_view name);
   std::string_view name_to_describe(const PreparedRef& text);
+  std::string name_told_for(std::string_view on_server) const;
   bool has_unnamed() const;
   void doubt_statements();
   void inject_unnamed();

@@ -99,6 +99,23 @@ bool Relay::awaits_any_name(std::size_t earlier) const {
                      [](const Item& item) { return changes_name(item, {}); });
 }
 
+// The client's own name for a statement of the link's, which may be closed behind what is answered.
+std::string Relay::name_told_for(std::string_view on_server) const {
+  const StatementCache::Entry* entry = link_->statements().named(on_server);
+  const auto is = [entry](const PreparedText& own) {
+    return entry != nullptr && own.text == entry->text && own.types == entry->types;
+  };
+  for (const Item& made : items_) {
+    if (made.kind == ItemKind::close && made.prepared && is(*made.prepared)) {
+      return std::string(made.name());
+    }
+  }
+  for (const auto& [name, own] : prepared_) {
+    if (is(*own)) return name;
+  }
+  return unnamed_ && unnamed_->unasked ? "" : "unknown";
+}
+
 // What a text has to find on the link and cannot be put there in its own transaction, in a request
 // of its own. Where that fails, the text does not find it.
 void Relay::own_names_ahead(const Script& script) {

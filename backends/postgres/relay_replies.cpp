@@ -215,12 +215,7 @@ void Relay::send_error(const Reply& reply, const ErrorFields& fields) {
     BackendWriter(bytes).error("ERROR", Error::make(sqlstate::query_canceled, cancel_reason_));
   } else if (fields.fatal() || !hint.empty() || !detail.empty() ||
              names_of_ours(fields.message, on_server) || before != 0) {
-    std::string own = "unknown";
-    for (const auto& [name, text] : prepared_) {
-      const auto* entry = link_->statements().peek(text->text, text->types, journal_.fingerprint());
-      if (entry != nullptr && entry->name == on_server) own = name;
-    }
-    if (own == "unknown" && unnamed_ && unnamed_->unasked) own.clear();
+    const std::string own = name_told_for(on_server);
     if (fields.sqlstate == "26000") link_->statements().forget_all(false);  // by a function
     append_rewritten_error(bytes, reply.body,
                            {.soften = fields.fatal(),

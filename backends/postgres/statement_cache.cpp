@@ -41,6 +41,11 @@ const StatementCache::Entry* StatementCache::peek(std::string_view text,
   return found == index_.end() ? nullptr : &*found->second;
 }
 
+const StatementCache::Entry* StatementCache::named(std::string_view name) const {
+  const auto found = std::ranges::find(entries_, name, &Entry::name);
+  return found == entries_.end() ? nullptr : &*found;
+}
+
 StatementCache::Entry* StatementCache::add(std::string_view text,
                                            std::span<const std::uint32_t> types,
                                            std::string_view settings) {

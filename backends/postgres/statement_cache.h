@@ -42,6 +42,7 @@ class StatementCache {
   // Whatever its state, and no use of it.
   const Entry* peek(std::string_view text, std::span<const std::uint32_t> types,
                     std::string_view settings) const;
+  const Entry* named(std::string_view name) const;  // the same; of this name
   // Makes an entry whose Parse the caller sends next. nullptr when there is no room (see evict).
   Entry* add(std::string_view text, std::span<const std::uint32_t> types,
              std::string_view settings);

@@ -337,6 +337,15 @@ class NamedStatements:
         self.assertEqual(client.ask(parse("x", "select 1/0"), bind("", "x"), execute(), parse("", "select 2"), sync()), "1 E:22012 Z:E")
         self.assertEqual(client.ask(describe("S"), sync()), "t: n Z:E")
 
+    def test_an_error_names_the_clients_statement_whatever_it_was_parsed_under(self):
+        client = self.connect()
+        client.ask(parse("own", "select $1::date"), sync())
+        for setting in ("select 1", "begin; set local datestyle to german"):
+            client.query(setting)
+            self.assertIn('statement "own" requires 1', client.error(bind("", "own"), sync())["M"])
+        client.query("rollback")
+        self.assertIn('statement "own" requires 1', client.error(bind("", "own"), sync(), close("S", "own"), sync())["M"])
+
     def test_a_prepare_of_a_name_that_is_taken_is_refused_whatever_that_means_by_now(self):
         client, other = self.connect(), self.connect()
         client.query("create table gone(n int); prepare taken as select n from gone; drop table gone")
