@@ -6,6 +6,7 @@
 #include "backends/postgres/sandbox_replies.h"
 #include "backends/postgres/split_text.h"
 #include "backends/postgres/wire_stack_text.h"
+#include "backends/sql/control.h"
 #include "backends/sql/ordinary.h"
 #include "backends/sql/sandbox_form.h"
 #include "backends/sql/tokenizer.h"
@@ -20,6 +21,15 @@ constexpr unsigned executes_max = 8;  // of an EXECUTE that executes an EXECUTE
 
 bool executes(const Statement& statement) {
   return statement.kind == StatementKind::prepare && statement.setting == "execute";
+}
+
+// Has it values for all that was declared, and no more? Where nothing was, the server does not look
+// at them; what it finds in the text itself is not known here.
+bool has_values(const Statement& execute, const PreparedText& executed) {
+  if (executed.types.empty()) return true;
+  const std::size_t values = sql::count_executed_values(execute.text);
+  const bool undeclared = executed.text.find('$') != std::string::npos;
+  return undeclared ? values >= executed.types.size() : values == executed.types.size();
 }
 
 Error too_many_prepared() {
@@ -325,6 +335,7 @@ ScriptRef Relay::seen_through(const ScriptRef& script) const {
       const PreparedRef* prepared = find_prepared(statement->name);
       if (prepared == nullptr || !(*prepared)->script) break;
       if ((*prepared)->script->statements.size() != 1) break;
+      if (!has_values(*statement, **prepared)) break;  // which the server says
       statement = (*prepared)->script->statements.front();
     }
     if (statement == script->statements[i]) continue;

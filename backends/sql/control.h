@@ -22,6 +22,9 @@ std::optional<Error> read_transaction_control(Cursor cursor, Statement& statemen
 // again is `pinning`; what is malformed is left as `other` to the server.
 void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
 
+// How many values a text gives that is an EXECUTE.
+std::size_t count_executed_values(std::string_view text);
+
 // Is the setting one that SET TRANSACTION sets, and that ends with the transaction however it is
 // set?
 bool is_mode_of_transaction(std::string_view name);

@@ -283,6 +283,14 @@ class Mapping(Conversation):
                     self.same([parse("known", text) + sync(), query(setup), run, query("set transaction deferrable"),
                                query("insert into t values (5)"), query("rollback")])
 
+    def test_an_execute_of_control_that_has_other_values_than_were_declared(self):
+        for setup in ("select 1", "begin", "begin; select 1/0"):
+            for text in ("show transaction_isolation", "begin", "commit", "rollback", "set work_mem = '5MB'", "reset all"):
+                for types, run in (([25], "execute known"), ([], "execute known(1)"), ([25], "execute known('x')"), ([25, 25], "execute known('x')")):
+                    for said in (query(run), extended(run) + sync(), query(f"select 2; {run}; select 3")):
+                        with self.subTest(setup, text=text, run=run):
+                            self.same([parse("known", text, types) + sync(), query(setup), said, query("show work_mem"), query("rollback")])
+
     def test_what_is_parsed_behind_a_setting_in_the_same_batch(self):
         asked, known = "select n from t", parse("known", "select n from t") + sync()
         for database in self.servers.pools:

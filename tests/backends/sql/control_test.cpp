@@ -31,6 +31,16 @@ TEST_CASE("every spelling of the ends of a transaction is recognised in both dia
   }
 }
 
+TEST_CASE("the values of an EXECUTE are counted") {
+  for (const auto& row :
+       {std::pair("execute q", 0U), std::pair("EXECUTE q ( )", 0U), std::pair("execute q(1)", 1U),
+        std::pair("execute \"q,(\" ('a,b')", 1U), std::pair("execute q(f(1, 2), 3 -- ,\n)", 2U),
+        std::pair("execute q((1, 2), array[3, 4], $1)", 3U), std::pair("execute q((1))", 1U)}) {
+    CAPTURE(row.first);
+    CHECK(count_executed_values(row.first) == row.second);
+  }
+}
+
 TEST_CASE("what is deallocated is known where the server can parse it") {
   for (const auto& row :
        {std::pair("deallocate Q", "q"), std::pair("deallocate \"Q\"", "Q"),

@@ -1,0 +1,22 @@
+// PostgreSQL's EXECUTE.
+#include "backends/sql/control.h"
+#include "backends/sql/tokenizer.h"
+
+namespace based::sql {
+
+std::size_t count_executed_values(std::string_view text) {
+  Tokenizer tokens(text, Dialect::postgres);
+  std::size_t depth = 0;
+  std::size_t count = 0;
+  for (Token token = tokens.next(); token.kind != TokenKind::end; token = tokens.next()) {
+    const bool closes =
+        token.kind == TokenKind::close_paren || token.kind == TokenKind::close_bracket;
+    if (closes && depth > 0) --depth;
+    if (depth > 0 && count == 0) count = 1;
+    if (depth == 1 && token.kind == TokenKind::comma) ++count;
+    if (token.kind == TokenKind::open_paren || token.kind == TokenKind::open_bracket) ++depth;
+  }
+  return count;
+}
+
+}  // namespace based::sql
