@@ -27,6 +27,17 @@ class SessionListener {
   // The lease was taken away (idle too long while others wait, link lost, sandbox lost, shutdown):
   // its transaction is rolled back and no level of it exists any more.
   virtual void on_lease_lost(const Error& reason) = 0;
+  // Others of its group are to run: the levels that are pending are entered first, by a unit
+  // without steps that is submitted inside this call. Only where rest() has said that there are.
+  virtual void on_enter_due() {}
+};
+
+// How a session's transaction is while nothing of it runs.
+enum class Resting : std::uint8_t {
+  none,     // there is none
+  failed,   // nobody may join it
+  sound,    // others may, until the next unit
+  pending,  // the same, and it has levels that the database has not heard of
 };
 
 struct SessionOptions {
@@ -57,11 +68,10 @@ class BackendSession {
   // After Flow::pause: rows may flow again.
   virtual void resume() = 0;
   // May others join its transactions? Then a level that a client begins is entered at once where
-  // the client may take it for begun.
+  // the client may take it for begun. Where not, the listener is asked to when others come.
   virtual bool is_joined() const { return false; }
-  // The client's request is over, in a transaction. `sound`: until the next unit others may join
-  // it, which a failed one they may not. Without a call nobody does.
-  virtual void rest(bool) {}
+  // The client's request is over. Without a call nobody joins the transaction.
+  virtual void rest(Resting) {}
 };
 
 class Database {

@@ -46,6 +46,9 @@ class LeaseWaiter {
   // It rests in its transaction, and others join it: the link has to be released, as finished,
   // inside this call. Before it goes on it acquires again, and finds its transaction there.
   virtual void on_parked() {}
+  // Others of its group are to run: what note_begun() has told of is entered first, in a turn of
+  // its own. It may be that it does something else by then.
+  virtual void on_enter_due() {}
   // May it run inside of another's transaction?
   virtual bool joins() const { return true; }
   // Whose transactions it joins wherever it is (JoinTokens); 0: nobody's.
@@ -90,6 +93,9 @@ class LeaseSource {
   virtual Error loss() const = 0;
   // The holder has come to rest in its transaction.
   virtual void note_rest() {}
+  // Has the session levels of which its link, if it has one, has not heard? Nobody of its group
+  // runs, who begins later, before they are entered.
+  virtual void note_begun(LeaseWaiter&, bool /*has*/) {}
   // One that was parked is gone, and its transaction with it.
   virtual void abandon(LeaseWaiter&) {}
   // A savepoint was made, released or gone back to on the holder's link.

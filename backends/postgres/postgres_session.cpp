@@ -84,6 +84,7 @@ PostgresSession::~PostgresSession() {
 
 void PostgresSession::let_go(Leaving leaving) {
   unpin();
+  context_.leases.note_begun(*this, false);
   if (std::exchange(parked_, false)) context_.leases.abandon(*this);
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
@@ -210,6 +211,7 @@ void PostgresSession::on_lease_refused(const Error& reason) {
 }
 
 void PostgresSession::begin() {
+  context_.leases.note_begun(*this, false);
   status_before_ = link_->status();
   // A link that was kept is as this session has made it, as in Relay::needs_preparing(): what its
   // own ROLLBACK makes doubtful, the server has restored.
@@ -426,25 +428,6 @@ void PostgresSession::on_timer() {
     case State::settling:
       break;
   }
-}
-
-void PostgresSession::on_rested_too_long() {
-  const bool over = transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_;
-  const bool pinned_only = link_ != nullptr && link_->status() == 'I';
-  let_go(Leaving::abandoned);
-  transition(State::idle);
-  if (pinned_only) {
-    return listener_.on_lease_lost(
-        Error::make(Sqlstate("57P05"),
-                    "the session was idle for too long: what it had on its "
-                    "connection to PostgreSQL is gone")
-            .with_hint("Raise idle_while_pinned."));
-  }
-  listener_.on_lease_lost(
-      Error::make(sqlstate::idle_in_transaction_session_timeout,
-                  over ? "the transaction has reached the time limit"
-                       : "the transaction was rolled back: it was idle for too long")
-          .with_scope(ErrorScope::transaction));
 }
 
 }  // namespace based::postgres

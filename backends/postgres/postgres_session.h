@@ -71,6 +71,7 @@ class PostgresSession : public BackendSession,
   void submit(Unit unit) override;
   void cancel(std::string_view reason) override;
   void resume() override;
+  void rest(Resting how) override;
 
  private:
   // LeaseWaiter
@@ -80,6 +81,7 @@ class PostgresSession : public BackendSession,
   void on_lease_revoked(const Error& reason) override;
   bool in_transaction() const override { return run_ ? run_->unit().keep_lease : true; }
   void on_parked() override;
+  void on_enter_due() override;
   LinkHolder& holder() override { return *this; }
   bool fits(const LinkSettings& settings) const override { return settings.has(settings_); }
   std::string describe() const override;

@@ -92,6 +92,33 @@ void PostgresSession::finish(UnitOutcome outcome) {
   finished->unit().sink->on_done(std::move(outcome));
 }
 
+void PostgresSession::rest(Resting how) {
+  context_.leases.note_begun(*this, how == Resting::pending);
+}
+
+void PostgresSession::on_enter_due() {
+  if (state_ == State::idle || state_ == State::resting) listener_.on_enter_due();
+}
+
+void PostgresSession::on_rested_too_long() {
+  const bool over = transaction_due_ != TimePoint() && context_.reactor.now() >= transaction_due_;
+  const bool pinned_only = link_ != nullptr && link_->status() == 'I';
+  let_go(Leaving::abandoned);
+  transition(State::idle);
+  if (pinned_only) {
+    return listener_.on_lease_lost(
+        Error::make(Sqlstate("57P05"),
+                    "the session was idle for too long: what it had on its "
+                    "connection to PostgreSQL is gone")
+            .with_hint("Raise idle_while_pinned."));
+  }
+  listener_.on_lease_lost(
+      Error::make(sqlstate::idle_in_transaction_session_timeout,
+                  over ? "the transaction has reached the time limit"
+                       : "the transaction was rolled back: it was idle for too long")
+          .with_scope(ErrorScope::transaction));
+}
+
 void PostgresSession::take_over(LeftToOuter left) { sandbox_.take_over(std::move(left)); }
 
 // Of what has committed, the clients that listen in the sandbox hear.

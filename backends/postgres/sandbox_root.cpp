@@ -41,7 +41,7 @@ SandboxRoot::~SandboxRoot() { INVARIANT(waiters_.empty()); }
 
 std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadline) {
   const bool free = waiters_.empty() && operations_.empty() && parked_.empty();
-  if (free && serve(waiter)) return std::nullopt;
+  if (free && begun_before(waiter) == nullptr && serve(waiter)) return std::nullopt;
   if (settings_.refuses && is_held_against(waiter)) return held_error();
   if (settings_.max_waiting > 0 && waiters_.size() >= settings_.max_waiting) {
     return Error::make(sqlstate::too_many_connections,
@@ -52,7 +52,7 @@ std::optional<Error> SandboxRoot::acquire(LeaseWaiter& waiter, TimePoint deadlin
   arm_waiters();
   arm_rest();
   lend_->arm(reactor_.now());
-  if (!parked_.empty()) operate_->arm(reactor_.now());
+  if (!parked_.empty() || !begun_.empty()) operate_->arm(reactor_.now());
   open();
   return std::nullopt;
 }
@@ -126,9 +126,10 @@ void SandboxRoot::serve_waiters() {
   if (!link_ || link_->state() != LinkState::idle) return;
   if (!operations_.empty()) return begin_operation();
   if (!parked_.empty() && parked_.back().waiter == nullptr) return roll_back_parked();
-  const auto next =
-      std::ranges::find_if(waiters_, [this](const Waiter& w) { return may_go_on(*w.waiter); });
-  if (next == waiters_.end()) return;
+  const auto next = std::ranges::find_if(waiters_, [this](const Waiter& w) {
+    return may_go_on(*w.waiter) && begun_before(*w.waiter) == nullptr;
+  });
+  if (next == waiters_.end()) return lend_->arm(reactor_.now());
   const bool returns = is_parked(*next->waiter);
   if (!parked_.empty() && returns == join_open_) return returns ? close_join() : open_join();
   const Waiter first = *next;

@@ -18,7 +18,9 @@
 //
 // Where sessions join, all of them or those of a group (sandbox_root_joins.cpp), the holder that
 // rests in its transaction is parked while another has its turn inside of it, above the savepoint
-// _based_jN; several may be parked, one inside the other, and only the innermost one goes on.
+// _based_jN; several may be parked, one inside the other, and only the innermost one goes on. What
+// one of them has begun, and the link has not heard of, is entered before others that it may have
+// inside of it have their turn.
 //
 // With `shared` it is no sandbox's, but the one link of sessions that share their transactions
 // (shared_links.h). There is no root then: the outermost transaction is a real one, and between two
@@ -96,6 +98,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   void note_statement(Link& link, const StatementRef& statement) override;
   void note_text(std::string_view text) override;
   void note_rest() override;
+  void note_begun(LeaseWaiter& waiter, bool has) override;
   void note_committed() override;
   bool renew_turn() override;
   void abandon(LeaseWaiter& waiter) override;
@@ -231,6 +234,8 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   bool is_parked(const LeaseWaiter& waiter) const;
   bool may_go_on(const LeaseWaiter& waiter) const;
   bool may_join(const LeaseWaiter& waiter, const LeaseWaiter& other) const;
+  LeaseWaiter* begun_before(const LeaseWaiter& waiter) const;
+  void enter_begun();
   void on_lend();
   bool may_park() const;
   void run_between(std::vector<std::string> texts);
@@ -327,6 +332,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   Operator operator_;
 
   std::vector<Parked> parked_;        // the outermost first
+  std::vector<LeaseWaiter*> begun_;   // who has levels to be entered, the first of them first
   Joined joined_;                     // of the holder's turn
   bool join_open_ = false;            // the savepoint of who joins parked_.back() is there
   std::vector<std::string> between_;  // what the link's cleaning runs, for none of the sessions

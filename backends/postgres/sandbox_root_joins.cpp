@@ -62,6 +62,35 @@ void SandboxRoot::note_rest() {
   if (!waiters_.empty()) lend_->arm(reactor_.now());
 }
 
+void SandboxRoot::note_begun(LeaseWaiter& waiter, bool has) {
+  if (!settings_.joins && waiter.group() == 0) return;
+  const auto found = std::ranges::find(begun_, &waiter);
+  const bool had = found != begun_.end();
+  if (has && !had) begun_.push_back(&waiter);
+  if (had && !has) begun_.erase(found);
+  if ((has || had) && !waiters_.empty()) operate_->arm(reactor_.now());
+}
+
+// Who is to enter what it has begun before this one has its turn; null: nobody. Those outside of
+// the innermost transaction wait for its end in any case.
+LeaseWaiter* SandboxRoot::begun_before(const LeaseWaiter& waiter) const {
+  const LeaseWaiter* innermost = parked_.empty() ? nullptr : parked_.back().waiter;
+  for (LeaseWaiter* one : begun_) {
+    if (one == &waiter) return nullptr;
+    if (may_join(waiter, *one) && (one == innermost || !is_parked(*one))) return one;
+  }
+  return nullptr;
+}
+
+// REQUIRES that the link is idle.
+void SandboxRoot::enter_begun() {
+  if (!parked_.empty() && parked_.back().waiter == nullptr) return;  // it is rolled back first
+  for (const Waiter& waits : waiters_) {
+    if (!may_go_on(*waits.waiter)) continue;
+    if (LeaseWaiter* first = begun_before(*waits.waiter)) return first->on_enter_due();
+  }
+}
+
 bool SandboxRoot::may_park() const {
   return parked_.size() < parked_max && holder_->rests() && link_->status() == 'T' &&
          std::ranges::any_of(waiters_,
@@ -70,11 +99,13 @@ bool SandboxRoot::may_park() const {
 
 // From the loop: the holder may be at rest, and others wait.
 void SandboxRoot::on_lend() {
+  if (link_ && link_->state() == LinkState::idle) return enter_begun();
   if (holder() == nullptr) return;
   if (waiters_.empty() || !operations_.empty() || !holder_->in_transaction()) return;
   if (settings_.refuses) refuse_strangers();
   if (holder() == nullptr || !may_park()) return;
   LeaseWaiter& holder = *holder_;
+  if (std::ranges::find(begun_, &holder) != begun_.end()) return holder.on_enter_due();
   parked_.push_back({.waiter = &holder,
                      .held_since = held_since_,
                      .since = link_->ready_at(),

@@ -86,6 +86,7 @@ void Lane::submit(LaneClient& client) {
     client.refuse(Error::make(sqlstate::admin_shutdown, "the database is shutting down"));
     return;
   }
+  enter_before(client);
   if (state_ == LaneState::leased && holder_.client == &client) return begin(client);
   if (state_ == LaneState::idle) return begin(client);
   if (state_ == LaneState::leased && may_join(client, holder_)) return park(), begin(client);
@@ -237,6 +238,7 @@ bool Lane::withdraw(LaneClient& client) {
 }
 
 void Lane::abandon(LaneClient& client) {
+  std::erase(begun_, &client);
   const auto waiter = find_waiter(client);
   if (waiter != waiters_.end()) {
     // The thread has claimed it already; the loop comes to it in its turn.

@@ -43,6 +43,8 @@ class LaneClient {
   // The unit that was submitted will not run.
   virtual void refuse(Error error) = 0;
   virtual void lose_lease(Error reason) = 0;
+  // As SessionListener::on_enter_due.
+  virtual void enter() {}
   // Since when its sink has taken no rows; none while it takes them.
   virtual std::optional<TimePoint> paused_since() const = 0;
   // The waiting unit's deadline (the epoch: none), and its first statement.
@@ -85,7 +87,7 @@ class Lane {
   // The client is going: its lease and what it runs are ended. REQUIRES that it does not wait.
   void abandon(LaneClient& client);
   // BackendSession::rest.
-  void rest(const LaneClient& client, bool sound);
+  void rest(LaneClient& client, Resting how);
   // The client's sink paused or resumed: the slow reader's clock.
   void reader_changed() { arm(); }
 
@@ -162,6 +164,8 @@ class Lane {
   bool is_parked(const LaneClient& client) const;
   bool may_join(const LaneClient& client, const Holder& holder) const;
   bool is_stranger(const LaneClient& client, const Holder& holder) const;
+  bool joins(const LaneClient& client, const LaneClient& other) const;
+  void enter_before(const LaneClient& client);
   bool serve();
   void park();
   void unpark(std::string_view reason);
@@ -197,6 +201,7 @@ class Lane {
   LaneState state_ = LaneState::idle;
   Holder holder_;
   std::vector<Holder> parked_;  // whose transactions are around the holder's, the outermost first
+  std::vector<LaneClient*> begun_;  // who has levels to be entered, the first of them first
   std::map<std::uint64_t, Waiter> waiters_;  // by arrival
   std::set<std::pair<TimePoint, std::uint64_t>> deadlines_;
   std::uint64_t arrivals_ = 0;

@@ -43,7 +43,32 @@ bool Lane::may_join(const LaneClient& client, const Holder& holder) const {
          !is_parked(client);
 }
 
-void Lane::rest(const LaneClient& client, bool sound) {
+bool Lane::joins(const LaneClient& client, const LaneClient& other) const {
+  if (!client.joins()) return false;
+  const std::uint64_t group = client.options().group;
+  return options_.turns == TurnMode::join || (group != 0 && group == other.options().group);
+}
+
+// Those of its group that have begun before this one are in front of it, or it is inside already.
+void Lane::enter_before(const LaneClient& client) {
+  std::vector<LaneClient*> before;
+  const auto here = std::ranges::find(begun_, &client);
+  const bool inside = is_parked(client) || (holder_.leased && holder_.client == &client);
+  const bool ends = !holder_.leased && !parked_.empty();  // what runs is inside of the last of them
+  std::copy_if(begun_.begin(), here, std::back_inserter(before), [&](const LaneClient* one) {
+    if (inside || !joins(client, *one)) return false;
+    return !is_parked(*one) || (ends && parked_.back().client == one);
+  });
+  if (here != begun_.end()) begun_.erase(here);
+  for (LaneClient* one : before) one->enter();
+}
+
+void Lane::rest(LaneClient& client, Resting how) {
+  const bool begun = std::ranges::find(begun_, &client) != begun_.end();
+  if (how != Resting::pending) std::erase(begun_, &client);
+  if (how == Resting::pending && !begun) begun_.push_back(&client);
+  if (how == Resting::none) return;
+  const bool sound = how != Resting::failed;
   for (Holder& one : parked_) {
     if (one.client == &client) one.rests = sound && one.open;
   }

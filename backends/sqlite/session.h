@@ -38,7 +38,7 @@ class SqliteSession final : public BackendSession, private LaneClient, private W
   bool is_joined() const override {
     return options_.group != 0 || database_.turns == TurnMode::join;
   }
-  void rest(bool sound) override { lane_.rest(*this, sound); }
+  void rest(Resting how) override { lane_.rest(*this, how); }
 
  private:
   const SessionOptions& options() const override { return options_; }
@@ -47,6 +47,9 @@ class SqliteSession final : public BackendSession, private LaneClient, private W
   void take(std::shared_ptr<Parcel> parcel) override;
   void refuse(Error error) override;
   void lose_lease(Error reason) override;
+  void enter() override {
+    if (state_ == UnitState::none && !lost_) listener_.on_enter_due();
+  }
   std::optional<TimePoint> paused_since() const override { return paused_since_; }
   TimePoint queue_deadline() const override { return unit_.queue_deadline; }
   std::string_view first_statement() const override;

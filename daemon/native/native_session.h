@@ -62,11 +62,13 @@ class Session final : public NativeSession, private Sink, private SessionListene
   Duration timeout_of(const RunOptions& options) const;
   ValueList bind(const PlannedStep& step) const;
   void submit(Unit unit, UnitPurpose purpose);
+  void submit(Unit unit);
   bool begin_implicit();
   bool in_read_only_level() const;
 
   // session_outcome.cpp
   void process(UnitOutcome outcome);
+  void entering_done(const UnitOutcome& outcome);
   void steps_succeeded(const UnitOutcome& outcome);
   void steps_failed(UnitOutcome& outcome);
   void note_failure(const UnitOutcome& outcome, const Error& error);
@@ -77,6 +79,8 @@ class Session final : public NativeSession, private Sink, private SessionListene
   void complete_ending();
 
   // session_transaction.cpp
+  Resting resting() const;
+  void enter();
   void start_tx();
   void start_close();
   void begin_level(const Tx& tx);
@@ -113,6 +117,7 @@ class Session final : public NativeSession, private Sink, private SessionListene
 
   // SessionListener
   void on_lease_lost(const Error& reason) override;
+  void on_enter_due() override;
 
   TimePoint now() { return host_.reactor().now(); }
 
@@ -141,7 +146,8 @@ class Session final : public NativeSession, private Sink, private SessionListene
   bool draining_ = false;
   bool pumping_ = false;
   bool closed_ = false;
-  SaidStatement said_;  // what it does on the stack, or is refused
+  bool entering_ = false;  // the unit in flight enters levels, for others, and is no request's
+  SaidStatement said_;     // what it does on the stack, or is refused
 
   // What was planned for the end of a turn finds the session through it.
   const std::shared_ptr<Session*> anchor_ = std::make_shared<Session*>(this);

@@ -106,7 +106,7 @@ void Session::take(const FrameHeader& header, std::string_view payload) {
 void Session::pump() {
   if (pumping_) return;
   pumping_ = true;
-  while (run_ == nullptr && !waiting_.empty()) {
+  while (run_ == nullptr && !entering_ && !waiting_.empty()) {
     WaitingRequest request = std::move(waiting_.front());
     waiting_.pop_front();
     if (request.answered) {
@@ -311,7 +311,7 @@ void Session::finish_error(const Error& error, std::optional<std::uint32_t> item
 void Session::finish(MessageType type, const std::string& payload, bool failed) {
   previous_failed_ = failed;
   const std::unique_ptr<Run> done = std::move(run_);
-  if (!stack_.empty() && backend_) backend_->rest(stack_.state() == StackState::sound);
+  if (backend_) backend_->rest(resting());
   host_.send_final(type, number_, done->header.request, payload, done->payload.size());
   if (closed_ && done->header.type == MessageType::close) host_.closed(number_);
 }

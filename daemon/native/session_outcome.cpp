@@ -31,6 +31,20 @@ void Session::process(UnitOutcome outcome) {
   steps_succeeded(outcome);
 }
 
+void Session::entering_done(const UnitOutcome& outcome) {
+  entering_ = false;
+  const bool open = outcome.transaction == TransactionStatus::open;
+  if (outcome.error) {
+    note_failure(outcome, *outcome.error);
+  } else if (open) {
+    stack_.entered();
+  } else {
+    abort_transaction(ended_by_itself());
+  }
+  // What has failed, and is still to come, comes with the client's next statement.
+  backend_->rest(resting() == Resting::pending ? Resting::sound : resting());
+}
+
 void Session::steps_succeeded(const UnitOutcome& outcome) {
   if (!stack_.empty()) {
     stack_.entered();
@@ -82,7 +96,7 @@ void Session::steps_failed(UnitOutcome& outcome) {
 void Session::note_failure(const UnitOutcome& outcome, const Error& error) {
   const bool open = outcome.transaction == TransactionStatus::open ||
                     outcome.transaction == TransactionStatus::failed;
-  if (run_->guarded) profile_ = run_->profile_before;
+  if (run_ != nullptr && run_->guarded) profile_ = run_->profile_before;
   if (stack_.empty()) {
     if (open) reset_backend();
     return;
@@ -121,7 +135,8 @@ void Session::note_failure(const UnitOutcome& outcome, const Error& error) {
     case UnitPhase::epilogue:
     case UnitPhase::done:
       stack_.entered();
-      const bool undone = run_->guarded && outcome.transaction == TransactionStatus::open;
+      const bool undone =
+          run_ != nullptr && run_->guarded && outcome.transaction == TransactionStatus::open;
       if (!undone || !outcome.error) stack_.fail();
   }
 }

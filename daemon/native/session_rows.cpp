@@ -127,6 +127,10 @@ void Session::on_notice(std::string_view severity, const Error& notice) {
 }
 
 void Session::on_done(UnitOutcome outcome) {
+  if (entering_) {
+    entering_done(outcome);
+    return pump();
+  }
   // An error does not wait until the client asks for rows.
   if (outcome.error) run_->held.clear();
   if (!run_->held.empty()) {

@@ -357,11 +357,15 @@ Duration Session::timeout_of(const RunOptions& options) const {
 }
 
 void Session::submit(Unit unit, UnitPurpose purpose) {
+  run_->purpose = purpose;
+  submit(std::move(unit));
+}
+
+void Session::submit(Unit unit) {
   unit.profile = profile_;
   unit.queue_deadline =
       now() + (queue_timeout_ > Duration::zero() ? queue_timeout_ : Duration(queue_wait_max));
   unit.sink = this;
-  run_->purpose = purpose;
   backend_->submit(std::move(unit));
 }
 

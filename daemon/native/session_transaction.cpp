@@ -29,6 +29,27 @@ void Session::abort_transaction(const Error& reason) {
   stack_.abort(reason);
 }
 
+Resting Session::resting() const {
+  if (stack_.empty()) return Resting::none;
+  if (stack_.state() != StackState::sound) return Resting::failed;
+  return stack_.entered_depth() < stack_.depth() ? Resting::pending : Resting::sound;
+}
+
+// What its client has begun is begun before others do more. REQUIRES that no request runs.
+void Session::enter() {
+  Unit unit;
+  unit.envelope = envelopes_.around(stack_, {});
+  unit.pin = pinned_;
+  unit.keep_lease = true;
+  entering_ = true;
+  submit(std::move(unit));
+}
+
+void Session::on_enter_due() {
+  if (run_ == nullptr && !entering_ && resting() == Resting::pending) return enter();
+  backend_->rest(run_ == nullptr ? resting() : Resting::sound);
+}
+
 void Session::start_tx() {
   const Result<Tx> tx = decode_tx(run_->payload);
   if (!tx) return finish_error(tx.error());

@@ -285,7 +285,7 @@ void SqliteWire::ready() {
   // Who has sent more does not know of it, and that is not to be done without it.
   const bool in_vain = std::exchange(waited_in_vain_, false) && client_.has_more();
   if (in_vain && !stack_.empty() && usable()) stack_.fail();
-  if (!stack_.empty()) backend_->rest(usable());
+  if (!stack_.empty()) backend_->rest(usable() ? Resting::sound : Resting::failed);
   writer_.ready(stack_.empty() ? 'I' : usable() ? 'T' : 'E');
   flush();
   if (tell_at_rest_ && at_rest()) {

@@ -93,7 +93,6 @@ class Parts:
                 self.run_in(member, "select pg_notify('news', 'alone')")
                 self.commit(member, "select pg_notify('news', 'second')", "select pg_notify('news', 'alone')")
                 self.run_in(owner, "savepoint s")
-                self.run_in(owner, "select 1")  # a native one is made with its first statement
                 self.commit(member, "select pg_notify('news', 'undone')")
                 self.run_in(owner, "rollback to savepoint s")
                 self.run_in(owner, "release savepoint s")

@@ -125,6 +125,7 @@ class Sharing(unittest.TestCase):
                 with self.subTest(owner_native=owner_native, member_native=member_native):
                     owner, token = self.shared(owner_native)
                     member = self.native(join=token) if member_native else self.wire(join=token)
+                    self.third = self.wire(join=token)
                     yield owner, member, self.wire()
 
 
@@ -267,6 +268,47 @@ class Joining:
             self.run_in(member, "insert into things values (3)")
             self.assertEqual(owner.query("rollback"), "C:ROLLBACK Z:I")
             self.assertEqual(self.ids(member), [])
+
+    def test_what_has_only_begun_takes_what_joins_and_nothing_from_before_it(self):
+        for owner, member, _ in self.pairs():
+            self.tx(owner, "begin")
+            self.run_in(member, "insert into things values (1)")
+            self.run_in(owner, "savepoint s")
+            self.run_in(member, "insert into things values (2)")
+            self.run_in(owner, "rollback to s")
+            self.assertEqual(self.ids(member), [1])
+            self.run_in(owner, "insert into things values (3)")
+            self.run_in(owner, "savepoint t")
+            self.run_in(member, "insert into things values (4)")
+            self.run_in(owner, "savepoint u")  # it is another's turn
+            self.run_in(member, "insert into things values (5)")
+            self.run_in(owner, "rollback to u")
+            self.assertEqual(self.ids(member), [1, 3, 4])
+            self.run_in(owner, "rollback to t")
+            self.assertEqual(self.ids(owner), [1, 3])
+            self.run_in(owner, "rollback")
+            self.assertEqual(self.ids(member), [])
+
+    def test_what_two_have_only_begun_is_one_inside_the_other(self):
+        for owner, member, _ in self.pairs():
+            third = self.third
+            self.tx(owner, "begin")
+            self.tx(member, "begin")
+            self.run_in(third, "insert into things values (1)")
+            self.tx(member, "rollback")
+            self.assertEqual(self.ids(third), [])
+            self.run_in(third, "insert into things values (2)")
+            self.tx(owner, "commit")
+            self.assertEqual(self.ids(member), [2])
+            self.run_in(owner, "delete from things")
+
+    def test_what_one_that_goes_had_only_begun_keeps_nobody(self):
+        owner, token = self.shared(native=True)
+        member = self.wire(join=token)
+        owner.tx("begin")
+        owner.close()
+        self.run_in(member, "insert into things values (1)")
+        self.assertEqual(self.ids(member), [1])
 
     def test_a_failed_transaction_is_not_joined(self):
         owner, token = self.shared()

@@ -35,7 +35,7 @@ class Member {
   }
   Reply& commit() { return end(stack_.plan_commit_transaction().value()); }
   Reply& roll_back() { return end(stack_.plan_rollback_transaction().value()); }
-  void rest(bool sound) { client->session().rest(sound); }
+  void rest(bool sound) { client->session().rest(sound ? Resting::sound : Resting::failed); }
 
   std::unique_ptr<Client> client;
 
