@@ -188,9 +188,6 @@ class Relay : public WireSession,
   void restore_unnamed(std::size_t from, const PreparedRef& text);
   void take_named_parse(const ParseRequest& parse, const std::shared_ptr<PreparedText>& text);
   void take_bind(const WireMessage& message);
-  bool is_taken(const BindNames& names, bool controls) const;
-  void bind_control(const BindNames& names, const PreparedRef& text);
-  void try_bind(const WireMessage& message, const BindNames& names, std::string_view statement);
   void bind_renamed(const WireMessage& message, const BindNames& names, std::string_view portal,
                     std::string_view statement, Fate fate, std::uint32_t number = 0);
   void take_named(const WireMessage& message);
@@ -254,21 +251,25 @@ class Relay : public WireSession,
   void inject_question(const StatementRef& question, std::uint32_t number);
   std::uint32_t inject_steps(WireStack::Plan plan);
   void reply_here(std::string bytes);
-  void note_control_text(PreparedText& text) const;
-  bool answer_for_control(const NamedRequest& named, bool closes);
-  void execute_control(const ExecuteRequest& execute, const PreparedRef& text);
-  void execute_again(const StatementRef& statement, std::string_view portal);
-  void close_own_portal();
   void take_control(const StatementRef& statement, Showing showing, bool in_script);
   bool refuse_in_failed_transaction();
-  bool refuse_failed_control(const PreparedText& text);
-  bool is_control(const PreparedText& text) const;
   bool refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script = false);
   void note_control(Item& made);
   void tell_control(const Item& made);
   void end_request();
   void on_stack_ready();
   bool recover_unit();
+  // relay_portals.cpp: of these, what the extended protocol has prepared and bound
+  void note_control_text(PreparedText& text) const;
+  bool answer_for_control(const NamedRequest& named, bool closes);
+  void execute_control(const ExecuteRequest& execute, const PreparedRef& text);
+  void execute_again(const StatementRef& statement, std::string_view portal);
+  void close_own_portal();
+  bool refuse_failed_control(const PreparedText& text);
+  bool is_control(const PreparedText& text) const;
+  bool is_taken(const BindNames& names, bool controls) const;
+  void bind_control(const BindNames& names, const PreparedRef& text);
+  void try_bind(const WireMessage& message, const BindNames& names, std::string_view statement);
 
   // relay_guard.cpp: around a unit
   void guard_unit(bool undoes);
@@ -279,7 +280,6 @@ class Relay : public WireSession,
   bool guard_goes_freely();
   void close_portals();
   bool note_own(const Reply& reply, Item& item);
-
   // relay_limits.cpp: a client's own, in a sandbox
   std::string_view own_limit(std::string_view setting) const;
   Duration limit_of(std::string_view setting) const;

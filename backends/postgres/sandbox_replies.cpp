@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::uint32_t int8_oid = 20;
 constexpr std::uint32_t text_oid = 25;
+constexpr std::uint32_t void_oid = 2278;
+constexpr std::string_view no_columns("n\0\0\0\4", 5);
 
 void write_cell(BackendWriter& writer, const ValueView& value, bool binary) {
   if (value.is_null()) return writer.null();
@@ -70,6 +72,24 @@ std::string completed(SandboxVerb verb) {
 std::string noticed_names(const Statement& statement) {
   std::string bytes;
   for (const Error& notice : cut_names(statement)) BackendWriter(bytes).notice("NOTICE", notice);
+  return bytes;
+}
+
+Field column_of(const OwnRow& row) {
+  const bool text = !row.setting.empty();
+  return {.name = row.column,
+          .type_oid = text ? text_oid : void_oid,
+          .type_size = static_cast<std::int16_t>(text ? -1 : 4),
+          .type_modifier = -1};
+}
+
+std::string columns_of(const Statement& statement) {
+  if (statement.kind == StatementKind::sandbox) return described(statement.verb, false);
+  const std::optional<OwnRow> row = own_row_of(statement);
+  if (!row) return std::string(no_columns);
+  std::string bytes;
+  const Field column = column_of(*row);
+  BackendWriter(bytes).row_description({&column, 1});
   return bytes;
 }
 

@@ -211,6 +211,13 @@ class Deferred:
             self.client.run("rollback")
             self.is_immediate()
 
+    def test_what_was_set_outside_of_a_transaction_ends_at_once(self):
+        self.commit(MAKE)
+        for texts in (["set constraints all deferred"], ["prepare p as select 1", "set constraints all deferred", "deallocate p"]):
+            for text in texts:
+                self.client.run(text)
+            self.is_immediate()
+
     def test_a_cursor_that_a_function_has_left_ends_with_its_transaction(self):
         for _ in range(2):
             self.commit("select left_open()")
