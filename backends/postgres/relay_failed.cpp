@@ -93,7 +93,6 @@ constexpr std::string_view parsed("1\0\0\0\4", 5);
 constexpr std::string_view bound("2\0\0\0\4", 5);
 constexpr std::string_view nothing_run("I\0\0\0\4", 5);
 constexpr std::string_view no_columns("n\0\0\0\4", 5);
-constexpr std::string_view no_parameters("t\0\0\0\6\0\0", 7);
 
 }  // namespace
 
@@ -176,6 +175,8 @@ bool Relay::is_end(const WireMessage& message) const {
 void Relay::take_end(const WireMessage& message) {
   extended_ = message.type != request::query;
   std::string_view text;
+  NamedRequest named;
+  std::string bytes;
   switch (message.type) {
     case request::query:
       if (brings_empty(message)) {
@@ -195,8 +196,11 @@ void Relay::take_end(const WireMessage& message) {
       return end_bind(message);
     case request::describe:
       if (!is_end(message)) return fail_command(failed_error(message, lost_, portals_));
-      if (message.body.starts_with('S')) client_.send(no_parameters);
-      return client_.send(no_columns);
+      if (decode_named(message.body, named) && named.what == 'S') {
+        BackendWriter(bytes).parameter_description(
+            (named.name.empty() ? unnamed_ : *find_prepared(named.name))->types);
+      }
+      return client_.send(bytes.append(no_columns));
     case request::execute:
       return end_execute(message);
     case request::close:
@@ -222,8 +226,8 @@ void Relay::end_parse(const WireMessage& message) {
     return fail_command(Error::make(sqlstate::configuration_limit_exceeded,
                                     "the session has too many prepared statements"));
   }
-  auto text = std::make_shared<PreparedText>(
-      PreparedText{.text = std::string(parse.text), .types = {}, .script = look_at(parse.text)});
+  auto text = std::make_shared<PreparedText>(PreparedText{
+      .text = std::string(parse.text), .types = parse.types, .script = look_at(parse.text)});
   note_control_text(*text);
   if (parse.statement.empty()) {
     unnamed_ = std::move(text);

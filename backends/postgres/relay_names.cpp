@@ -102,7 +102,12 @@ bool Relay::awaits_any_name(std::size_t earlier) const {
 // The client's own name for a statement of the link's, which may be closed behind what is answered.
 std::string Relay::name_told_for(std::string_view on_server) const {
   const StatementCache::Entry* entry = link_->statements().named(on_server);
-  const auto is = [entry](const PreparedText& own) {
+  // It may be forgotten, where something before it has failed.
+  const auto sent = std::ranges::find(items_, on_server, &Item::on_server);
+  const auto is = [&](const PreparedText& own) {
+    if (sent != items_.end() && sent->prepared) {
+      return own.text == sent->prepared->text && own.types == sent->prepared->types;
+    }
     return entry != nullptr && own.text == entry->text && own.types == entry->types;
   };
   for (const Item& made : items_) {

@@ -203,6 +203,7 @@ class Failed(Turns):
                 self.assertEqual(failed.query(empty), "I Z:E")
                 self.assertEqual(failed.ask(parse("", empty), sync()), "1 Z:E")
                 self.assertEqual(failed.ask(extended(empty), sync()), "1 " + self.ABORTED)
+                self.assertEqual(failed.ask(parse("", empty, [25]), describe("S"), sync()), "1 t:25 n Z:E")
             self.assertEqual(failed.ask(query(""), query("select 1"), query(""), query("commit")),
                              f"I Z:E {self.ABORTED} I Z:E C:ROLLBACK Z:I")
             other.query("rollback")

@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import (bind, close, describe, execute, extended, flush, message, parse, query, sync, text)
+from pg_client import (bind, close, describe, execute, extended, fields, flush, message, parse, query, sync, text)
 from wire_servers import Conversation, Servers, both
 
 INT4, TEXT = 23, 25
@@ -345,6 +345,10 @@ class NamedStatements:
             self.assertIn('statement "own" requires 1', client.error(bind("", "own"), sync())["M"])
         client.query("rollback")
         self.assertIn('statement "own" requires 1', client.error(bind("", "own"), sync(), close("S", "own"), sync())["M"])
+        client.ask(parse("own", "select $1::date"), sync())
+        client.send(query("release nosuch"), query("set work_mem = '5MB'"), sync(), bind("", "own"), sync())
+        said = [fields(body)["M"] for kind, body in client.messages(4) if kind == "E"]
+        self.assertIn('statement "own" requires 1', said[1])
 
     def test_a_prepare_of_a_name_that_is_taken_is_refused_whatever_that_means_by_now(self):
         client, other = self.connect(), self.connect()
