@@ -8,6 +8,7 @@
 #include "backends/envelope.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_session.h"
+#include "backends/postgres/sandbox_settings.h"
 #include "backends/postgres/wire_stack_text.h"
 
 namespace based::postgres {
@@ -44,7 +45,13 @@ StatementRef without_effect(const StatementRef& set) {
   return set->begin == BeginOptions() ? set : nothing("SET");
 }
 
-void nest(Envelope& envelope, bool in_transaction) {
+void nest(Unit& unit, bool in_transaction) {
+  for (Step& step : unit.steps) {
+    const Statement& statement = *step.statement;
+    const bool resets = statement.kind == StatementKind::setting && statement.name == "all";
+    if (resets) step.statement = reset_all_inside();
+  }
+  Envelope& envelope = unit.envelope;
   const bool alone = envelope.prologue.empty() && envelope.epilogue.empty();
   based::nest(envelope, read_only_statement());
   if (in_transaction || !alone) return;

@@ -13,8 +13,8 @@ Result<void> check_nested(const Unit& unit);
 // SET TRANSACTION and SET CONSTRAINTS by itself: it would be of the other session's transaction.
 StatementRef without_effect(const StatementRef& set);
 
-// `in_transaction`: the unit is a part of the session's own transaction, or begins one that goes
-// on.
-void nest(Envelope& envelope, bool in_transaction);
+// With its steps: RESET ALL is not to reset what is kept for the others. `in_transaction`: the unit
+// is a part of the session's own transaction, or begins one that goes on.
+void nest(Unit& unit, bool in_transaction);
 
 }  // namespace based::postgres

@@ -241,7 +241,7 @@ void PostgresSession::begin() {
   }
   for (const Step& step : run_->unit().steps) context_.leases.note_effects(*step.statement);
   if (inside_) {
-    nest(run_->unit().envelope, held_before_ || run_->unit().keep_lease);
+    nest(run_->unit(), held_before_ || run_->unit().keep_lease);
   }
   std::vector<std::string> texts;
   if (!as_made) texts = link_->settings().difference(settings_);

@@ -74,12 +74,14 @@ void Relay::apply_setting(const CallMade& call) {
 // What is run before the client's transaction ends: PostgreSQL would have done it by itself.
 std::vector<StatementRef> Relay::settings_ending() const {
   if (!settings_tainted_ && !context_.verify_release) return {};
-  static const StatementRef reset = [] {
-    auto statement = std::make_shared<Statement>(*reset_all_in_root());
+  const auto by_us = [](const StatementRef& reset) {
+    auto statement = std::make_shared<Statement>(*reset);
     statement->kind = StatementKind::other;
     return statement;
-  }();
-  return {reset};
+  };
+  static const StatementRef in_root = by_us(reset_all_in_root());
+  static const StatementRef inside = by_us(reset_all_inside());
+  return {rules_.inside ? inside : in_root};
 }
 
 }  // namespace based::postgres

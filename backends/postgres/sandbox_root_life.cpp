@@ -22,10 +22,6 @@ using std::chrono::seconds;
 // could be measured, and nobody's now() is older.
 constexpr Duration renewed_after = milliseconds(100);
 
-constexpr const char* no_server_timeouts =
-    "SELECT name, setting, pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "
-    "WHERE name IN "
-    "('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 // It would strike Based's own statements, too.
 constexpr const char* no_statement_timeout =
     "SELECT name, setting, pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "

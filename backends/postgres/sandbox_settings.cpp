@@ -100,37 +100,51 @@ std::optional<std::chrono::milliseconds> read_timeout(std::string_view value) {
 
 bool is_on(std::string_view value) { return sql::bool_of(value).value_or(false); }
 
+namespace {
+
+// `own`: what the link has by itself, and is given again.
+StatementRef reset_all_but_kept(const std::string& own) {
+  // As many as may be joined, one inside the other.
+  constexpr const char* depths = "pg_catalog.generate_series(1, 16)";
+  const auto quoted = [](const char* text) { return quote_literal(text); };
+  auto reset = std::make_shared<Statement>();
+  reset->kind = StatementKind::setting;
+  reset->name = "all";
+  reset->told_as = "RESET";
+  reset->text =
+      "DO " +
+      quote_literal(
+          "DECLARE names pg_catalog.text[] := ARRAY(SELECT '_based.since' UNION ALL SELECT " +
+          quoted(joined_prefix) + " || depth || what FROM " + depths +
+          " depth, pg_catalog.unnest(ARRAY[" + quoted(joined_settings) + ", " +
+          quoted(joined_since) +
+          "]) what); "
+          "kept pg_catalog.text[] := ARRAY(SELECT pg_catalog.current_setting(n, true) "
+          "FROM pg_catalog.unnest(names) n); "
+          "BEGIN RESET ALL; "
+          "PERFORM pg_catalog.set_config(k.name, k.value, true) "
+          "FROM ROWS FROM (pg_catalog.unnest(names), pg_catalog.unnest(kept)) k(name, value) "
+          "WHERE k.value <> ''; PERFORM " +
+          own + "; END");
+  return reset;
+}
+
+}  // namespace
+
 StatementRef reset_all_in_root() {
-  static const StatementRef statement = [] {
-    // As many as may be joined, one inside the other.
-    constexpr const char* depths = "pg_catalog.generate_series(1, 16)";
-    const auto quoted = [](const char* text) { return quote_literal(text); };
-    auto reset = std::make_shared<Statement>();
-    reset->kind = StatementKind::setting;
-    reset->name = "all";
-    reset->told_as = "RESET";
-    reset->text =
-        "DO " +
-        quote_literal(
-            "DECLARE names pg_catalog.text[] := ARRAY(SELECT '_based.since' UNION ALL SELECT " +
-            quoted(joined_prefix) + " || depth || what FROM " + depths +
-            " depth, pg_catalog.unnest(ARRAY[" + quoted(joined_settings) + ", " +
-            quoted(joined_since) +
-            "]) what); "
-            "kept pg_catalog.text[] := ARRAY(SELECT pg_catalog.current_setting(n, true) "
-            "FROM pg_catalog.unnest(names) n); "
-            "BEGIN RESET ALL; "
-            "PERFORM pg_catalog.set_config(k.name, k.value, true) "
-            "FROM ROWS FROM (pg_catalog.unnest(names), pg_catalog.unnest(kept)) k(name, value) "
-            "WHERE k.value <> ''; "
-            "PERFORM pg_catalog.set_config('default_transaction_read_only', 'off', false), "
-            "pg_catalog.set_config('statement_timeout', '0', false), "
-            "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false), "
-            "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL "
-            "THEN pg_catalog.set_config('transaction_timeout', '0', false) END, (" +
-            std::string(notice_when_we_are_gone) + "); END");
-    return reset;
-  }();
+  static const StatementRef statement = reset_all_but_kept(
+      "pg_catalog.set_config('default_transaction_read_only', 'off', false), "
+      "pg_catalog.set_config('statement_timeout', '0', false), "
+      "pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false), "
+      "CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL "
+      "THEN pg_catalog.set_config('transaction_timeout', '0', false) END, (" +
+      std::string(notice_when_we_are_gone) + ")");
+  return statement;
+}
+
+StatementRef reset_all_inside() {
+  static const StatementRef statement = reset_all_but_kept(
+      std::string(no_server_timeouts).substr(std::string_view("SELECT ").size()));
   return statement;
 }
 

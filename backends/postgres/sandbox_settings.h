@@ -35,9 +35,17 @@ inline constexpr const char* notice_when_we_are_gone =
     "OPERATOR(pg_catalog.=) '0' AND pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' "
     "THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END";
 
+// What the server would end a link by, that sessions share; rows: each, and what it was.
+inline constexpr const char* no_server_timeouts =
+    "SELECT name, setting, pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings "
+    "WHERE name IN "
+    "('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+
 // RESET ALL by a client of a root: the root's own settings are set again, and what it keeps for
 // those who have been joined (SandboxRoot::joining) stays.
 StatementRef reset_all_in_root();
+// The same where the session is inside of another's transaction, in no sandbox.
+StatementRef reset_all_inside();
 // How that is kept: "_based.since", and these for each depth of joining.
 inline constexpr const char* joined_prefix = "_based.j";
 inline constexpr const char* joined_settings = "_settings";

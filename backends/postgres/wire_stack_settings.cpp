@@ -198,7 +198,7 @@ void WireStack::reset_all(Plan& plan) const {
   if (failed_) {
     plan.error = aborted();
   } else {
-    plan.steps = {reset_all_in_root()};
+    plan.steps = {rules_.inside ? reset_all_inside() : reset_all_in_root()};
   }
 }
 

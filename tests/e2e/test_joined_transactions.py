@@ -281,7 +281,7 @@ class Parts:
             skipped = client.ask(parse("", "select nosuch"), query("listen news"), sync(), query("listen news"), ready=2)
             self.assertEqual(skipped, "E:42703 Z:I E:0A000 Z:I")
             self.assertEqual(client.ask(extended("select 1"), query("listen news"), sync(), query("unlisten news")),
-                             "1 2 D:1 C:SELECT 1 E:0A000 Z:I Z:I E:0A000 Z:I")
+                             "1 2 D:1 C:SELECT 1 E:0A000 Z:I Z:I C:UNLISTEN Z:I")
 
 
 class InASandbox(Parts, test_joins.Sharing):

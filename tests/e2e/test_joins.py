@@ -542,6 +542,36 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
                     self.tx(owner, "rollback")
                     self.assertEqual(self.rows(owner, "show work_mem"), [["4MB"]])
 
+    def test_who_resets_all_resets_nothing_of_who_has_been_joined(self):
+        for owner, member, _ in self.pairs():
+            ways = [lambda: self.run_in(member, "reset all")]
+            if not isinstance(member, based_client.Session):  # as asyncpg does
+                ways += [lambda: member.query("select pg_advisory_unlock_all(); close all; unlisten *; reset all"),
+                         lambda: member.ask(parse("", "reset all"), bind(), execute(), sync())]
+            self.run_in(owner, "set app.kept = 'kept'")
+            self.run_in(owner, "set idle_in_transaction_session_timeout = '7s'")
+            self.tx(owner, "begin")
+            for setting in ("work_mem = '8MB'", "app.own = ''", "statement_timeout = '9s'"):
+                self.run_in(owner, "set local " + setting)
+            self.run_in(owner, "savepoint s")
+            self.run_in(owner, "set local search_path = pg_catalog")
+            self.run_in(owner, "declare c cursor for select 'still there'")
+            ask = "select current_setting(n) from unnest(array['work_mem', 'app.own', 'app.kept', 'statement_timeout', " \
+                  "'search_path', 'default_transaction_read_only', 'idle_in_transaction_session_timeout']) n"
+            for number, reset in enumerate(ways):
+                with self.subTest(number):
+                    self.run_in(member, "set work_mem = '6MB'")
+                    reset()
+                    self.assertEqual(self.rows(member, "show work_mem"), [["4MB"]])
+                    self.assertEqual(self.rows(owner, ask), [["8MB"], [""], ["kept"], ["9s"], ["pg_catalog"], ["off"], ["7s"]])
+            self.assertEqual(self.rows(owner, "fetch c"), [["still there"]])
+            self.run_in(owner, "rollback to savepoint s")
+            self.assertEqual(self.rows(owner, "select current_setting('work_mem'), current_setting('search_path')"),
+                             [["8MB", '"$user", public']])
+            self.run_in(owner, "commit")
+            self.assertEqual(self.rows(owner, "show work_mem"), [["4MB"]])
+            self.assertEqual(self.rows(owner, "show statement_timeout"), [["0"]])
+
     def test_a_lost_connection_is_told_to_all(self):
         owner, token = self.shared()
         member, native = self.wire(join=token), self.native(join=token)
