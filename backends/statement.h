@@ -117,6 +117,8 @@ struct Statement {
   // The same of a setting: the value's text as written; empty for RESET. prepare, listen: the first
   // word in lower case; empty for a channel that only the server can read.
   std::string setting;
+  // EXPLAIN EXECUTE, CREATE TABLE AS EXECUTE: the prepared statement's name; else empty.
+  std::string executes;
   bool and_chain = false;                  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
   SandboxVerb verb = SandboxVerb::status;  // sandbox
 

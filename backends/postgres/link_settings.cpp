@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "backends/postgres/date_style.h"
@@ -45,22 +46,52 @@ std::string set_text(std::string_view name, std::string_view value) {
   return "SET " + setting_name(name) + " TO " + std::string(value);
 }
 
+std::string_view value_of(const Settings& settings, std::string_view name) {
+  const auto found = settings.find(name);
+  return found == settings.end() ? std::string_view() : std::string_view(found->second);
+}
+
+// Do these texts set and reset only what every role may?
+bool is_for_all(const std::vector<std::string>& texts) {
+  static constexpr std::array<std::string_view, 24> names{"application_name",
+                                                          "bytea_output",
+                                                          "client_encoding",
+                                                          "client_min_messages",
+                                                          "datestyle",
+                                                          "default_transaction_deferrable",
+                                                          "default_transaction_isolation",
+                                                          "default_transaction_read_only",
+                                                          "escape_string_warning",
+                                                          "extra_float_digits",
+                                                          "geqo",
+                                                          "idle_in_transaction_session_timeout",
+                                                          "intervalstyle",
+                                                          "jit",
+                                                          "lock_timeout",
+                                                          "plan_cache_mode",
+                                                          "quote_all_identifiers",
+                                                          "row_security",
+                                                          "search_path",
+                                                          "standard_conforming_strings",
+                                                          "statement_timeout",
+                                                          "synchronous_commit",
+                                                          "timezone",
+                                                          "work_mem"};
+  return std::ranges::all_of(texts, [](std::string_view text) {
+    text.remove_prefix(std::min(text.size(), text.find(' ') + 1));  // SET, RESET
+    return std::ranges::binary_search(names, text.substr(0, text.find(' ')));
+  });
+}
+
 }  // namespace
+
+std::string_view user_of(const Settings& settings) {
+  return value_of(settings, "session_authorization");
+}
 
 bool is_reset(const StatementRef& statement) {
   if (statement->kind == StatementKind::discard) return statement->name == "all";
   return statement->kind == StatementKind::setting && statement->setting.empty();
-}
-
-// Another user takes the role with it.
-bool LinkSettings::changes_user(const Settings& wanted) const {
-  constexpr std::string_view name = "session_authorization";
-  const auto now = believed_.find(name);
-  const auto then = wanted.find(name);
-  if (now == believed_.end() || then == wanted.end()) {
-    return (now == believed_.end()) != (then == wanted.end()) || doubtful_.contains(name);
-  }
-  return now->second != then->second || doubtful_.contains(name);
 }
 
 std::string LinkSettings::resetting(std::string_view name) const {
@@ -77,28 +108,66 @@ void LinkSettings::doubt(std::string_view name) {
   if (doubtful_.emplace(name).second) unsure_.emplace(name);
 }
 
-std::vector<std::string> LinkSettings::difference(const Settings& wanted) const {
+std::vector<std::string> LinkSettings::others_differing(const Settings& wanted) const {
   std::vector<std::string> texts;
-  const bool user = changes_user(wanted);
-  if (const auto it = wanted.find("session_authorization"); user && it != wanted.end()) {
-    texts.push_back(set_text(it->first, it->second));
-  }
   for (const std::string& name : doubtful_) {
-    if (!wanted.contains(name)) texts.push_back(resetting(name));
+    if (!wanted.contains(name) && !survives_reset_all(name)) texts.push_back(resetting(name));
   }
   for (const auto& [name, value] : believed_) {
-    if (!wanted.contains(name) && !doubtful_.contains(name)) texts.push_back(resetting(name));
+    const bool stays = wanted.contains(name) || doubtful_.contains(name);
+    if (!stays && !survives_reset_all(name)) texts.push_back(resetting(name));
   }
   for (const auto& [name, value] : wanted) {
     const auto found = believed_.find(name);
     const bool same = found != believed_.end() && found->second == value;
-    const bool taken = user && name == "role";
-    if ((same && !doubtful_.contains(name) && !taken) || name == "session_authorization") continue;
+    if ((same && !doubtful_.contains(name)) || survives_reset_all(name)) continue;
     // SET changes only what it names of it, and the rest would be somebody else's.
     if (name == "datestyle") texts.push_back(resetting(name));
     texts.push_back(set_text(name, value));
   }
   return texts;
+}
+
+// Who the link is has no say over the others: it may not be allowed to set or reset what it has set
+// before it became that. Another user takes the role with it.
+std::vector<std::string> LinkSettings::difference(const Settings& wanted,
+                                                  std::string_view user) const {
+  struct Part {
+    std::string_view name, value;  // empty: none
+    bool sure;
+
+    bool is(std::string_view other) const { return sure && value == other; }
+  };
+  const auto now = [this](std::string_view name) {
+    return Part{name, value_of(believed_, name), !doubtful_.contains(name)};
+  };
+  std::vector<std::string> texts;
+  const auto make = [&texts](Part& part, std::string_view value) {
+    texts.push_back(value.empty() ? reset_text(part.name) : set_text(part.name, value));
+    part.value = value;
+    part.sure = true;
+  };
+  Part who = now("session_authorization");
+  Part role = now("role");
+  const auto become = [&](std::string_view value) {
+    make(who, value);
+    role.sure = role.is("");
+  };
+  std::vector<std::string> others = others_differing(wanted);
+  if (!others.empty() && !who.is(user)) become(user);
+  if (!others.empty() && !role.is("") && !is_for_all(others)) make(role, "");
+  std::ranges::move(others, std::back_inserter(texts));
+  const std::string_view wanted_user = value_of(wanted, who.name);
+  const std::string_view wanted_role = value_of(wanted, role.name);
+  if (!who.is(wanted_user)) become(wanted_user);
+  if (!role.is(wanted_role)) make(role, wanted_role);
+  return texts;
+}
+
+bool LinkSettings::has_foreign(const Settings& wanted) const {
+  const auto is_foreign = [&wanted](std::string_view name) { return !wanted.contains(name); };
+  return std::ranges::any_of(doubtful_, is_foreign) ||
+         std::ranges::any_of(believed_, is_foreign, &Settings::value_type::first);
 }
 
 bool LinkSettings::differs(const Settings& wanted) const {
@@ -139,7 +208,7 @@ std::string LinkSettings::keeping(std::string_view name) const {
 
 std::vector<std::string> LinkSettings::back_to(const LinkSettings& before,
                                                std::string_view name) const {
-  std::vector<std::string> texts = difference(before.believed_);
+  std::vector<std::string> texts = difference(before.believed_, {});
   if (before.kept_names().empty()) return texts;
   texts.push_back(
       "SELECT pg_catalog.set_config(k.key, k.value, true) FROM pg_catalog.json_each_text("

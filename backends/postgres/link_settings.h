@@ -22,6 +22,9 @@ namespace based::postgres {
 // Setting name (lower case) -> value as the text that follows SET name TO.
 using Settings = std::map<std::string, std::string, std::less<>>;
 
+// The SET SESSION AUTHORIZATION among them; empty: none.
+std::string_view user_of(const Settings& settings);
+
 // A session's settings, interned: equal ones are one object as long as somebody holds it.
 struct SessionProfile {
   Settings settings;
@@ -47,8 +50,11 @@ class LinkSettings {
   // `guard`: what the link was started with on, and its sessions know as off; static.
   explicit LinkSettings(std::string_view guard) : guard_(guard) {}
 
-  // Statements that give the link exactly these settings; none when it has them.
-  std::vector<std::string> difference(const Settings& wanted) const;
+  // Statements that give the link exactly these settings; none when it has them. `user`: as who
+  // they are set, as the text that follows SET SESSION AUTHORIZATION; empty: who has logged in.
+  std::vector<std::string> difference(const Settings& wanted, std::string_view user) const;
+  // Has it any that are not among these, or may have?
+  bool has_foreign(const Settings& wanted) const;
   // Has the server keep the values of what is SET LOCAL as a setting of this name, until the
   // transaction ends; may be empty. Only the server knows them: it has undone some in going back to
   // savepoints.
@@ -87,7 +93,7 @@ class LinkSettings {
   std::optional<std::string> literals_key() const;
 
  private:
-  bool changes_user(const Settings& wanted) const;
+  std::vector<std::string> others_differing(const Settings& wanted) const;
   std::string resetting(std::string_view name) const;
   std::vector<std::string> kept_names() const;
   void doubt(std::string_view name);

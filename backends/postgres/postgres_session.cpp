@@ -123,9 +123,7 @@ void PostgresSession::arm(Duration from_now) {
 
 void PostgresSession::adopt_settings() {
   settings_ = context_.base_settings;
-  if (context_.acts_as_user && !options_.user.empty()) {
-    settings_["session_authorization"] = quote_literal(options_.user);
-  }
+  if (std::string user = acting_user(); !user.empty()) settings_["session_authorization"] = user;
   if (profile_) {
     for (const auto& [name, value] : profile_->settings) settings_[name] = value;
   }
@@ -244,7 +242,7 @@ void PostgresSession::begin() {
     nest(run_->unit(), held_before_ || run_->unit().keep_lease);
   }
   std::vector<std::string> texts;
-  if (!as_made) texts = link_->settings().difference(settings_);
+  if (!as_made) texts = link_->settings().difference(settings_, acting_user());
   // In a failed transaction they would be refused; what is sent there is its end.
   if (texts.empty() || status_before_ == 'E') return run();
   transition(State::synchronising);
@@ -270,6 +268,7 @@ void PostgresSession::on_synchronised(const std::optional<Error>& error) {
   if (error) {
     if (context_.acts_as_user) reason = user_error(std::move(reason), options_.user);
     reason.position.reset();
+    if (link_->settings().has_foreign(settings_)) context_.leases.pin(*link_, {});
     link_->settings().rolled_back();
     if (rooted()) {
       link_->run_chore({.texts = {"ROLLBACK TO SAVEPOINT _based_settings",

@@ -18,6 +18,7 @@
 #include "backends/postgres/pins.h"
 #include "backends/postgres/sandbox_channels.h"
 #include "backends/postgres/sandbox_session.h"
+#include "backends/postgres/startup_settings.h"
 #include "backends/postgres/unit_run.h"
 #include "backends/postgres/waited_for.h"
 
@@ -107,6 +108,9 @@ class PostgresSession : public BackendSession,
 
   Duration step_limit(std::size_t step) const override;
   void transition(State to);
+  std::string acting_user() const {
+    return context_.acts_as_user && !options_.user.empty() ? quote_literal(options_.user) : "";
+  }
   void adopt_settings();
   void acquire();
   void begin();

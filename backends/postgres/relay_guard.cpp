@@ -30,7 +30,7 @@ StatementRef setting_again(const std::string& name, const Settings& settings) {
   }
   auto made = std::make_shared<Statement>();
   made->kind = StatementKind::setting;
-  made->text = bare.difference(wanted).back();
+  made->text = bare.difference(wanted, {}).back();
   made->name = name;
   if (found != settings.end()) made->setting = found->second;
   return made;

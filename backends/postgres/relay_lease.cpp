@@ -195,7 +195,7 @@ void Relay::prepare() {
 }
 
 void Relay::try_settings(Settings wanted) {
-  std::vector<std::string> texts = link_->settings().difference(wanted);
+  std::vector<std::string> texts = link_->settings().difference(wanted, journal_.user());
   if (texts.empty()) return on_prepared();
   at_turn_begin_ = false;
   if (!unsettled_ && are_accepted(texts)) return apply_unawaited(texts);
@@ -289,6 +289,7 @@ void Relay::watch_rest() {
 void Relay::leave_failed() {
   lost_ = true;
   journal_.roll_back();
+  objects_.rolled_back();
   give_back();
 }
 

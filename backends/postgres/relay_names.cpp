@@ -37,7 +37,9 @@ bool goes_behind_names(const Script& script) {
                       s->begin.access != BeginOptions::Access::unset ||
                       s->begin.deferrable != BeginOptions::Deferrable::unset);
   };
-  const auto names = [](const StatementRef& s) { return s->kind == StatementKind::prepare; };
+  const auto names = [](const StatementRef& s) {
+    return s->kind == StatementKind::prepare || !s->executes.empty();
+  };
   return std::ranges::any_of(script.statements, has_modes) &&
          std::ranges::any_of(script.statements, names);
 }

@@ -260,7 +260,7 @@ void Relay::send_part(QueryPart part) {
 std::vector<std::string> Relay::undo_local_settings() {
   const Settings& wanted = journal_.settings();
   if (!rules_.rooted || link_->settings().has(wanted)) return {};
-  std::vector<std::string> texts = link_->settings().difference(wanted);
+  std::vector<std::string> texts = link_->settings().difference(wanted, journal_.user());
   link_->settings().became(wanted, true);
   return texts;
 }

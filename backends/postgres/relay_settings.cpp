@@ -107,6 +107,8 @@ void Relay::on_settings_tried(const Settings& wanted, const std::optional<Error>
   }
   Error reason = context_.acts_as_user ? user_error(*error, options_.user) : *error;
   reason.position.reset();
+  // It may be what another session has left: DISCARD ALL takes that away, or the link is closed.
+  if (link_->settings().has_foreign(wanted)) context_.leases.pin(*link_, {});
   link_->settings().rolled_back();
   if (rules_.rooted) {
     link_->run_chore(
@@ -181,7 +183,7 @@ bool Relay::refuse_unhealed(const WireMessage& message) {
 void Relay::note_accepted(const Settings& wanted) {
   auto& texts = context_.accepted_texts;
   if (texts.size() >= accepted_max) texts.clear();
-  for (std::string& text : link_->settings().difference(wanted)) {
+  for (std::string& text : link_->settings().difference(wanted, journal_.user())) {
     texts.insert(std::move(text));
   }
 }

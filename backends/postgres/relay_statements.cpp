@@ -281,13 +281,9 @@ void Relay::run_swallowed(std::string_view text) {
 bool Relay::own_names(const Script& script) {
   const std::size_t before = link_->out().size();
   for (const StatementRef& statement : script.statements) {
-    if (statement->kind != StatementKind::prepare) continue;
-    if (!statement->name.empty()) {
-      statement->setting == "prepare" ? take_name(statement->name) : own_name(statement->name);
-    } else if (statement->setting.empty()) {  // EXPLAIN EXECUTE: which one is not known
-      for (const auto& [name, left] : link_->own_statements().named) own_name(name);
-      for (const auto& [name, text] : prepared_) own_name(name);
-    }
+    if (!statement->executes.empty()) own_name(statement->executes);
+    if (statement->kind != StatementKind::prepare || statement->name.empty()) continue;
+    statement->setting == "prepare" ? take_name(statement->name) : own_name(statement->name);
   }
   return link_->out().size() != before;
 }
@@ -417,6 +413,7 @@ ScriptRef Relay::look_at(std::string_view text) const {
   const Result<ScriptRef> script = context_.texts.intern(text, ParameterStyle::verbatim);
   if (!script) return nullptr;  // the server will say what is wrong with it
   const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
+    if (!s->executes.empty()) return true;
     switch (s->kind) {
       case StatementKind::read:
         return s->sets_local || (stacked() && stack_.is_control(*s));

@@ -27,6 +27,8 @@ class SessionJournal {
   SessionJournal(Settings start, ProfileTable& profiles, bool withholds = false);
 
   const Settings& settings() const { return profile_->settings; }
+  // As who they are given to a link; empty: who has logged in.
+  std::string_view user() const { return user_of(start_->settings); }
   const SessionProfileRef& profile() const { return profile_; }
   // The settings as a part of a prepared statement's key.
   const std::string& fingerprint() const { return profile_->fingerprint; }

@@ -147,6 +147,13 @@ StatementKind kind_of(Cursor cursor, const Traits& traits) {
   return kind == definition && cursor.sees("CREATE") ? kind_of_create(cursor) : kind;
 }
 
+// Of EXPLAIN EXECUTE.
+std::string name_explained(Cursor cursor) {
+  cursor.skip();
+  read_explain_options(cursor);
+  return cursor.accept("EXECUTE") && cursor.sees_name() ? cursor.take_name() : std::string();
+}
+
 }  // namespace
 
 std::optional<Error> classify(const Cursor& cursor, const Traits& traits, std::uint32_t last_end,
@@ -167,6 +174,10 @@ std::optional<Error> classify(const Cursor& cursor, const Traits& traits, std::u
                        statement.kind == other || statement.kind == definition;
   if (postgres && traits.pins && movable) statement.kind = pinning;
   statement.plain_read = statement.kind == read && !traits.locks_rows && !traits.impure;
+  if (postgres && cursor.sees("EXPLAIN")) statement.executes = name_explained(cursor);
+  if (postgres && statement.executes.empty() && (cursor.sees("CREATE") || cursor.sees("EXPLAIN"))) {
+    statement.executes = traits.executes;
+  }
   statement.sets_local = postgres && traits.sets_local;
   statement.may_copy =
       postgres && (statement.kind == copy || (statement.kind == other && traits.copies));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include "backends/sql/words.h"
 
@@ -56,9 +57,9 @@ constexpr std::array<std::string_view, 4> impure_sqlite_functions{
 };
 
 // Every word that observe_word() looks for.
-constexpr std::array<std::string_view, 14> telling_words{
-    "INSERT", "DELETE", "MERGE", "UPDATE",    "SHARE",        "NO",   "KEY",
-    "INTO",   "TEMP",   "HOLD",  "TEMPORARY", "CONCURRENTLY", "COPY", "PG_TEMP",
+constexpr std::array<std::string_view, 15> telling_words{
+    "INSERT", "DELETE", "MERGE",     "UPDATE",       "SHARE", "NO",      "KEY",     "INTO",
+    "TEMP",   "HOLD",   "TEMPORARY", "CONCURRENTLY", "COPY",  "PG_TEMP", "EXECUTE",
 };
 constexpr WordSet telling(telling_words);
 
@@ -111,6 +112,10 @@ bool decides_literals(std::string_view name) {
 
 void TraitCollector::observe(const Token& token) {
   if (config_.open) observe_config_argument(token);
+  if (std::exchange(names_executed_, false)) {
+    const bool names = token.kind == TokenKind::word || token.kind == TokenKind::quoted;
+    if (names) traits_.executes = fold_name(token, text_, dialect_);
+  }
   const bool qualified = previous_.kind == TokenKind::dot;
   if (token.kind == TokenKind::word && !qualified) observe_word(token.of(text_));
   if (token.kind == TokenKind::quoted && bare_name(token, text_) == "pg_temp") traits_.pins = true;
@@ -129,6 +134,7 @@ void TraitCollector::observe_word(std::string_view word) {
   static constexpr std::array<std::string_view, 5> before_target{"INSERT", "MERGE", "REPLACE",
                                                                  "IGNORE", "ABORT"};
   if (!telling.may_have(word)) return;
+  names_executed_ = previous_is("AS") && is_word(word, "EXECUTE");
   if (previous_is("FOR") && is_one_of(word, locking)) traits_.locks_rows = true;
   const bool row_lock = previous_is("FOR") || previous_is("KEY");
   if (is_one_of(word, modifying) || (is_word(word, "UPDATE") && !row_lock)) traits_.modifies = true;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "backends/sql/tokenizer.h"
@@ -23,6 +24,8 @@ struct Traits {
   bool impure = false;  // calls one that writes, locks, notifies or asks about the connection
   // Calls set_config for the transaction, maybe of a setting that decides what a literal means.
   bool sets_local = false;
+  // The prepared statement that AS EXECUTE names, folded; empty: none.
+  std::string executes;
 };
 
 // Does what a literal of a text means depend on this setting of PostgreSQL's (a date without a time
@@ -61,6 +64,7 @@ class TraitCollector {
   Dialect dialect_;
   Traits traits_;
   Token previous_;
+  bool names_executed_ = false;      // the next token, after AS EXECUTE
   bool previous_qualified_ = false;  // the previous token stood behind a dot
   std::uint32_t depth_ = 0;
   ConfigCall config_;

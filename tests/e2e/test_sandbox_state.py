@@ -128,6 +128,18 @@ class Temporary:
         self.client.query("commit")
         self.assertEqual(self.client.query("select n from gone"), "E:42P01 Z:I")
 
+    def test_one_of_a_transaction_that_fails_takes_no_later_one_with_it(self):
+        for end in ("commit", "rollback"):
+            with self.subTest(end):
+                self.client.query("begin")
+                self.client.query("create temp table one_day (n int) on commit drop")
+                self.assertEqual(self.client.query("select 1/0"), "E:22012 Z:E")
+                self.assertEqual(self.client.query(end), "C:ROLLBACK Z:I")
+                self.assertEqual(self.client.query("create temp table one_day (n int) on commit delete rows"),
+                                 "C:CREATE TABLE Z:I")
+                self.assertEqual(self.client.query("insert into one_day values (1)"), "C:INSERT 0 1 Z:I")
+                self.assertEqual(self.client.query("drop table one_day"), "C:DROP TABLE Z:I")
+
     def test_on_commit_drop_outside_of_a_transaction_is_dropped_at_once(self):
         for _ in range(2):
             self.assertEqual(self.client.query("create temp table gone(n int) on commit drop"), "C:CREATE TABLE Z:I")

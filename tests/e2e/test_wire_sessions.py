@@ -220,6 +220,22 @@ class Settings:
         first.query("set session authorization default")
         self.assertEqual(first.rows("select current_user, session_user"), [["postgres", "postgres"]])
 
+    def test_who_it_has_become_has_no_say_over_what_it_has_set_before(self):
+        first, second = self.connect(), self.connect()
+        for become in ("set session authorization other_role", "set role other_role"):
+            with self.subTest(become):
+                first.query("set lo_compat_privileges = on")
+                self.assertEqual(first.query(become), "C:SET Z:I")
+                for _ in range(2):  # each may do what only the other may not
+                    self.assertEqual(second.query("set lo_compat_privileges = on; reset lo_compat_privileges"),
+                                     "C:SET C:RESET Z:I")
+                    self.assertEqual(second.rows("select current_user, current_setting('lo_compat_privileges')"),
+                                     [["postgres", "off"]])
+                    self.assertEqual(first.rows("select current_user, current_setting('lo_compat_privileges')"),
+                                     [["other_role", "on"]])
+                self.assertEqual(first.query("reset lo_compat_privileges"), "E:42501 Z:I")
+                first.query("reset session authorization; reset role; reset lo_compat_privileges")
+
     def test_of_the_start_up_packet(self):
         options = "-c work_mem=5MB --enable_sort=off -csearch_path=elsewhere,public -c my.own=a\\ b"
         first = self.connect(options=options, application_name="first", datestyle="German", extra_float_digits="2")
@@ -339,6 +355,27 @@ class PreparedBySql:
         self.assertEqual(first.query("deallocate q"), "E:26000 Z:I")
         self.assertEqual(second.query("execute q"), "T:b D:second C:SELECT 1 Z:I")
         self.assertEqual(self.connect().query("execute q"), "E:26000 Z:I")
+
+    def test_explain_and_create_table_as_run_what_another_link_has(self):
+        client, other = self.connect(database="two"), self.connect(database="two")
+        self.assertEqual(client.query('prepare "Q" as select 1 as a'), "C:PREPARE Z:I")
+        client.query("create table gone (n int)")
+        self.assertEqual(client.query("prepare lost as select * from gone"), "C:PREPARE Z:I")
+        other.query("drop table gone")
+        for text, says in (('explain execute "Q"', "C:EXPLAIN"), ('explain (analyze, costs off) execute "Q"', "C:EXPLAIN"),
+                           ('explain analyze verbose execute "Q"', "C:EXPLAIN"),
+                           ('create table made_by_it as execute "Q"', "C:SELECT 1"),
+                           ('explain create table made_again as execute "Q"', "C:EXPLAIN"),
+                           ("explain execute lost", "E:42P01"), ("create table made_of_it as execute nobodys", "E:26000")):
+            with self.subTest(text):
+                for busy in (False, True):  # on the one link, and on another
+                    other.query("begin; select 1" if busy else "select 1")
+                    self.assertIn(says, client.query(text))
+                    other.query("rollback")
+                    if "made_by_it" in text:
+                        self.assertEqual(client.rows("select a from made_by_it"), [["1"]])
+                        client.query("drop table made_by_it")
+        self.assertEqual(client.query("select 1 as execute"), "T:execute D:1 C:SELECT 1 Z:I")
 
     def test_both_kinds_are_one_set_of_names(self):
         client, other = self.connect(), self.connect()

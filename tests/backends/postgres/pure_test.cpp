@@ -57,13 +57,42 @@ bool read_one(RowReader& reader, std::uint32_t type, std::string_view text,
 
 TEST_CASE("the difference of settings is exactly what the link lacks or has too much") {
   LinkSettings settings;
-  CHECK(joined(settings.difference({{"a", "1"}, {"b.c", "'x'"}})) ==
+  CHECK(joined(settings.difference({{"a", "1"}, {"b.c", "'x'"}}, {})) ==
         "SET a TO 1;SET \"b\".\"c\" TO 'x';");
   settings.became({{"a", "1"}, {"b.c", "'x'"}}, false);
   CHECK(settings.has({{"a", "1"}, {"b.c", "'x'"}}));
-  CHECK(joined(settings.difference({{"a", "2"}})) == "RESET \"b\".\"c\";SET a TO 2;");
-  CHECK(joined(settings.difference({{"A\"b.C", "1"}, {"a", "1"}, {"b.c", "'x'"}})) ==
+  CHECK(joined(settings.difference({{"a", "2"}}, {})) == "RESET \"b\".\"c\";SET a TO 2;");
+  CHECK(joined(settings.difference({{"A\"b.C", "1"}, {"a", "1"}, {"b.c", "'x'"}}, {})) ==
         "SET \"A\"\"b\".\"C\" TO 1;");
+}
+
+TEST_CASE("settings are given as who may give them, and the role and the user behind them") {
+  LinkSettings settings;
+  const Settings wanted{{"a", "1"}, {"role", "r"}, {"session_authorization", "'u'"}};
+  CHECK(joined(settings.difference(wanted, {})) ==
+        "SET a TO 1;SET session_authorization TO 'u';SET role TO r;");
+  CHECK(joined(settings.difference(wanted, "'base'")) ==
+        "SET session_authorization TO 'base';SET a TO 1;SET session_authorization TO 'u';"
+        "SET role TO r;");
+  settings.became(wanted, false);
+  CHECK(settings.difference(wanted, {}).empty());
+  CHECK(joined(settings.difference({}, {})) == "RESET session_authorization;RESET role;RESET a;");
+  CHECK(joined(settings.difference({{"a", "1"}, {"role", "s"}}, {})) ==
+        "RESET session_authorization;SET role TO s;");
+  settings.became({{"a", "1"}, {"role", "r"}}, false);
+  CHECK(joined(settings.difference({{"a", "2"}, {"role", "r"}}, {})) ==
+        "RESET role;SET a TO 2;SET role TO r;");
+  CHECK(joined(settings.difference({{"a", "1"}, {"work_mem", "9"}, {"role", "r"}}, {})) ==
+        "SET work_mem TO 9;");
+}
+
+TEST_CASE("a link tells whether it has settings that are not a session's") {
+  LinkSettings settings;
+  settings.became({{"a", "1"}}, false);
+  CHECK(settings.has_foreign({{"b", "1"}}));
+  CHECK_FALSE(settings.has_foreign({{"a", "2"}}));
+  settings.may_become({{"c", "1"}});
+  CHECK(settings.has_foreign({{"a", "1"}}));
 }
 
 TEST_CASE("what was set in a transaction is in doubt after a rollback, until it is set again") {
@@ -73,9 +102,9 @@ TEST_CASE("what was set in a transaction is in doubt after a rollback, until it 
   CHECK(settings.has({{"a", "2"}, {"b", "1"}}));
   settings.rolled_back();
   CHECK_FALSE(settings.has({{"a", "2"}, {"b", "1"}}));
-  CHECK(joined(settings.difference({{"a", "2"}})) == "RESET b;SET a TO 2;");
+  CHECK(joined(settings.difference({{"a", "2"}}, {})) == "RESET b;SET a TO 2;");
   settings.became({{"a", "2"}}, false);
-  CHECK(settings.difference({{"a", "2"}}).empty());
+  CHECK(settings.difference({{"a", "2"}}, {}).empty());
   settings.became({{"a", "3"}}, true);
   settings.committed(false);
   settings.rolled_back();
@@ -88,7 +117,7 @@ TEST_CASE("what SET TRANSACTION sets ends with it, and newer servers do not rese
   statement.kind = StatementKind::set_transaction;
   settings.executed(statement, true);
   settings.committed(true);
-  CHECK(settings.difference({}).empty());
+  CHECK(settings.difference({}, {}).empty());
 }
 
 TEST_CASE("a client's own SET and RESET are known; RESET ALL forgets everything") {
@@ -101,12 +130,12 @@ TEST_CASE("a client's own SET and RESET are known; RESET ALL forgets everything"
   settings.executed(setting("all", ""), true);
   CHECK(settings.has({}));
   settings.rolled_back();
-  CHECK(joined(settings.difference({})) == "RESET a;RESET b;");
+  CHECK(joined(settings.difference({}, {})) == "RESET a;RESET b;");
   settings.became({}, false);
   settings.executed(setting("a", "9", StatementKind::set_transaction), true);
   CHECK(settings.has({}));
   settings.committed(true);  // in a root transaction SET LOCAL outlives its savepoint
-  CHECK(joined(settings.difference({})) == "RESET a;");
+  CHECK(joined(settings.difference({}, {})) == "RESET a;");
 }
 
 TEST_CASE("fingerprints are equal for equal settings only") {
