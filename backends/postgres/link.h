@@ -179,21 +179,30 @@ class Link final {
   struct OwnStatements {
     struct Named {
       std::shared_ptr<const void> text;
-      bool closed = false;  // if the server has come that far
+      bool closed = false;   // if the server has come that far
+      bool settled = false;  // it has
     };
     std::shared_ptr<const void> unnamed;
     std::shared_ptr<const void> doubted;  // was the unnamed one, and may be
     std::map<std::string, Named, std::less<>> named;
 
     // What was sent may be skipped behind an error.
-    void doubt() {
+    void doubt_sent() {
       if (unnamed) doubted = std::move(unnamed);
       unnamed.reset();
+      for (auto& [name, there] : named) {
+        if (!there.settled) there = {};
+      }
+    }
+    // Something may have dropped any of them.
+    void doubt() {
+      doubt_sent();
       for (auto& [name, there] : named) there = {};
     }
     // What was sent was done.
     void settle() {
       std::erase_if(named, [](const auto& entry) { return entry.second.closed; });
+      for (auto& [name, there] : named) there.settled = true;
     }
   };
   OwnStatements& own_statements() { return own_statements_; }

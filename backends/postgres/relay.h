@@ -365,7 +365,7 @@ class Relay : public WireSession,
   void note_all_dropped();
   void drop_items();
   void drop_items_before(std::uint32_t number);
-  void note_unnamed_lost(const Reply& reply);
+  void note_statements_lost(const Reply& reply, const ErrorFields& fields);
   void forget_plans();
   void run_again();
   void check_pin();

@@ -24,7 +24,7 @@ StatementRef setting_again(const std::string& name, const Settings& settings) {
   LinkSettings bare;
   Settings wanted;
   if (found == settings.end()) {
-    bare.became({{name, ""}}, false);
+    bare.became({{name, "DEFAULT"}}, false);
   } else {
     wanted.insert(*found);
   }

@@ -156,7 +156,7 @@ void Relay::on_error(const Reply& reply) {
   }
   copying_in_ = false;
   if (link_->queue().size() == 1) copy_awaited_ = 0;  // it was skipped, or has failed
-  note_unnamed_lost(reply);
+  note_statements_lost(reply, fields);
   // It has skipped a Query, and waits for a Sync: the client's, where it had begun in the extended
   // protocol; ours, where only what was put in front of the Query has failed.
   if (link_->queue().is_open() && !extended_) {

@@ -176,7 +176,7 @@ void Relay::begin_request() {
   if (link_->queue().is_open()) return;
   if (!sent_.empty()) {
     // What the requests before this one have prepared is not sure until they are answered.
-    link_->own_statements().doubt();
+    link_->own_statements().doubt_sent();
   } else {
     if (timer_) timer_->disarm();
     if (context_.stack.rooted) begin_limits();

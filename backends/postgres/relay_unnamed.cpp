@@ -104,8 +104,10 @@ void Relay::parse_unnamed() {
   if (differs) put(now);
 }
 
-// A Parse without a name, or a Query, drops the unnamed statement and fails thereafter.
-void Relay::note_unnamed_lost(const Reply& reply) {
+// A Parse without a name, or a Query, drops the unnamed statement and fails thereafter. A function
+// may have dropped any.
+void Relay::note_statements_lost(const Reply& reply, const ErrorFields& fields) {
+  if (fields.sqlstate == "26000") link_->own_statements().doubt();
   if (reply.expectation == nullptr) return;
   const Expectation& failed = *reply.expectation;
   if (failed.what == Expect::parse && failed.fate == Fate::swallow) unnamed_dropped_ = true;
@@ -119,7 +121,7 @@ void Relay::note_unnamed_lost(const Reply& reply) {
 // Something has failed, and what was sent behind it was skipped.
 void Relay::doubt_statements() {
   auto& own = link_->own_statements();
-  own.doubt();
+  own.doubt_sent();
   const bool stays = std::exchange(unnamed_stays_, false);
   if (std::exchange(unnamed_dropped_, false) || unnamed_sent_) {
     own.doubted.reset();

@@ -44,6 +44,17 @@ class Local:
         self.client.query("commit")
         self.shows("app.who", "")
 
+    def test_who_it_is_for_one_query_only(self):
+        for name, value in (("role", "reader"), ("session_authorization", "reader"), ("work_mem", "'7MB'")):
+            shows = f"select current_setting('{name}')"
+            before = self.client.rows(shows)
+            for text in (f"set local {name} = {value}; select 1", f"set local {name} = {value}; select 1; select 2",
+                         f"select 1; set local {name} = {value}"):
+                with self.subTest(text):
+                    self.assertNotIn("E:", self.client.query(text))
+                    self.assertEqual(self.client.rows(shows), before)
+                    self.assertEqual(self.other.rows(shows), before)
+
     def test_what_the_session_has_set_is_there_again_behind_set_local(self):
         self.client.query("set work_mem = '5MB'")
         self.client.query("begin; set local work_mem = '7MB'; commit")
@@ -107,6 +118,25 @@ class Local:
         self.assertEqual(self.client.query("show work_mem"), "T:work_mem D:8MB C:SHOW Z:T")
         self.client.query("commit")
         self.shows("work_mem", "4MB")
+
+
+@both
+class Prepared:
+    """SQL's PREPARE (H9)."""
+
+    def test_it_is_prepared_once(self):
+        client, other = self.connect(), self.connect()
+        client.query("prepare often(int) as select count(*) from t where n = $1")
+        plans = "select generic_plans + custom_plans from pg_prepared_statements where name = 'often'"
+        for count, text in enumerate(("execute often(1)", "begin; execute often(1)", "execute often(1); commit"), 1):
+            self.assertNotIn("E:", client.query(text))
+            self.assertEqual(client.rows(plans), [[str(count)]])
+            other.query("select 1/0") if text.startswith("execute") else None
+        self.assertEqual(client.query("select 1/0"), "E:22012 Z:I")
+        client.query("begin; execute often(2); select 1/0")
+        client.query("rollback")
+        self.assertEqual(client.rows(plans), [["4"]])
+        client.query("deallocate often")
 
 
 @both

@@ -356,6 +356,27 @@ class PreparedBySql:
         self.assertEqual(second.query("execute q"), "T:b D:second C:SELECT 1 Z:I")
         self.assertEqual(self.connect().query("execute q"), "E:26000 Z:I")
 
+    def test_it_is_prepared_once(self):
+        client = self.connect()
+        client.query("prepare often(int) as select count(*) from t where n = $1")
+        plans = "select generic_plans + custom_plans from pg_prepared_statements where name = 'often'"
+        for count in range(1, 4):
+            self.assertEqual(client.query("execute often(1)"), "T:count D:0 C:SELECT 1 Z:I")
+            self.assertEqual(client.rows(plans), [[str(count)]])
+        self.assertEqual(client.query("select 1/0"), "E:22012 Z:I")
+        client.query("execute often(2)")
+        self.assertEqual(client.rows(plans), [["4"]])
+        client.query("begin; execute often(2)")
+        client.query("execute often(2); commit")
+        self.assertEqual(client.rows(plans), [["6"]])
+        # A function may drop it: the client hears of that once at most.
+        client.query("do $$ begin execute 'deallocate often'; end $$")
+        if self.directly:
+            self.assertEqual(client.query("execute often(1)"), "E:26000 Z:I")
+        else:
+            self.assertIn(client.query("execute often(1)"), ("E:26000 Z:I", "T:count D:0 C:SELECT 1 Z:I"))
+            self.assertEqual(client.query("execute often(1)"), "T:count D:0 C:SELECT 1 Z:I")
+
     def test_explain_and_create_table_as_run_what_another_link_has(self):
         client, other = self.connect(database="two"), self.connect(database="two")
         self.assertEqual(client.query('prepare "Q" as select 1 as a'), "C:PREPARE Z:I")
