@@ -214,8 +214,15 @@ void Relay::tell_control(const Item& made) {
   if (control.plan.shows && control.showing == Showing::row_suspended) {
     writer.portal_suspended();
   } else {
-    writer.command_complete(control.plan.tag);
     log_done(made.text(), control.plan.tag);
+    std::string tag;
+    BackendWriter(tag).command_complete(control.plan.tag);
+    if (querying_ && parts_.empty() && control.after.holds_guard()) {
+      to_client(bytes);
+      held_tag_ = std::move(tag);  // what is left to do may yet fail
+      return;
+    }
+    bytes += tag;
   }
   to_client(bytes);
 }

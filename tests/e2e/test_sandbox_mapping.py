@@ -274,6 +274,15 @@ class Mapping(Conversation):
     def test_modes(self):
         self.conversations(ALIKE)
 
+    def test_what_is_done_only_with_the_commit_behind_it_is_not_told_before(self):
+        first = "insert into later values (1, 99)"
+        for last in ("show transaction_isolation", "set constraints all deferred", "set local transaction_isolation = 'serializable'",
+                     "set transaction read only", "show statement_timeout", "set statement_timeout = 70000", "reset all",
+                     "select current_setting('transaction_read_only')", "close all", "set local statement_timeout = 9000"):
+            for said in (query(f"{first}; {last}"), extended(first) + query(last) + sync()):
+                with self.subTest(last):
+                    self.same([said])
+
     def test_an_execute_is_a_query_before_the_modes_that_it_executes(self):
         for setup, text in (("select 1", "begin isolation level serializable"), ("select 1", "begin read only"), ("select 1", "begin"),
                             ("begin", "set transaction isolation level serializable"), ("select 1", "begin deferrable"),
