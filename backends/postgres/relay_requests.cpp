@@ -307,7 +307,7 @@ void Relay::take_bind(const WireMessage& message) {
       renamed ? name_on_link(*prepared, settings_key()) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
-    if (message.whole()) try_bind(message, names, name);
+    if (message.whole()) try_bind(message, names, renamed ? name : names.statement);
     return refuse_here(taken_error(names.portal));
   }
   if (controls) return bind_control(names, *prepared);

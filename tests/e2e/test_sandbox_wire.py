@@ -226,6 +226,8 @@ class Sandbox:
         self.assertEqual(client.ask(both_kinds, bind("p", "s"), bind("p", "c"), sync()), "1 1 2 E:42P03 Z:E")
         client.query("rollback; begin")
         self.assertEqual(client.ask(bind("p", "c"), bind("p", "s"), sync()), "2 E:42P03 Z:E")
+        client.query("rollback; prepare q as select 1; begin")  # what a Bind says first is its own statement's
+        self.assertEqual(client.ask(parse("", "select $1::int"), bind("p", "c"), bind("p", "q", ["1"]), sync()), "1 2 E:08P01 Z:E")
         client.query("rollback; begin")
         self.assertEqual(client.ask(bind("p", "c"), close("P", "p"), bind("p", "c"), execute("p"), execute("p"), sync()),
                          "2 3 2 C:SAVEPOINT E:55000 Z:E")
