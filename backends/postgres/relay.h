@@ -252,6 +252,7 @@ class Relay : public WireSession,
   std::uint32_t inject_steps(WireStack::Plan plan);
   void reply_here(std::string bytes);
   void take_control(const StatementRef& statement, Showing showing, bool in_script);
+  void take_executed(const StatementRef& statement, Showing showing, bool last = false);
   bool refuse_in_failed_transaction();
   bool refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script = false);
   void note_control(Item& made);
@@ -395,7 +396,6 @@ class Relay : public WireSession,
   PreparedRef unnamed_;
   std::set<std::string, std::less<>> open_portals_;  // in a sandbox: those with names
   bool own_portal_ = false;  // what is in the portal without a name was Based's own
-
   std::vector<Item> items_;
   std::uint32_t first_item_ = 1;  // the number of items_.front()
   std::vector<Sent> sent_;
@@ -436,8 +436,8 @@ class Relay : public WireSession,
   // A simple Query in parts; what makes the unnamed statement the link's may yet be skipped;
   // what is sent next in the unit has the whole of its limit; what may be refused is a Query.
   bool querying_ = false, unnamed_sent_ = false, between_statements_ = false, in_query_ = false;
-  // Stack: an error was told in it; perhaps; by what ends the transaction; an EXECUTE has begun it.
-  bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false, executed_begin_ = false;
+  // Stack: an error was told in it; perhaps; by what ends the transaction.
+  bool unit_failed_ = false, unit_wrote_ = false, ending_failed_ = false;
   // Sandbox: it is where its turn began; the unit has set a limit; or what is not all known.
   bool at_turn_begin_ = false, limit_set_ = false, settings_tainted_ = false;
   std::unique_ptr<Restoring> restoring_;

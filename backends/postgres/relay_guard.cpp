@@ -42,7 +42,6 @@ StatementRef setting_again(const std::string& name, const Settings& settings) {
 // nothing to go back to. `undoes`: what a transaction before it in the same unit has set for
 // itself.
 void Relay::guard_unit(bool undoes) {
-  executed_begin_ = false;
   if (link_->queue().is_open() || !stack_.needs_guard()) return;
   if (context_.leases.renew_turn()) at_turn_begin_ = context_.begins_turn();
   std::vector<std::string> texts;
@@ -124,6 +123,9 @@ bool Relay::begins_at_once(const QueryPart& part) {
 // At the end of a unit.
 void Relay::let_guard_go() {
   if (!stacked()) return;
+  const StatementRef end = stack_.executed_end();
+  const bool is_guards = end && end->kind == StatementKind::commit && !stack_.in_transaction();
+  if (end && !is_guards) take_control(end, Showing::told, true);
   const bool guarded = stack_.holds_guard();
   std::vector<StatementRef> last = ending();
   std::vector<StatementRef> steps =

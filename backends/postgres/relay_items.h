@@ -44,7 +44,8 @@ enum class Check : std::uint8_t {
 };
 // How a row that Based has itself goes to the client: with its columns in a simple Query; by itself
 // from a portal, which is not done with it where that is all that was asked for.
-enum class Showing : std::uint8_t { with_columns, row, row_suspended };
+// later: told now, and done at the unit's end; told: that was told.
+enum class Showing : std::uint8_t { with_columns, row, row_suspended, later, told };
 // Statements of Based's own for one of the client's, or around its unit.
 struct Control {
   WireStack::Plan plan;
@@ -58,6 +59,7 @@ struct Control {
 struct Restoring {
   WireStack::Plan plan;
   std::string text;
+  Showing showing = Showing::row;
 };
 // What is run behind an error, and how often it was struck.
 struct Recovery {

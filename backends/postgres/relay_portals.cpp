@@ -118,9 +118,8 @@ void Relay::execute_control(const ExecuteRequest& execute, const PreparedRef& te
   }
   // Whether there is more than the row, the server finds out by looking for it.
   const bool suspends = own_row_of(*statement) && execute.rows_max == 1;
-  const bool begins = statement->kind == StatementKind::begin && !stack_.in_transaction();
-  take_control(statement, suspends ? Showing::row_suspended : Showing::row, executed);
-  executed_begin_ = executed && begins;
+  const Showing showing = suspends ? Showing::row_suspended : Showing::row;
+  executed ? take_executed(statement, showing) : take_control(statement, showing, false);
 }
 
 // What has no rows cannot be run again; of one that has, nothing is left.

@@ -95,7 +95,8 @@ Flow Relay::on_reply(const Reply& reply) {
 // A Query that is not in a transaction block says that it is done when it is committed.
 bool Relay::may_yet_fail(const Reply& reply) const {
   return reply.type == reply::command_complete && rules_.rooted && parts_.empty() &&
-         !stack_.in_transaction() && reply.expectation->what == Expect::query;
+         (!stack_.in_transaction() || stack_.executed_end()) &&
+         reply.expectation->what == Expect::query;
 }
 
 Flow Relay::send_part_of(const Reply& reply) {
@@ -175,8 +176,8 @@ void Relay::on_error(const Reply& reply) {
     }
     if (number != 0 && item(number).kind == ItemKind::check && note_check(fields)) return;
     if (std::exchange(unit_failed_, true) || recovering_)
-      return;                                  // of what was pipelined behind the first one
-    ending_failed_ = ends || executed_begin_;  // such a BEGIN takes effect at the Sync
+      return;  // of what was pipelined behind the first one
+    ending_failed_ = ends;
     run_again_ = stale_and_unheard(fields);
     if (number != 0 && !run_again_) log_error(item(number), fields);
   } else {
@@ -399,6 +400,7 @@ void Relay::end_unit(char status) {
   answered_ = retried_ = repeatable_ = limit_set_ = false;
   cancel_reason_.clear();
   unsettled_.reset();
+  for (WireStack* stack : {&stack_, &reached_}) stack->forget_executed();
   unit_.clear();
   if (timer_) timer_->disarm();
   if (statement_due_) statement_due_->disarm();

@@ -175,10 +175,11 @@ void Relay::advance_query() {
     return send_part(std::move(part));
   }
   querying_ = false;
-  if (stack_.in_transaction() || !rules_.rooted || stack_.needs_guard()) {
+  const bool ends = stack_.executed_end() != nullptr;
+  if (!ends && (stack_.in_transaction() || !rules_.rooted || stack_.needs_guard())) {
     return on_stack_ready();
   }
-  if (guard_goes_freely()) {
+  if (!ends && guard_goes_freely()) {
     stack_.let_guard_go(false);
     reached_ = stack_;
     return on_stack_ready();
@@ -202,7 +203,9 @@ void Relay::send_part(QueryPart part) {
   if (part.control) {
     if (part.executed && refuse_in_failed_transaction()) return end_request();
     if (part.executed) stack_.note_text("execute");  // which needs a snapshot
-    take_control(part.control, Showing::with_columns, part.in_script || part.executed);
+    const Showing showing = Showing::with_columns;
+    part.executed ? take_executed(part.control, showing, parts_.empty())
+                  : take_control(part.control, showing, part.in_script);
     return end_request();
   }
   const ScriptRef seen = seen_through(part.script);

@@ -85,6 +85,7 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
   local_set_ = local_set_ || statement->kind == StatementKind::set_transaction;
   unit_wrote_ = unit_wrote_ || sets_constraints(*statement);  // which the guard's end brings back
   WireStack::Plan plan = stack_.plan(statement, in_script, ended_by(*statement));
+  if (showing == Showing::told) plan.warnings.clear();
   for (const Error& warning : plan.warnings) {
     std::string bytes;
     BackendWriter(bytes).notice("WARNING", warning);
@@ -117,6 +118,22 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
   if (context_.sandbox != nullptr) item(number).details().text = statement->text;
 }
 
+// The server takes an EXECUTE for no transaction control: what that runs of it takes effect when
+// the batch, or the text, is done, and what fails behind it takes all of it. `last`: nothing is
+// behind.
+void Relay::take_executed(const StatementRef& statement, Showing showing, bool last) {
+  if (!rules_.rooted || last || stack_.in_nested() || !stack_.note_executed(statement)) {
+    return take_control(statement, showing, true);
+  }
+  WireStack after = stack_;
+  WireStack::Plan plan = after.plan(statement, true);
+  std::string bytes;
+  for (const Error& warning : plan.warnings) BackendWriter(bytes).notice("WARNING", warning);
+  if (!bytes.empty()) reply_here(std::move(bytes));
+  const std::uint32_t number = inject_steps({.tag = std::move(plan.tag)});
+  item(number).control->showing = Showing::later;
+}
+
 bool Relay::refuse_what_cannot(const ScriptRef& script, std::string_view text, bool in_script) {
   if (refuse_listen(nullptr, text)) return true;
   if (!script) stack_.note_text(text);
@@ -140,8 +157,9 @@ void Relay::note_control(Item& made) {
   if (unit_failed_) return;  // the unit's end, which was sent behind what has failed
   Control& control = *made.control;
   if (control.due) {
-    restoring_ = std::make_unique<Restoring>(
-        Restoring{.plan = std::move(control.plan), .text = std::string(made.text())});
+    restoring_ = std::make_unique<Restoring>(Restoring{.plan = std::move(control.plan),
+                                                       .text = std::string(made.text()),
+                                                       .showing = control.showing});
     restoring_->plan.steps.clear();
     if (control.lost) {
       restoring_->plan.steps = {WireStack::back_to_check(), WireStack::leave_check()};
@@ -150,6 +168,7 @@ void Relay::note_control(Item& made) {
     return;
   }
   reached_ = control.after;
+  if (control.showing == Showing::later) return tell_control(made);
   for (const StatementRef& savepoint : control.plan.made) {
     context_.leases.note_savepoint(*savepoint);
     journal_.done(*savepoint, "SAVEPOINT");
@@ -200,6 +219,7 @@ void Relay::note_control(Item& made) {
 
 void Relay::tell_control(const Item& made) {
   const Control& control = *made.control;
+  if (control.showing == Showing::told) return log_done(made.text(), control.plan.tag);
   std::string bytes;
   BackendWriter writer(bytes);
   if (control.plan.shows) {
@@ -214,7 +234,7 @@ void Relay::tell_control(const Item& made) {
   if (control.plan.shows && control.showing == Showing::row_suspended) {
     writer.portal_suspended();
   } else {
-    log_done(made.text(), control.plan.tag);
+    if (control.showing != Showing::later) log_done(made.text(), control.plan.tag);
     std::string tag;
     BackendWriter(tag).command_complete(control.plan.tag);
     if (querying_ && parts_.empty() && control.after.holds_guard()) {
@@ -252,6 +272,7 @@ void Relay::on_stack_ready() {
     begin_request();
     Restoring due = *std::exchange(restoring_, nullptr);
     const std::uint32_t number = inject_steps(std::move(due.plan));
+    item(number).control->showing = due.showing;
     if (!due.text.empty()) item(number).details().text = std::move(due.text);
     return end_request();
   }

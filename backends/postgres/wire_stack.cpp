@@ -370,8 +370,24 @@ std::vector<StatementRef> WireStack::let_guard_go(bool wrote, std::vector<Statem
   return steps;
 }
 
+bool WireStack::note_executed(const StatementRef& statement) {
+  const bool ends =
+      statement->kind == StatementKind::commit || statement->kind == StatementKind::rollback;
+  const bool begins = statement->kind == StatementKind::begin && levels_.empty();
+  const bool fails = failed_ || (ends && statement->and_chain && levels_.empty());
+  if (!fails && (begins || ends)) executed_ = statement;
+  return !fails && ends;
+}
+
+StatementRef WireStack::executed_end() const {
+  return executed_ && executed_->kind != StatementKind::begin ? executed_ : nullptr;
+}
+
+// What an EXECUTE has begun, or ended, goes with an error behind it.
 std::vector<StatementRef> WireStack::recover(bool ending) {
   take_behind();
+  ending = ending || executed_;
+  executed_.reset();
   const std::size_t level = levels_.size();
   if (ending && (level > 1 || (level > 0 && rules_.rooted))) {
     levels_.pop_back();

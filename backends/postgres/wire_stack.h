@@ -83,6 +83,11 @@ class WireStack {
   // `ending`: what it runs beside what is due anyway.
   Plan plan(const StatementRef& statement, bool in_script = false,
             std::vector<StatementRef> ending = {});
+  // An EXECUTE runs it, and with more behind it. False: it is to be planned all the same; where it
+  // ends the transaction, that is left to the unit's end.
+  bool note_executed(const StatementRef& statement);
+  StatementRef executed_end() const;  // null: none
+  void forget_executed() { executed_.reset(); }
   // Refuses what cannot run here although it is no transaction control.
   std::optional<Error> check(const Statement& statement, bool in_script = false) const;
 
@@ -199,6 +204,7 @@ class WireStack {
   bool failed_ = false;
   bool constraints_ = false;
   std::vector<std::string> local_names_;
+  StatementRef executed_;    // of transaction control: it takes effect at the unit's end
   Level unit_;               // without a BEGIN; `initial`: the session's defaults
   bool guard_used_ = false;  // by anything
   bool guard_ran_ = false;   // something that was executed

@@ -6,7 +6,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, close, describe, execute, extended, function_call, parse, query, sync
+from pg_client import PgClient, bind, close, describe, execute, extended, function_call, parse, query, sync
 from wire_servers import Conversation, Servers, both
 
 
@@ -401,6 +401,40 @@ class Sandbox:
         self.assertEqual(client.query("prepare transaction 'x'"), "N:25P01 C:ROLLBACK Z:I")
         client.query("begin; savepoint x; select 1/0")
         self.assertEqual(client.query("prepare transaction 'x'"), "C:ROLLBACK Z:I")
+
+
+class Executed(Conversation):
+    """The server takes an EXECUTE for no transaction control."""
+
+    def test_what_an_execute_runs_of_transaction_control_takes_effect_at_the_end(self):
+        texts = {"b": "begin", "c": "commit", "cc": "commit and chain", "r": "rollback", "rc": "rollback and chain"}
+        client, direct = self.connect(), PgClient(self.servers.direct, database=self.pool)
+        self.addCleanup(direct.close)
+        self.addCleanup(client.query, "sandbox reset")  # its root has locks of what it has made
+        for name, text in texts.items():
+            for one in (client, direct):
+                one.ask(parse(name, text), sync())
+        inserts, fails = "insert into pg_temp.ended values (1)", "select 1 / 0"
+        for parts in (("execute b", fails), ("select 1", "execute b", inserts, fails), (inserts, "execute c", fails),
+                      (inserts, "execute c", inserts), (inserts, "execute r", inserts), ("execute cc", inserts),
+                      (inserts, "execute cc", inserts, fails), (inserts, "execute rc", inserts), ("execute rc", fails),
+                      (inserts, "execute c", inserts, "select 2"), (fails, "execute c"), ("execute c", "show work_mem"),
+                      ("set local work_mem = '8MB'", "execute c", "show work_mem"), ("execute r", inserts, fails),
+                      ("insert into pg_temp.late values (7)", "execute c", "select 3"),
+                      ("insert into pg_temp.late values (7)", "execute r", "select 3"),
+                      ("declare d cursor for select 4", "execute c", "fetch d")):
+            for begins in ((), ("begin", inserts), ("begin", "savepoint s")):
+                for unit in ((query("; ".join(parts)),), (*(extended(part) for part in parts), sync())):
+                    with self.subTest(parts, begins=begins, unit=len(unit)):
+                        told = []
+                        for one in (client, direct):
+                            one.query("create temp table ended (n int); create temp table one (n int primary key); "
+                                      "create temp table late (n int references one deferrable initially deferred)")
+                            said = [one.query(text) for text in begins] + [one.ask(*unit)]
+                            said += [one.query(text) for text in ("commit", "select count(*) from pg_temp.ended", "show work_mem")]
+                            told.append(said)
+                            one.query("drop table pg_temp.ended, pg_temp.late, pg_temp.one")
+                        self.assertEqual(*told)
 
 
 class BehindTheEnd(Conversation):
