@@ -145,12 +145,14 @@ bool drop_freeze(Words& words) {
   if (words.is(at, "WITH")) ++at;
   if (words.kind(at) == TokenKind::open_paren) {
     const std::size_t end = words.behind_group(at);
+    std::size_t freeze = 0;
     for (std::size_t option = at + 1; option < end; option = words.option_end(option) + 1) {
       if (!words.is(option, "FREEZE")) continue;
-      drop_option(words, at, option);
-      return true;
+      if (freeze != 0) return false;  // the server refuses two
+      freeze = option;
     }
-    return false;
+    if (freeze != 0) drop_option(words, at, freeze);
+    return freeze != 0;
   }
   for (; at < words.count() && !words.is(at, "WHERE"); ++at) {
     if (!words.is(at, "FREEZE")) continue;

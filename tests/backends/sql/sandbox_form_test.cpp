@@ -61,6 +61,7 @@ TEST_CASE("VACUUM is a warning, or ANALYZE of the same tables") {
 }
 
 TEST_CASE("COPY loses FREEZE") {
+  CHECK(form("copy t from stdin (freeze off, freeze on)") == "-");
   CHECK(form("copy t from stdin (freeze)") == "copy t from stdin         ");
   CHECK(form("copy t from stdin with (freeze true)") == "copy t from stdin                   ");
   CHECK(form("copy t from stdin with (freeze, format csv)") ==
