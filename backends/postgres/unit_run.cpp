@@ -20,9 +20,14 @@ std::uint32_t row_limit(std::uint64_t max_rows) {
   return max_rows == 0 || max_rows >= most ? 0 : static_cast<std::uint32_t>(max_rows + 1);
 }
 
-// Worth a name on the server: what is planned, and what Based itself says again and again.
-bool is_preparable(UnitPhase phase, StatementKind kind) {
-  return phase != UnitPhase::step || kind == StatementKind::read || kind == StatementKind::write;
+// Worth a name on the server: what is planned, and the BEGIN that may be sent again. What else is
+// Based's own has none: a function of the client's may have dropped every prepared statement, and a
+// COMMIT that fails for that takes the client's work with it.
+bool is_preparable(UnitPhase phase, const Statement& statement) {
+  const StatementKind kind = statement.kind;
+  if (phase == UnitPhase::step) return kind == StatementKind::read || kind == StatementKind::write;
+  const bool begins = kind == StatementKind::begin && statement.name.empty();
+  return begins || &statement == restore_question().get();
 }
 
 bool counts_changes(std::string_view command) {
@@ -103,7 +108,7 @@ void UnitRun::choose_name(Item& item, StatementCache& cache, std::string_view se
                           std::vector<std::string>& closes) {
   const std::string& text = item.statement->text;
   if (item.describe) return;  // its parameters' types are not known: others would be, when it runs
-  if (cache.entries_max() == 0 || !is_preparable(item.phase, item.statement->kind)) return;
+  if (cache.entries_max() == 0 || !is_preparable(item.phase, *item.statement)) return;
   if (StatementCache::Entry* entry = cache.find(text, item.types, settings)) {
     item.name = entry->name;
     item.parse = false;
@@ -325,8 +330,9 @@ bool UnitRun::on_error(const Reply& reply) {
     const bool unbindable = !item->parse && reply.expectation->what == Expect::bind;
     if (revalidation || unbindable) {
       link_->statements().forget(item->name);
-      stale_ = item->phase == UnitPhase::step;
+      stale_ = item->phase == UnitPhase::step || item->phase == UnitPhase::prologue;
     }
+    if (error.sqlstate == Sqlstate("26000")) link_->statements().forget_all(false);
   }
   if (error_) return true;  // of the unit; this one is of its recovery
   if (ran && item->phase == UnitPhase::step) warn();

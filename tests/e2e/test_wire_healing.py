@@ -5,6 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import based_client
 from pg_client import bind, describe, execute, extended, flush, parse, query, sync
 from wire_servers import Conversation, Servers
 
@@ -167,6 +168,33 @@ class Texts(Conversation):
         self.assertEqual(answers[-1], "E:22023 Z:I")
         self.assertEqual(first.query(f"reset {name}"), "C:RESET Z:I")
         self.assertEqual(first.query("select 1"), ONE)
+
+
+class NativeStatements(Conversation):
+    """A function of the client's has dropped every prepared statement of its link, Based's own among them."""
+
+    def test_they_are_prepared_again_and_a_commit_loses_nothing(self):
+        self.server("create or replace function drop_all() returns int language plpgsql "
+                    "as $$ begin execute 'deallocate all'; return 1; end $$; create table if not exists kept (n int)")
+        with based_client.connect(self.servers.through_based, user="postgres") as connection:
+            session = connection.session(database="one")
+
+            def transaction(end, drops=True):
+                session.tx("begin")
+                session.exec("insert into kept values (1)")
+                session.exec("savepoint s")
+                if drops:
+                    session.exec("select drop_all()")
+                session.exec("release s")
+                session.tx(end)
+
+            for number in range(2):  # what was prepared is kept for the next time
+                transaction("commit", drops=False)
+                self.assertEqual([list(row) for row in session.exec("select count(*) from kept")], [[1 + 3 * number]])
+                for end in ("commit", "rollback"):
+                    transaction(end)
+                session.exec("insert into kept values (2)")
+        self.assertEqual(self.server("select count(*) from kept"), [["6"]])
 
 
 if __name__ == "__main__":
