@@ -301,6 +301,8 @@ void Relay::take_bind(const WireMessage& message) {
   }
   if (refuse_portal(names.portal)) return;
   const bool controls = prepared != nullptr && (*prepared)->control;
+  const bool snapshot = rules_.rooted && prepared != nullptr && !controls;
+  if (snapshot && is_parsed_by_snapshot((*prepared)->text)) stack_.note_snapshot();
   const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
   const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
   const std::string_view name =

@@ -65,6 +65,7 @@ void Relay::take_parse(const WireMessage& message) {
                                                           .script = look_at(parse.text)});
   text->reads = sql::begins_with_select(parse.text);
   if (stacked()) note_control_text(*text);
+  if (rules_.rooted && is_parsed_by_snapshot(parse.text)) stack_.note_snapshot();
   if (text->script) sql::use_sandbox_forms(*text->script, text->text);
   if (rules_.rooted || options_.group != 0) text->calls = sql::find_session_calls(text->text);
   if (text->script) {

@@ -35,6 +35,15 @@ bool is_query(const Statement& statement) {
   }
 }
 
+bool is_parsed_by_snapshot(std::string_view text) {
+  static constexpr std::array<std::string_view, 10> all{"select",  "insert", "update", "delete",
+                                                        "merge",   "values", "table",  "with",
+                                                        "declare", "explain"};
+  if (sql::Tokenizer(text, Dialect::postgres).next().kind == sql::TokenKind::open_paren)
+    return true;
+  return std::ranges::find(all, word_at(text, 0)) != all.end();
+}
+
 bool holds_back(const StatementRef& statement) {
   const bool names = statement->kind == StatementKind::discard ||
                      (statement->kind == StatementKind::prepare && statement->setting != "execute");

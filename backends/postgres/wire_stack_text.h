@@ -17,6 +17,9 @@ std::string word_at(std::string_view text, int index);
 // Does it need a snapshot? Behind such a statement the isolation level is settled.
 bool is_query(const Statement& statement);
 
+// Does the server take that to parse and to bind it already?
+bool is_parsed_by_snapshot(std::string_view text);
+
 // It may begin to COPY, or makes or drops names of statements, which those behind it may use.
 bool holds_back(const StatementRef& statement);
 

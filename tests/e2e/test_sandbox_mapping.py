@@ -300,6 +300,15 @@ class Mapping(Conversation):
                         with self.subTest(setup, text=text, run=run):
                             self.same([parse("known", text, types) + sync(), query(setup), said, query("show work_mem"), query("rollback")])
 
+    def test_what_is_parsed_or_bound_is_a_query_before_the_modes(self):
+        for text in ("select 1", "(select 1)", "table t", "insert into t values (99)", "declare c cursor for select 1", "explain select 1",
+                     "show work_mem", "lock table t", "create table x (n int)", "fetch 1 from c", "copy t to stdout", "savepoint s", ""):
+            for modes in ("set transaction isolation level serializable", "set transaction deferrable"):
+                with self.subTest(text, modes=modes):
+                    self.same([query("begin"), parse("", text) + sync(), query(modes), query("rollback")])
+                    self.same([parse("known", text) + sync(), query("begin"), bind("p", "known") + sync(), query(modes), query("rollback")])
+                    self.same([parse("", text) + query(modes) + sync()])
+
     def test_what_is_parsed_behind_a_setting_in_the_same_batch(self):
         asked, known = "select n from t", parse("known", "select n from t") + sync()
         for database in self.servers.pools:
