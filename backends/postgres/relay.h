@@ -222,7 +222,7 @@ class Relay : public WireSession,
   void own_name(std::string_view name);
   void take_name(std::string_view name);
   bool refuse_in_failed(std::string_view name, const PreparedRef* prepared);
-  bool describe_in_failed(const PreparedRef* prepared);
+  bool describe_without_rows(const PreparedRef* prepared);
   bool own_names(const Script& script);
   void own_names_ahead(const Script& script);
   void close_left_names();

@@ -354,7 +354,7 @@ void Relay::take_named(const WireMessage& message) {
   if (readable && stacked() && answer_for_control(named, closes)) return;
   if (readable && named.what == 'S') {
     if (closes) return take_close_statement(message, named.name);
-    if (describe_in_failed(named.name.empty() ? &unnamed_ : find_prepared(named.name))) return;
+    if (describe_without_rows(named.name.empty() ? &unnamed_ : find_prepared(named.name))) return;
     const bool unasked = named.name.empty() && unnamed_ && unnamed_->unasked;
     if (named.name.empty() && !unasked) {
       // What an EXECUTE executes is looked at.

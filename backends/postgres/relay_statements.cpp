@@ -253,7 +253,7 @@ bool Relay::refuse_in_failed(std::string_view name, const PreparedRef* prepared)
 
 // The server does describe what has no rows. The link may lack it, and in a failed transaction, or
 // where its table is gone, it cannot be parsed again.
-bool Relay::describe_in_failed(const PreparedRef* prepared) {
+bool Relay::describe_without_rows(const PreparedRef* prepared) {
   if (prepared == nullptr || !*prepared) return false;
   const bool lacks = prepared == &unnamed_ && !unnamed_->unasked && !has_unnamed() &&
                      !awaits_unnamed(items_.size());
