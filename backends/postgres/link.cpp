@@ -50,6 +50,7 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
       channel_(std::move(channel)),
       scanner_(limits.message_bytes_max),
       statements_(limits.statements_cached_max),
+      definitions_(statements_, limits.definitions_committed),
       opened_at_(reactor.now()),
       idle_since_(reactor.now()),
       used_at_(reactor.now()) {
@@ -117,6 +118,7 @@ void Link::start(std::vector<Chore> chores) {
 
 bool Link::lease(LinkHolder& holder) {
   INVARIANT(state_ == LinkState::idle && quiet());
+  definitions_.begin_lease();
   // What came behind the last answer must not be taken for the next one.
   if (!scanner_.empty()) {
     deliver();

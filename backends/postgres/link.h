@@ -31,6 +31,7 @@
 
 #include "backends/log.h"
 #include "backends/postgres/channel.h"
+#include "backends/postgres/definition_watch.h"
 #include "backends/postgres/link_settings.h"
 #include "backends/postgres/reported.h"
 #include "backends/postgres/request_queue.h"
@@ -99,6 +100,7 @@ struct LinkLimits {
   Duration cleanup_timeout{};  // for cleaning, checking, and for a cancel to be over
   std::size_t statements_cached_max = 0;
   std::size_t message_bytes_max = 0;
+  std::uint64_t* definitions_committed = nullptr;  // DefinitionWatch's; null: it is alone
 };
 
 enum class LinkState : std::uint8_t { starting, idle, leased, cleaning, checking, closed };
@@ -173,6 +175,12 @@ class Link final {
   CancelState cancel_state() const { return cancel_; }
   bool unsent() const { return out_sent_ < out_.size() || fill_left_ > 0; }
   StatementCache& statements() { return statements_; }
+  DefinitionWatch& definitions() { return definitions_; }
+  // A new group of statements is being written.
+  void begin_group() {
+    definitions_.begin_group();
+    statements_.begin_group();
+  }
   // What sessions have prepared under names of their own, and without a name, as far as it may be
   // there still. Whose it is, the holder knows by the pointer; null: not known. What is not named
   // here is not there.
@@ -287,6 +295,7 @@ class Link final {
   std::optional<Chore> owed_;
 
   StatementCache statements_;
+  DefinitionWatch definitions_;
   OwnStatements own_statements_;
   LinkSettings settings_;
   char status_ = 'I';

@@ -176,6 +176,7 @@ void Link::take_reply(const Piece& piece) {
         }
         ready_at_ = reactor_.now();
         ++requests_done_;
+        definitions_.note_ready(status_);
         if (match.requester != nullptr) match.requester->on_ready(status_);
         advance_cancel();
         return continue_pending();
@@ -183,7 +184,11 @@ void Link::take_reply(const Piece& piece) {
         break;
     }
     if (piece.type == reply::command_complete) {
-      host_.note_tag(piece.bytes.substr(0, piece.bytes.find('\0')));
+      const std::string_view tag = piece.bytes.substr(0, piece.bytes.find('\0'));
+      definitions_.note_tag(tag);
+      host_.note_tag(tag);
+    } else if (piece.type == reply::error) {
+      definitions_.note_error();
     }
     if (match.requester == nullptr) {
       return piece.type == reply::copy_in ? refuse_data() : end_skipping();
@@ -242,6 +247,7 @@ void Link::close(Error reason) {
 
 void Link::finish_closing() {
   transition(LinkState::closed, close_reason_->message);
+  definitions_.note_lost();
   cancel_deadline_->disarm();
   cancel_again_->disarm();
   soon_->disarm();

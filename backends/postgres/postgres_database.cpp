@@ -52,7 +52,8 @@ Result<InitSql> read_init_sql(const std::vector<std::string>& scripts) {
   return init;
 }
 
-PoolSettings pool_settings(const PostgresOptions& options, const InitSql& init) {
+PoolSettings pool_settings(const PostgresOptions& options, const InitSql& init,
+                           const LinkLimits& limits) {
   PoolSettings settings;
   settings.name = options.name;
   settings.min_size = options.min_size;
@@ -62,7 +63,7 @@ PoolSettings pool_settings(const PostgresOptions& options, const InitSql& init) 
   settings.max_idle = options.max_idle;
   settings.reconnect_timeout = options.reconnect_timeout;
   settings.check_interval = options.check_interval;
-  settings.link = link_limits(options);
+  settings.link = limits;
   settings.init_texts = init.texts;
   settings.base_settings = init.settings;
   settings.seed = std::random_device()();
@@ -105,7 +106,7 @@ class PooledDatabase final : public Database {
         reactor_(reactor),
         log_(log),
         statements_(Dialect::postgres),
-        pools_(pool_settings(options_, init),
+        pools_(pool_settings(options_, init, limits()),
                {.most = options_.max_pinned, .idle = options_.idle_while_pinned},
                std::move(keywords), options_.connect_timeout,
                {.relays = [this](UserPools::UserPool& pool) { return relays_of(pool); },
@@ -118,7 +119,7 @@ class PooledDatabase final : public Database {
                                              : JoinTokens::shared_max),
         shared_({.name = options_.name,
                  .max_waiting = options_.max_waiting,
-                 .link = link_limits(options_),
+                 .link = limits(),
                  .session_texts = init.texts,
                  .base_settings = init.settings,
                  .idle_while_waited = options_.idle_while_waited,
@@ -227,11 +228,18 @@ class PooledDatabase final : public Database {
             .siblings = options_.siblings};
   }
 
+  LinkLimits limits() {
+    LinkLimits limits = link_limits(options_);
+    limits.definitions_committed = &definitions_committed_;
+    return limits;
+  }
+
   const PostgresOptions options_;
   const Settings base_settings_;
   Reactor& reactor_;
   Log& log_;
   sql::StatementTable statements_;
+  std::uint64_t definitions_committed_ = 0;
   UserPools pools_;
   const std::size_t shared_most_;
   SharedLinks shared_;

@@ -358,7 +358,7 @@ class Relay : public WireSession,
   Flow send_part_of(const Reply& reply);
   void on_synthesised(const Reply& reply);
   void on_error(const Reply& reply);
-  bool stale_and_unheard(const ErrorFields& fields);
+  bool stale_and_unheard(const Reply& reply, const ErrorFields& fields);
   void send_error(const Reply& reply, const ErrorFields& fields);
   void note_done(const Reply& reply, Item& item);
   void note_statement(const StatementRef& statement, std::string_view tag);

@@ -178,10 +178,10 @@ void Relay::on_error(const Reply& reply) {
     if (std::exchange(unit_failed_, true) || recovering_)
       return;  // of what was pipelined behind the first one
     ending_failed_ = ends;
-    run_again_ = stale_and_unheard(fields);
+    run_again_ = stale_and_unheard(reply, fields);
     if (number != 0 && !run_again_) log_error(item(number), fields);
   } else {
-    run_again_ = stale_and_unheard(fields);
+    run_again_ = stale_and_unheard(reply, fields);
   }
   if (run_again_) return;
   // The link was about to end when the unit was sent: the server has not looked at it.

@@ -191,7 +191,7 @@ void Relay::begin_request() {
   }
   link_->send_owed();
   link_->queue().push({.requester = this, .open = true});
-  link_->statements().begin_group();
+  link_->begin_group();
   for (const std::string& name : link_->statements().take_closable()) {
     FrontendWriter(link_->out()).close_statement(name);
     expect_swallowed(Expect::close);
@@ -247,6 +247,7 @@ void Relay::take_query(const WireMessage& message) {
   bool refused = false;
   if (stacked() && extended_ && is_skipped()) return;
   const bool readable = decode_text(message.body, text);
+  if (readable) link_->definitions().note_sent(text);
   if (stacked() && readable) return begin_query(text);
   if (rules_.nested) erase_portal("");
   const bool ordinary = begin_due_ == BeginDue::due;  // else its BEGIN would have gone first
@@ -335,7 +336,11 @@ void Relay::take_bind(const WireMessage& message) {
 void Relay::bind_renamed(const WireMessage& message, const BindNames& names,
                          std::string_view portal, std::string_view statement, Fate fate,
                          std::uint32_t number) {
-  expect(Expect::bind, fate, number);
+  if (between_statements_) watch_statement();
+  link_->queue().append({.what = Expect::bind,
+                         .fate = fate,
+                         .index = number,
+                         .statement = link_->statements().newest(statement)});
   std::string& out = link_->out();
   append_head(out, request::bind,
               message.body_bytes - names.portal.size() - names.statement.size() + portal.size() +

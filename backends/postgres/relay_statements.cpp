@@ -54,6 +54,7 @@ void Relay::take_parse(const WireMessage& message) {
     expect(Expect::parse);
     return forward(message);
   }
+  link_->definitions().note_sent(parse.text);
   if (rules_.rooted) {
     if (const auto refusal = unreadable(context_.texts, parse.text)) {
       expect_check(parse.text);
@@ -104,7 +105,7 @@ void Relay::take_named_parse(const ParseRequest& parse, const std::shared_ptr<Pr
   if (text->control) return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   // In a failed transaction the server is to say so.
   const std::string settings = text->parsed_under = settings_key();
-  if (cache.find(text->text, text->types, settings) != nullptr && link_->status() != 'E') {
+  if (cache.find_current(text->text, text->types, settings) != nullptr && link_->status() != 'E') {
     return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   }
   const std::string& on_server = made.detail->on_server = name_for(text, settings);

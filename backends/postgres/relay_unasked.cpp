@@ -13,6 +13,15 @@
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
+namespace {
+
+// What a Bind is refused with where a type is gone, or another one. Not what has to do with locks
+// and limits.
+bool may_be_of_types(std::string_view sqlstate) {
+  return sqlstate == "XX000" || sqlstate.starts_with("22") || sqlstate.starts_with("42");
+}
+
+}  // namespace
 
 // What it may be run as, or nothing. A session that is pinned may have tables of its own, which a
 // text that others have prepared does not mean.
@@ -36,7 +45,7 @@ bool Relay::prepare_unasked(const ParseRequest& parse) {
   PreparedRef text = text_to_prepare(parse);
   if (!text) return false;
   const std::string settings = settings_key();
-  const bool there = link_->statements().find(text->text, text->types, settings) != nullptr;
+  const bool there = link_->statements().find_current(text->text, text->types, settings) != nullptr;
   Item made{.kind = ItemKind::parse, .unnamed = true, .prepared = text};
   if (!there) {
     const std::string_view on_server = made.details().on_server = name_for(text, settings);
@@ -61,9 +70,15 @@ void Relay::forget_plans() {
 }
 
 // A plan is of no use any more, and nobody has heard anything of the unit: it may run once more.
-bool Relay::stale_and_unheard(const ErrorFields& fields) {
-  if (fields.routine != "RevalidateCachedQuery") return false;
-  forget_plans();
+// So may one whose parameters were not taken: when it was parsed, their types may have been others.
+bool Relay::stale_and_unheard(const Reply& reply, const ErrorFields& fields) {
+  const Expectation* failed = reply.expectation;
+  if (fields.routine == "RevalidateCachedQuery") {
+    forget_plans();
+  } else if (failed == nullptr || failed->statement == 0 || !may_be_of_types(fields.sqlstate) ||
+             !link_->statements().forget_older(failed->statement)) {
+    return false;
+  }
   return repeatable_ && !answered_ && !retried_ && status_ == 'I' && sent_.size() == 1 &&
          !link_->queue().is_open();
 }

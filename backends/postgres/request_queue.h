@@ -44,6 +44,7 @@ struct Expectation {
   Fate fate = Fate::forward;
   UnitPhase phase = UnitPhase::step;  // what the requester asked it for
   std::uint32_t index = 0;            // which one of that phase
+  std::uint32_t statement = 0;        // bind: what the link's StatementCache numbers so, or 0
 };
 
 // One reply, or part of one (`last` is false), for the expectation that it answers.

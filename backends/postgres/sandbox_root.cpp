@@ -104,6 +104,7 @@ void SandboxRoot::note_committed() {
 
 bool SandboxRoot::renew_turn() {
   if (!std::exchange(committed_, false)) return false;
+  if (parked_.empty() && !settings_.shared) link_->definitions().settle();
   link_->owe(next_turn());
   return true;
 }

@@ -168,6 +168,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     std::uint64_t subtransactions = 0;
     std::string sequences;   // where they were; empty: they stay
     bool immediate = false;  // there were constraints that a COMMIT has to restore
+    DefinitionWatch::Point definitions;
   };
   enum class OperationKind : std::uint8_t { reset, reset_to, drop };
   struct Operation {
@@ -303,6 +304,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   std::uint64_t turns_total_ = 0;  // of all roots
   std::uint64_t transactions_total_ = 0;
   TimePoint root_began_;
+  DefinitionWatch::Point definitions_at_begin_;
   TimePoint renew_at_;
   bool root_told_ = false;  // the log has it
   bool root_open_ = false;  // BEGIN was sent

@@ -189,6 +189,7 @@ Chore SandboxRoot::beginning() {
   root_open_ = true;
   if (settings_.on_begin) settings_.on_begin();
   root_began_ = reactor_.now();
+  definitions_at_begin_ = link_->definitions().here();
   renew_at_ = root_began_ + renewed_after;
   kept_ = begins_at_once();
   if (!kept_) renew_->arm(renew_at_);
@@ -220,6 +221,7 @@ Chore SandboxRoot::renewal(Link& link) {
   forget_figures();
   link.settings() = LinkSettings(sandbox_guard);
   link.settings().became(settings_.base_settings, false);
+  link.definitions().go_back(definitions_at_begin_);
   return {.texts = {"ROLLBACK"}};
 }
 
@@ -315,6 +317,9 @@ std::vector<Chore> SandboxRoot::turn_chores(Link& link) {
     return {Chore{.texts = std::exchange(between_, {})}};
   }
   if (was_held) end_turn(link.abandoned());
+  if (parked_.empty() && !settings_.shared) {
+    link.definitions().settle(link.abandoned() && !unused);
+  }
   if (parked_.empty()) subtransactions_.bound(marks_.size() + 1);
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};

@@ -114,6 +114,7 @@ Chore SandboxRoot::operation_chore(Link& link) {
     if (marks_[at].immediate) chore.texts.push_back(before_commit_statements().back()->text);
     chore.texts.emplace_back("SAVEPOINT _based_turn");
     link.settings() = marks_[at].settings;
+    link.definitions().go_back(marks_[at].definitions);
     subtransactions_.go_back(marks_[at].subtransactions);
     figures_old_ = true;
     renew_->arm(figures_due_);
@@ -161,7 +162,8 @@ Chore SandboxRoot::mark_chore(Link& link) {
   marks_.push_back({.name = marking_->name(),
                     .number = number,
                     .settings = link.settings(),
-                    .subtransactions = subtransactions_.count()});
+                    .subtransactions = subtransactions_.count(),
+                    .definitions = link.definitions().here()});
   return chore;
 }
 

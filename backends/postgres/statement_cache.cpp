@@ -1,11 +1,23 @@
 #include "backends/postgres/statement_cache.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <iterator>
 #include <utility>
 
 namespace based::postgres {
+namespace {
+
+// Based's own control of transactions is prepared, too.
+bool is_lasting(std::string_view text) {
+  static constexpr std::array<std::string_view, 5> control{"SAVEPOINT ", "RELEASE ", "ROLLBACK",
+                                                           "COMMIT", "BEGIN"};
+  return std::ranges::any_of(control,
+                             [text](std::string_view word) { return text.starts_with(word); });
+}
+
+}  // namespace
 
 bool StatementCache::Key::operator==(const Key& other) const {
   return text == other.text && settings == other.settings && std::ranges::equal(types, other.types);
@@ -34,6 +46,16 @@ StatementCache::Entry* StatementCache::find(std::string_view text,
   return &*found->second;
 }
 
+StatementCache::Entry* StatementCache::find_current(std::string_view text,
+                                                    std::span<const std::uint32_t> types,
+                                                    std::string_view settings) {
+  const auto found = index_.find(Key{text, types, settings});
+  if (found == index_.end() || !found->second->outdated) return find(text, types, settings);
+  closable_.push_back(found->second->name);
+  erase(found->second);
+  return nullptr;
+}
+
 const StatementCache::Entry* StatementCache::peek(std::string_view text,
                                                   std::span<const std::uint32_t> types,
                                                   std::string_view settings) const {
@@ -57,7 +79,9 @@ StatementCache::Entry* StatementCache::add(std::string_view text,
                        .name = "based_s" + std::to_string(++names_),
                        .state = State::sent,
                        .made_in = group_,
-                       .group = group_});
+                       .group = group_,
+                       .number = static_cast<std::uint32_t>(names_),
+                       .lasting = is_lasting(text)});
   index_.emplace(key_of(entries_.front()), entries_.begin());
   return &entries_.front();
 }
@@ -99,6 +123,29 @@ bool StatementCache::forget(std::string_view name) {
     return true;
   }
   return false;
+}
+
+bool StatementCache::forget_older(std::uint32_t number) {
+  const auto entry = std::ranges::find(entries_, number, &Entry::number);
+  if (entry == entries_.end() || entry->made_in == group_) return false;
+  closable_.push_back(entry->name);
+  erase(entry);
+  return true;
+}
+
+void StatementCache::outdate_since(std::uint64_t prepared) {
+  for (Entry& entry : entries_) {
+    entry.outdated = entry.outdated || (entry.number > prepared && !entry.lasting);
+  }
+}
+
+void StatementCache::forget_since(std::uint64_t prepared) {
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto at = entry++;
+    if (at->number <= prepared || at->lasting) continue;
+    closable_.push_back(at->name);
+    erase(at);
+  }
 }
 
 void StatementCache::forget_all(bool server_dropped_them) {

@@ -28,6 +28,9 @@ class StatementCache {
     State state = State::sent;
     std::uint64_t made_in = 0;  // the group with its Parse: no other relies on it until it is ready
     std::uint64_t group = 0;    // the last group that used it: that group must not close it
+    bool outdated = false;
+    std::uint32_t number = 0;  // prepared() when it was made
+    bool lasting = false;      // no table's or type's change can make another thing of it
   };
 
   explicit StatementCache(std::size_t entries_max) : entries_max_(entries_max) {}
@@ -39,6 +42,9 @@ class StatementCache {
   // counts as such, as that group may be skipped; it is closed later.
   Entry* find(std::string_view text, std::span<const std::uint32_t> types,
               std::string_view settings);
+  // The same for who prepares it anew: not one that is outdated, which goes.
+  Entry* find_current(std::string_view text, std::span<const std::uint32_t> types,
+                      std::string_view settings);
   // Whatever its state, and no use of it.
   const Entry* peek(std::string_view text, std::span<const std::uint32_t> types,
                     std::string_view settings) const;
@@ -60,6 +66,18 @@ class StatementCache {
   void forget_unconfirmed();
   // The server does not have it, or its plan cannot be used any more. Returns whether it was here.
   bool forget(std::string_view name);
+  // The same of this number. False: there is none, or the group that is being written has made it.
+  bool forget_older(std::uint32_t number);
+  // All that were made when there were more than so many, but those that last: the same text may
+  // mean others by now. They stay for who has prepared them, as the server would have it.
+  void outdate_since(std::uint64_t prepared);
+  // The same, and they stay for nobody.
+  void forget_since(std::uint64_t prepared);
+  // The number of the one that was found or made last; 0: it has another name.
+  std::uint32_t newest(std::string_view name) const {
+    const bool found = !entries_.empty() && entries_.front().name == name;
+    return found ? entries_.front().number : 0;
+  }
   // Everything; the names are still to be closed (see take_closable) unless the server dropped
   // them.
   void forget_all(bool server_dropped_them);

@@ -90,9 +90,15 @@ void UnitRun::send(Link& link, std::string_view settings) {
   answered_ = 0;
   group_failed_ = false;
   StatementCache& cache = link.statements();
-  cache.begin_group();
+  link.begin_group();
   std::vector<std::string> closes = cache.take_closable();
-  for (Item& item : items_) choose_name(item, cache, settings, closes);
+  bool defines = false;  // what comes behind it may mean other types than was prepared for
+  for (Item& item : items_) {
+    if (!defines || item.phase != UnitPhase::step) choose_name(item, cache, settings, closes);
+    if (item.statement->kind != StatementKind::definition) continue;
+    link.definitions().note_sent(item.statement->text);
+    defines = true;
+  }
   Request request{.requester = this};
   FrontendWriter writer(link.out());
   for (const std::string& name : closes) {  // first: behind an error they would be skipped
@@ -109,7 +115,7 @@ void UnitRun::choose_name(Item& item, StatementCache& cache, std::string_view se
   const std::string& text = item.statement->text;
   if (item.describe) return;  // its parameters' types are not known: others would be, when it runs
   if (cache.entries_max() == 0 || !is_preparable(item.phase, *item.statement)) return;
-  if (StatementCache::Entry* entry = cache.find(text, item.types, settings)) {
+  if (StatementCache::Entry* entry = cache.find_current(text, item.types, settings)) {
     item.name = entry->name;
     item.parse = false;
     return;
