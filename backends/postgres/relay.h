@@ -48,7 +48,6 @@ class Relay : public WireSession,
   using State = RelayState;
   Relay(RelayContext& context, WireOptions options, WireClient& client);
   ~Relay() override;
-
   // WireSession
   void start() override;
   void on_message(const WireMessage& message) override;
@@ -117,7 +116,6 @@ class Relay : public WireSession,
   void forget_listens();
   bool may_be_notified() const;
   void tell_notifications();
-
   // relay_lease.cpp: getting, preparing and giving back the link
   void transition(State to);
   void arm(Duration from_now);
@@ -165,7 +163,6 @@ class Relay : public WireSession,
   void refuse_unit(Error error);
   void skip(const WireMessage& message);
   void finish_skipping();
-
   // relay_requests.cpp: from the client to the link
   void pump();
   bool must_wait(const WireMessage& message);
@@ -176,6 +173,7 @@ class Relay : public WireSession,
   void hold(const WireMessage& message);
   void take(const WireMessage& message);
   void take_part(const WireMessage& message);
+  void begin_repeatable();
   void take_query(const WireMessage& message);
   void take_function_call(const WireMessage& message);
   bool awaits_batch(const WireMessage& message);
@@ -188,6 +186,15 @@ class Relay : public WireSession,
   void restore_unnamed(std::size_t from, const PreparedRef& text);
   void take_named_parse(const ParseRequest& parse, const std::shared_ptr<PreparedText>& text);
   void take_bind(const WireMessage& message);
+  // relay_columns.cpp: what clients count on
+  bool awaits_columns(const WireMessage& message);
+  bool refuse_columns(const PreparedRef& text, std::string_view settings);
+  void describe_named(const PreparedRef& text, std::string_view on_server, bool of_ours);
+  void note_bound(std::string_view portal, const PreparedRef* named);
+  std::uint32_t note_described(std::string_view portal);
+  void note_executed();
+  bool note_columns(const Reply& reply, const Item& made);
+  void go_on_without_columns();
   void bind_renamed(const WireMessage& message, const BindNames& names, std::string_view portal,
                     std::string_view statement, Fate fate, std::uint32_t number = 0);
   void take_named(const WireMessage& message);
@@ -237,13 +244,11 @@ class Relay : public WireSession,
   void note_copy(const Reply& reply);
   bool is_skipped() const;
   void run_swallowed(std::string_view text);
-
   // relay_nested.cpp: from the server's own transaction to one inside of it, and back
   ScriptRef script_begun_by(const WireMessage& message) const;
   bool awaits_nesting(const WireMessage& message);
   void begin_nesting(const WireMessage& message);
   void forget_begun(const WireMessage& message);
-
   // relay_stack.cpp: transactions that are not the server's own
   bool stacked() const { return rules_.rooted || nesting_; }
   void run_inside(bool inside);
@@ -271,7 +276,6 @@ class Relay : public WireSession,
   bool is_taken(const BindNames& names, bool controls) const;
   void bind_control(const BindNames& names, const PreparedRef& text);
   void try_bind(const WireMessage& message, const BindNames& names, std::string_view statement);
-
   // relay_guard.cpp: around a unit
   void guard_unit(bool undoes);
   bool awaits_guard(const WireMessage& message);
@@ -290,7 +294,6 @@ class Relay : public WireSession,
   void note_statement_end();
   void on_statement_due();
   bool is_limited(const Script& script) const;
-
   // relay_script.cpp: simple queries among them, in parts
   ScriptRef script_to_cut(std::string_view text) const;
   void begin_query(std::string_view text);
@@ -304,14 +307,12 @@ class Relay : public WireSession,
   void check_whole();
   bool note_check(const ErrorFields& fields);
   bool settle_check();
-
   // relay_session_calls.cpp: what a client of a sandbox sets by functions
   void note_taint(const sql::SessionCalls& calls, const std::vector<CallMade>& made);
   void note_taint(const Script& script);
   void apply_calls(Item& made, std::string_view tag);
   void apply_setting(const CallMade& call);
   std::vector<StatementRef> settings_ending() const;
-
   // relay_objects.cpp: what a client of a sandbox has made that ends with it
   void note_sent(const Script& script);
   void note_object(const Statement& statement, std::string_view tag);
@@ -321,7 +322,6 @@ class Relay : public WireSession,
   std::vector<StatementRef> left_by_others();
   void forget_objects();
   void leave_objects();
-
   // relay_failed.cpp: a failed transaction that has no link
   bool answers_failed(const WireMessage& message);
   bool is_end(const WireMessage& message) const;
@@ -330,7 +330,6 @@ class Relay : public WireSession,
   void end_bind(const WireMessage& message);
   void end_execute(const WireMessage& message);
   void end_failed(std::string_view text);
-
   // relay_sandbox.cpp: SANDBOX
   void begin_unit(const WireMessage& message);
   bool begins_command(const WireMessage& message) const;
@@ -445,6 +444,7 @@ class Relay : public WireSession,
   bool local_set_ = false, local_over_ = false;  // by a transaction, which has ended in its unit
   ClientObjects objects_;
   PortalCalls portal_calls_;
+  ColumnsTold columns_;
 };
 
 }  // namespace based::postgres

@@ -91,6 +91,9 @@ struct PreparedText {
   sql::SessionCalls calls;                       // in a sandbox
   std::string parsed_under;                      // the settings, where it has a name
   std::shared_ptr<const PreparedText> executes;  // by an EXECUTE, when it was parsed
+  // The columns that its client was told, as relay_columns.cpp hashes them, and counts on; the same
+  // of a portal of it, which the client may ask about each time. 0: none.
+  mutable std::uint64_t columns = 0, portal_columns = 0;
 };
 using PreparedRef = std::shared_ptr<const PreparedText>;
 

@@ -1,4 +1,5 @@
 // The Relay while the server copies in: whatever comes is the COPY's.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -63,6 +64,11 @@ bool Relay::end_misplaced(const Reply& reply, const ErrorFields& fields) {
   end(Error::make(sqlstate::protocol_violation,
                   "terminating connection because protocol synchronization was lost"));
   return true;
+}
+
+bool Relay::may_copy(const Script& script) const {
+  return std::ranges::any_of(script.statements,
+                             [](const StatementRef& statement) { return statement->may_copy; });
 }
 
 }  // namespace based::postgres

@@ -32,7 +32,8 @@ enum class ItemKind : std::uint8_t {
   refusal,
   control,
   reply,
-  check
+  check,
+  described  // which columns a statement has
 };
 // Of a text that goes in parts: can the server parse the whole of it?
 enum class Check : std::uint8_t {
@@ -54,6 +55,13 @@ struct Control {
   Showing showing = Showing::row;
   bool due = false;   // what the plan's question was asked for
   bool lost = false;  // the question was not there to be asked
+};
+// What its client counts on of the columns of its statements.
+struct ColumnsTold {
+  PreparedRef bound;       // in the portal without a name; null: not by a name
+  bool described = false;  // that portal, since it was bound
+  bool asked = false;      // a statement's columns, and what follows waits for the answer
+  bool fresh = false;      // what comes next is a Bind of what was just asked about
 };
 // What a question has found to be due.
 struct Restoring {
@@ -122,6 +130,7 @@ struct Item {
   bool unnamed = false;        // it replaces the unnamed statement, unless it is skipped:
   bool was_there = false;      // then there is `before` again, and the link had that; or a portal
   bool in_failed = false;      // refusal: told in a failed transaction, too
+  bool of_ours = false;        // described: the client does not hear of it
   bool begins = false;         // a BEGIN of ours is in front of it, and not answered
   std::int32_t before_it = 0;  // query: characters of its text that were not sent with it
   std::uint32_t at = 0;        // query: statements that are done

@@ -68,6 +68,7 @@ void Relay::enter_failed_transaction() {
 
 // Whatever the state: what runs is cancelled, what is open is rolled back.
 void Relay::let_go() {
+  columns_.asked = false;
   if (link_ == nullptr) return;
   Link& link = *std::exchange(link_, nullptr);
   RequestQueue& queue = link.queue();
@@ -116,6 +117,7 @@ Error Relay::lost_error(const Error& reason) const {
 
 void Relay::on_link_lost(const Error& reason) {
   link_ = nullptr;
+  columns_.asked = false;
   parked_ = Parked::no;
   part_left_ = 0;
   settings_under_way_ = false;

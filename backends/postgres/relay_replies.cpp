@@ -66,19 +66,21 @@ void Relay::send_ready(char status) {
 
 Flow Relay::on_reply(const Reply& reply) {
   if (reply.type == '\0') return on_synthesised(reply), Flow::more;
-  if (reply.type == reply::error) return on_error(reply), Flow::more;
+  if (reply.type == reply::error) return on_error(reply), go_on_without_columns(), Flow::more;
   const Expectation* expectation = reply.expectation;
-  if (expectation != nullptr && reply.first) {
-    if (expectation->index != 0) {
-      if (note_begun(reply, item(expectation->index))) return Flow::more;
-      if (note_own(reply, item(expectation->index))) return Flow::more;
-      if (item(expectation->index).kind == ItemKind::refusal) {
+  const std::uint32_t number = expectation != nullptr ? expectation->index : 0;
+  if (number != 0 && item(number).kind == ItemKind::described) {
+    if (note_columns(reply, item(number))) return Flow::more;
+  } else if (expectation != nullptr && reply.first) {
+    if (number != 0) {
+      if (note_begun(reply, item(number)) || note_own(reply, item(number))) return Flow::more;
+      if (item(number).kind == ItemKind::refusal) {
         link_->close(Error::make(sqlstate::connection_failure,
                                  "the connection to PostgreSQL was lost: the server has taken "
                                  "what it has to refuse"));
         return Flow::more;
       }
-      note_done(reply, item(expectation->index));
+      note_done(reply, item(number));
       note_copy(reply);
     }
     if (ends_statement(reply.type)) note_statement_end();

@@ -91,17 +91,18 @@ bool Relay::must_wait(const WireMessage& message) {
   if (copy_awaited_ != 0) return stacked() || !(message.type == request::sync && extended_);
   if (awaits_name(message) || awaits_batch(message) || awaits_guard(message)) return true;
   if (awaits_nesting(message)) return true;
-  if (extended_ || !is_unit_message(message.type)) return false;
+  if (extended_ || !is_unit_message(message.type)) return awaits_columns(message);
   // What is prepared in a failed transaction depends on whether it still is one.
   if (!sent_.empty() && link_->status() == 'E' && !link_->queue().is_open()) return true;
   if (begin_due_ == BeginDue::sent) return true;
   if (!sent_.empty()) {
     const bool full = sent_.size() >= units_ahead_max;
-    return stacked() || unsettled_ || full || is_reset_ahead(items_, sent_);
+    return stacked() || unsettled_ || full || is_reset_ahead(items_, sent_) ||
+           awaits_columns(message);
   }
   if (!needs_preparing()) {
     has_reset_ = has_reset_ && link_->status() == 'E';
-    return false;
+    return awaits_columns(message);
   }
   prepare();  // it pumps again as soon as the link is ready, which may be now
   return true;
@@ -110,11 +111,7 @@ bool Relay::must_wait(const WireMessage& message) {
 void Relay::take(const WireMessage& message) {
   if (!message.first) return take_part(message);
   flushed_ = message.type == request::flush;
-  if (!extended_ && sent_.empty() && has_nothing_open() && !retried_ &&
-      is_unit_message(message.type)) {
-    unit_.clear();
-    repeatable_ = true;
-  }
+  if (is_unit_message(message.type)) begin_repeatable();
   if (repeatable_) {
     unit_.add(message);
     repeatable_ = unit_.bytes() <= repeatable_bytes_max && message.last;
@@ -236,11 +233,6 @@ void Relay::refuse_here(const Error& error, bool in_failed, std::string_view sai
 // What goes into the open request comes behind its error: the server will not even look at it.
 bool Relay::is_skipped() const { return failed_ && link_->queue().size() == 1; }
 
-bool Relay::may_copy(const Script& script) const {
-  return std::ranges::any_of(script.statements,
-                             [](const StatementRef& statement) { return statement->may_copy; });
-}
-
 void Relay::take_query(const WireMessage& message) {
   std::string_view text;
   std::uint32_t number = 0;
@@ -306,8 +298,10 @@ void Relay::take_bind(const WireMessage& message) {
   if (snapshot && is_parsed_by_snapshot((*prepared)->text)) stack_.note_snapshot();
   const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
   const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
-  const std::string_view name =
-      renamed ? name_on_link(*prepared, settings_key()) : std::string_view();
+  const std::string settings = renamed ? settings_key() : std::string();
+  if (renamed && refuse_columns(*prepared, settings)) return;
+  note_bound(names.portal, !names.statement.empty() && !controls ? prepared : nullptr);
+  const std::string_view name = renamed ? name_on_link(*prepared, settings) : std::string_view();
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
     if (message.whole()) try_bind(message, names, renamed ? name : names.statement);
@@ -371,6 +365,7 @@ void Relay::take_named(const WireMessage& message) {
       if (prepared != nullptr && !(*prepared)->from_sql) {
         if ((*prepared)->script) own_names(*(*prepared)->script);
         const std::string_view name = name_to_describe(*prepared);
+        if (!unasked) return describe_named(*prepared, name, false);
         expect(Expect::describe_statement);
         return FrontendWriter(link_->out()).describe_statement(name);
       }
@@ -389,7 +384,9 @@ void Relay::take_named(const WireMessage& message) {
     expect(Expect::close, Fate::forward, number);
   } else {
     if (readable && named.name.empty()) close_own_portal();
-    expect(readable && named.what == 'P' ? Expect::describe_portal : Expect::describe_statement);
+    const bool portal = readable && named.what == 'P';
+    expect(portal ? Expect::describe_portal : Expect::describe_statement, Fate::forward,
+           portal ? note_described(named.name) : 0);
   }
   forward(message);
 }
@@ -427,7 +424,10 @@ void Relay::take_execute(const WireMessage& message) {
       }
     }
   }
-  if (message.body.starts_with('\0')) close_own_portal();
+  if (message.body.starts_with('\0')) {
+    close_own_portal();
+    note_executed();
+  }
   forget_begun(message);
   expect(Expect::execute, Fate::forward, number);
   forward(message);

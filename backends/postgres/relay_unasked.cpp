@@ -83,6 +83,13 @@ bool Relay::stale_and_unheard(const Reply& reply, const ErrorFields& fields) {
          !link_->queue().is_open();
 }
 
+// What comes is the first of a unit that may run once more.
+void Relay::begin_repeatable() {
+  if (extended_ || !sent_.empty() || !has_nothing_open() || retried_) return;
+  unit_.clear();
+  repeatable_ = true;
+}
+
 // The same messages once more, on the same link: the plans that were of no use are forgotten.
 void Relay::run_again() {
   run_again_ = false;

@@ -93,6 +93,11 @@ std::optional<std::string> StatementCache::evict() {
   return name;
 }
 
+void StatementCache::described(std::string_view name, std::uint64_t columns) {
+  const auto entry = std::ranges::find(entries_, name, &Entry::name);
+  if (entry != entries_.end()) entry->columns = columns;
+}
+
 void StatementCache::parsed(std::string_view name) {
   for (Entry& entry : entries_) {
     if (entry.name == name) {

@@ -29,8 +29,9 @@ class StatementCache {
     std::uint64_t made_in = 0;  // the group with its Parse: no other relies on it until it is ready
     std::uint64_t group = 0;    // the last group that used it: that group must not close it
     bool outdated = false;
-    std::uint32_t number = 0;  // prepared() when it was made
-    bool lasting = false;      // no table's or type's change can make another thing of it
+    std::uint32_t number = 0;   // prepared() when it was made
+    bool lasting = false;       // no table's or type's change can make another thing of it
+    std::uint64_t columns = 0;  // a hash of those that it has; 0: not known
   };
 
   explicit StatementCache(std::size_t entries_max) : entries_max_(entries_max) {}
@@ -60,6 +61,8 @@ class StatementCache {
   // The name of an evicted one, to be closed with the next group instead of this one.
   void close_later(std::string name) { closable_.push_back(std::move(name)); }
 
+  // The server has described the statement of this name. An unknown name is ignored.
+  void described(std::string_view name, std::uint64_t columns);
   // ParseComplete came for the statement of this name. An unknown name is ignored.
   void parsed(std::string_view name);
   // The group ended: what it sent and nobody confirmed is not relied on. It may be there.

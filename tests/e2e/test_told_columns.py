@@ -1,0 +1,149 @@
+"""Who has been told a statement's columns, and reads its rows by them, never gets rows of other columns.
+
+Each conversation is held with PostgreSQL itself, in a pool of one link and of two, and in a sandbox.
+"""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from pg_client import bind, close, describe, execute, fields, flush, parse, sync
+from wire_servers import Conversation, Servers
+
+CHANGED = "E:0A000 Z:I"
+
+
+def setUpModule():
+    Conversation.servers = Servers(pools={"one": "max_size = 1", "two": "max_size = 2",
+                                          "box": "force_rollback = true"})
+
+
+class Told(Conversation):
+    directly = True
+
+    def setUp(self):
+        self.client, self.other = self.connect(), self.connect()
+        self.other.query("drop table if exists c; create table c (n int); insert into c values (1)")
+
+    def prepares(self, text="select * from c"):
+        self.assertEqual(self.client.ask(parse("s", text), describe("S", "s"), sync()), "1 t: T:n Z:I")
+
+    def runs(self, *more):
+        return self.client.ask(bind("", "s"), *more, execute(), sync())
+
+    def widens(self):
+        self.assertEqual(self.other.query("alter table c add m text default 'x'"), "C:ALTER TABLE Z:I")
+
+    def test_rows_of_other_columns_are_an_error(self):
+        self.prepares()
+        self.assertEqual(self.runs(), "2 D:1 C:SELECT 1 Z:I")
+        self.widens()
+        for _ in range(2):
+            self.assertEqual(self.runs(), CHANGED)
+        self.assertEqual(self.client.ask(close("S", "s"), parse("s", "select * from c"), describe("S", "s"), sync()),
+                         "3 1 t: T:n,m Z:I")
+        self.assertEqual(self.runs(), "2 D:1|x C:SELECT 1 Z:I")
+
+    def test_under_another_name_they_are_right(self):
+        self.prepares()
+        self.widens()
+        self.assertEqual(self.runs(), CHANGED)
+        self.assertEqual(self.client.ask(parse("s2", "select * from c"), describe("S", "s2"), flush(), bind("", "s2"),
+                                         execute(), sync()), "1 t: T:n,m 2 D:1|x C:SELECT 1 Z:I")
+        self.assertEqual(self.runs(), CHANGED)
+
+    def test_who_was_told_of_a_portal_once_counts_on_it(self):
+        self.assertEqual(self.client.ask(parse("s", "select * from c"), bind("", "s"), describe("P"), execute(), sync()),
+                         "1 2 T:n D:1 C:SELECT 1 Z:I")
+        self.assertEqual(self.runs(), "2 D:1 C:SELECT 1 Z:I")
+        self.widens()
+        self.assertEqual(self.runs(), CHANGED)
+
+    def test_nothing_is_written(self):
+        self.prepares("insert into c (n) values (2) returning *")
+        self.widens()
+        self.assertEqual(self.runs(), CHANGED)
+        self.assertEqual(self.client.rows("select count(*) from c"), [["1"]])
+
+    def test_drivers_know_the_error(self):
+        self.prepares()
+        self.widens()
+        self.client.send(bind("", "s"), execute(), sync())
+        errors = [fields(body) for kind, body in self.client.messages() if kind == "E"]
+        self.assertEqual([(e["C"], e["R"], e["M"]) for e in errors],
+                         [("0A000", "RevalidateCachedQuery", "cached plan must not change result type")])
+
+    def test_of_another_type(self):
+        self.prepares()
+        self.other.query("alter table c alter n type text using n::text")
+        self.assertEqual(self.runs(), CHANGED)
+
+    def test_of_a_table_that_was_made_anew(self):
+        self.prepares()
+        self.other.query("drop table c; create table c (n text); insert into c values ('y')")
+        self.assertEqual(self.runs(), CHANGED)
+        self.other.query("drop table c; create table c (n int); insert into c values (3)")
+        self.assertEqual(self.runs(), "2 D:3 C:SELECT 1 Z:I")
+
+    def test_what_does_not_concern_it_is_no_error(self):
+        self.prepares()
+        self.other.query("alter table c alter n set default 5; create table d (n int); alter table d add m int; drop table d")
+        for _ in range(2):
+            self.assertEqual(self.runs(), "2 D:1 C:SELECT 1 Z:I")
+
+    def test_in_a_transaction_it_fails_with_it(self):
+        self.prepares()
+        self.widens()
+        self.client.query("begin")
+        self.assertEqual(self.runs(), "E:0A000 Z:E")
+        self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:I")
+
+    def test_a_table_that_is_gone_is_told_as_such(self):
+        self.prepares()
+        self.other.query("drop table c")
+        self.assertEqual(self.runs(), "E:42P01 Z:I")
+        self.other.query("create table c (n int)")
+        self.assertEqual(self.runs(), "2 C:SELECT 0 Z:I")
+
+
+class ThroughOneLink(Told):
+    directly = False
+    pool = "one"
+
+
+class InASandbox(Told):
+    directly = False
+    pool = "box"
+
+
+class ThroughTwoLinks(Told):
+    directly = False
+    pool = "two"
+
+    def runs(self, *more):
+        """On the link that has not seen the statement yet."""
+        self.taken.append(self.connect())
+        self.taken[0].query("begin; select 1")
+        try:
+            return super().runs(*more)
+        finally:
+            self.taken.pop().query("rollback")
+
+    def setUp(self):
+        self.taken = []
+        super().setUp()
+
+    def test_an_answer_is_waited_for_once(self):
+        self.prepares()
+        keeper = self.connect()
+        self.assertEqual(keeper.query("begin; select 1"), "C:BEGIN T:?column? D:1 C:SELECT 1 Z:T")
+        for _ in range(3):
+            self.assertEqual(Told.runs(self), "2 D:1 C:SELECT 1 Z:I")
+            self.assertEqual(Told.runs(self, describe("P")), "2 T:n D:1 C:SELECT 1 Z:I")
+        self.assertEqual(self.client.ask(*[bind("", "s"), execute(), sync()] * 5), " ".join(["2 D:1 C:SELECT 1 Z:I"] * 5))
+        keeper.query("rollback")
+
+
+if __name__ == "__main__":
+    unittest.main()
