@@ -98,6 +98,10 @@ class Database {
   // itself, and the front end answers on top of open_session().
   virtual std::unique_ptr<WireSession> open_wire_session(WireOptions options, WireClient& client);
 
+  // Closes what is connected to this database of its server and has nothing to do, as a client has
+  // sent a statement for which nobody must be.
+  virtual void leave(const std::string& /*database*/) {}
+
   // Has it no session and no link? Then shutting it down loses nothing.
   virtual bool is_idle() const { return false; }
 

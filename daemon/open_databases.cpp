@@ -67,6 +67,9 @@ PostgresOptions options_of(const DatabaseSettings& database, const std::string& 
   options.name = name;
   options.dbname = dbname;
   options.siblings = siblings_of(database, name, maker);
+  options.leave_database = [&directory = maker.directory](const std::string& left) {
+    for (const DatabaseEntry* entry : directory.present()) entry->database->leave(left);
+  };
   return options;
 }
 

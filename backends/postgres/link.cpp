@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/postgres/chore_run.h"
+#include "backends/sql/database_names.h"
 #include "protocol/check.h"
 
 namespace based::postgres {
@@ -305,6 +306,12 @@ void Link::advance_cancel() {
 void Link::forget(const Requester* requester) {
   queue_.forget(requester);
   if (large_requester_ == requester) large_requester_ = nullptr;
+}
+
+void Link::note_sent(std::string_view text) {
+  definitions_.note_sent(text);
+  const std::string database = sql::database_to_leave(text);
+  if (!database.empty()) host_.on_database_to_leave(database);
 }
 
 void Link::forget_statements() {

@@ -93,6 +93,8 @@ class LinkHost {
   virtual bool rooted() const { return false; }
   // A statement was done, whoever had it run.
   virtual void note_tag(std::string_view /*tag*/) {}
+  // A statement is sent that runs only when nobody is connected to this database of the server.
+  virtual void on_database_to_leave(const std::string& /*database*/) {}
 };
 
 struct LinkLimits {
@@ -176,6 +178,8 @@ class Link final {
   bool unsent() const { return out_sent_ < out_.size() || fill_left_ > 0; }
   StatementCache& statements() { return statements_; }
   DefinitionWatch& definitions() { return definitions_; }
+  // A text of a client's is sent, of one statement or several.
+  void note_sent(std::string_view text);
   // A new group of statements is being written.
   void begin_group() {
     definitions_.begin_group();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -37,6 +38,8 @@ struct PoolSettings {
   Settings base_settings;               // what the init texts set: where RESET goes back to
   std::uint64_t seed = 0;               // of the jitter
   LinkBudget* budget = nullptr;         // null: max_size alone
+  // As LinkHost::on_database_to_leave; may be empty.
+  std::function<void(const std::string& database)> leave_database;
 };
 
 class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Member {
@@ -50,6 +53,8 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
   const std::string& name() const { return settings_.name; }
   // Nobody gets a link any more; idle links are closed, the others when they come back.
   void stop();
+  // Idle links are closed: their database is to have nobody.
+  void leave();
   bool empty() const { return slots_.empty() && !attempt_; }
 
   std::optional<Error> acquire(LeaseWaiter& waiter, TimePoint deadline) override;
@@ -82,6 +87,9 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
   void on_link_idle(Link& link) override;
   void on_link_closed(Link& link, const Error& reason, bool was_started) override;
   std::vector<Chore> cleaning_chores(Link& link) override;
+  void on_database_to_leave(const std::string& database) override {
+    if (settings_.leave_database) settings_.leave_database(database);
+  }
   char rest_status() const override { return 'I'; }
 
   // LinkBudget::Member

@@ -22,6 +22,10 @@ void Pool::close_idle() {
   if (longest != idle_.end()) retire(slot_of(**longest), "another user waits");
 }
 
+void Pool::leave() {
+  while (!idle_.empty()) retire(slot_of(*idle_.back()), "its database is to have nobody");
+}
+
 void Pool::pin(Link& link, std::string reason) {
   Slot& slot = slot_of(link);
   slot.pinned = true;

@@ -66,8 +66,14 @@ PoolSettings pool_settings(const PostgresOptions& options, const InitSql& init,
   settings.link = limits;
   settings.init_texts = init.texts;
   settings.base_settings = init.settings;
+  settings.leave_database = options.leave_database;
   settings.seed = std::random_device()();
   return settings;
+}
+
+std::string value_of(const ConnectionKeywords& keywords, std::string_view name) {
+  const auto found = std::ranges::find(keywords, name, &ConnectionKeywords::value_type::first);
+  return found == keywords.end() ? std::string() : found->second;
 }
 
 // The pool outlives its sessions: its Use is a base, and goes after the session.
@@ -105,6 +111,7 @@ class PooledDatabase final : public Database {
         base_settings_(init.settings),
         reactor_(reactor),
         log_(log),
+        dbname_(value_of(keywords, "dbname")),
         statements_(Dialect::postgres),
         pools_(pool_settings(options_, init, limits()),
                {.most = options_.max_pinned, .idle = options_.idle_while_pinned},
@@ -168,6 +175,10 @@ class PooledDatabase final : public Database {
       return std::make_unique<SharedRelay>(shared_, **group, std::move(options), client);
     }
     return std::make_unique<PooledRelay>(**found, std::move(options), client);
+  }
+
+  void leave(const std::string& database) override {
+    if (database == dbname_) pools_.leave();
   }
 
   bool is_idle() const override { return pools_.unused() && shared_.empty(); }
@@ -238,6 +249,7 @@ class PooledDatabase final : public Database {
   const Settings base_settings_;
   Reactor& reactor_;
   Log& log_;
+  const std::string dbname_;
   sql::StatementTable statements_;
   std::uint64_t definitions_committed_ = 0;
   UserPools pools_;

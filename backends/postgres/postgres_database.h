@@ -68,6 +68,8 @@ struct PostgresOptions {
   bool restores_sequences = false;  // sandbox: at a reset and the end, those that have moved
   // What SANDBOX LIST shows. Empty: this one only.
   std::function<std::vector<SandboxStatus>()> siblings;
+  // A client of it has sent what runs only when nobody is connected to this database of the server.
+  std::function<void(const std::string& database)> leave_database;
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03
 };
 

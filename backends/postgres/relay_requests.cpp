@@ -239,7 +239,7 @@ void Relay::take_query(const WireMessage& message) {
   bool refused = false;
   if (stacked() && extended_ && is_skipped()) return;
   const bool readable = decode_text(message.body, text);
-  if (readable) link_->definitions().note_sent(text);
+  if (readable) link_->note_sent(text);
   if (stacked() && readable) return begin_query(text);
   if (rules_.nested) erase_portal("");
   const bool ordinary = begin_due_ == BeginDue::due;  // else its BEGIN would have gone first

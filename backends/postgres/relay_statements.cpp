@@ -54,7 +54,7 @@ void Relay::take_parse(const WireMessage& message) {
     expect(Expect::parse);
     return forward(message);
   }
-  link_->definitions().note_sent(parse.text);
+  link_->note_sent(parse.text);
   if (rules_.rooted) {
     if (const auto refusal = unreadable(context_.texts, parse.text)) {
       expect_check(parse.text);

@@ -97,6 +97,10 @@ void UserPools::stop() {
   }
 }
 
+void UserPools::leave() {
+  for (const auto& [user, entry] : pools_) entry->pool.leave();
+}
+
 bool UserPools::unused() const {
   return empty() &&
          std::ranges::all_of(pools_, [](const auto& entry) { return entry.second->uses == 0; });

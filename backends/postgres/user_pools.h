@@ -74,6 +74,7 @@ class UserPools final {
 
   void start();
   void stop();
+  void leave();  // as Pool's
   // No pool has a link.
   bool empty() const;
   // Nor has it a session.

@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import based_client
-from pg_client import PgClient, Refused
+from pg_client import PgClient, Refused, extended, sync
 from servers import BASED, Daemon, PostgresCluster, temporary_folder, wait_until
 
 # What has to be written as it is, and what looks like something else.
@@ -89,6 +89,24 @@ class CatchAll(unittest.TestCase):
         self.postgres.query("create database later")
         client = wait_until(lambda: self.connects("later"), "the database")
         self.assertEqual(client.value("select current_database()"), "later")
+
+    def test_one_that_nobody_uses_can_be_dropped_and_copied(self):
+        self.daemon()
+        maker = self.connect("postgres")
+        for statement in ('drop database "Brief One"', 'alter database "Brief One" rename to gone; drop database gone',
+                          'create database copied template "Brief One"'):
+            with self.subTest(statement):
+                self.assertEqual(maker.query('create database "Brief One"'), "C:CREATE DATABASE Z:I")
+                user = self.connect("Brief One")
+                user.query("create table t (n int)")
+                user.close()
+                self.assertEqual(self.links("Brief One"), 1)
+                for text in statement.split("; "):
+                    self.assertIn(maker.query(text), ("C:DROP DATABASE Z:I", "C:ALTER DATABASE Z:I", "C:CREATE DATABASE Z:I"))
+        self.assertEqual(self.connect("copied").query("select n from t"), "T:n C:SELECT 0 Z:I")
+        self.assertEqual(maker.ask(extended('drop database "Brief One"'), sync()), "1 2 C:DROP DATABASE Z:I")
+        with based_client.connect(self.address) as client, client.session(database="postgres") as session:
+            session.exec("drop database copied")
 
     def test_a_database_with_a_table_of_its_own_is_that_one(self):
         url = f"postgresql://postgres@127.0.0.1:{self.postgres.port}/plain"
