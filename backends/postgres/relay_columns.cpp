@@ -51,6 +51,7 @@ std::string columns_error(const Error& error) {
 // Before a Bind of what the link may have with other columns than its client was told.
 bool Relay::awaits_columns(const WireMessage& message) {
   if (columns_.asked) return true;
+  if (!columns_.any) return false;
   BindNames names;
   if (message.type != request::bind || !message.first || unsettled_ || rules_.nested) return false;
   if (!decode_bind_names(message.body, names) || names.statement.empty()) return false;
@@ -121,7 +122,9 @@ std::uint32_t Relay::note_described(std::string_view portal) {
 // Who does not ask about the portal counts on what it was told of one before.
 void Relay::note_executed() {
   const PreparedRef& bound = columns_.bound;
-  if (bound && !columns_.described && bound->columns == 0) bound->columns = bound->portal_columns;
+  if (!bound || columns_.described || bound->columns != 0) return;
+  bound->columns = bound->portal_columns;
+  columns_.any = columns_.any || bound->columns != 0;
 }
 
 // True: the client does not hear of it.
@@ -137,9 +140,10 @@ bool Relay::note_columns(const Reply& reply, const Item& made) {
   link_->statements().described(made.on_server(), columns);
   if (!made.of_ours) {
     made.prepared->columns = columns;
+    columns_.any = true;
     return false;
   }
-  columns_.asked = false;
+  if (!std::exchange(columns_.asked, false)) return true;
   columns_.fresh = true;
   pump();
   return true;

@@ -62,6 +62,7 @@ struct ColumnsTold {
   bool described = false;  // that portal, since it was bound
   bool asked = false;      // a statement's columns, and what follows waits for the answer
   bool fresh = false;      // what comes next is a Bind of what was just asked about
+  bool any = false;        // it counts on some
 };
 // What a question has found to be due.
 struct Restoring {
