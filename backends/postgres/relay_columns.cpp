@@ -53,7 +53,7 @@ bool Relay::awaits_columns(const WireMessage& message) {
   if (columns_.asked) return true;
   if (!columns_.any) return false;
   BindNames names;
-  if (message.type != request::bind || !message.first || unsettled_ || rules_.nested) return false;
+  if (message.type != request::bind || !message.first || unsettled_) return false;
   if (!decode_bind_names(message.body, names) || names.statement.empty()) return false;
   const PreparedRef* prepared = find_prepared(names.statement);
   if (prepared == nullptr || (*prepared)->columns == 0 || is_skipped() || is_in_failed()) {

@@ -16,7 +16,8 @@ CHANGED = "E:0A000 Z:I"
 
 def setUpModule():
     Conversation.servers = Servers(pools={"one": "max_size = 1", "two": "max_size = 2",
-                                          "box": "force_rollback = true"})
+                                          "box": "force_rollback = true",
+                                          "nested": "max_size = 2\nnested_transactions = true"})
 
 
 class Told(Conversation):
@@ -143,6 +144,39 @@ class ThroughTwoLinks(Told):
             self.assertEqual(Told.runs(self, describe("P")), "2 T:n D:1 C:SELECT 1 Z:I")
         self.assertEqual(self.client.ask(*[bind("", "s"), execute(), sync()] * 5), " ".join(["2 D:1 C:SELECT 1 Z:I"] * 5))
         keeper.query("rollback")
+
+
+class Nested(ThroughTwoLinks):
+    pool = "nested"
+
+    def test_inside_of_a_nested_transaction(self):
+        self.client.query("begin; begin")
+        self.prepares_inside()
+        self.assertEqual(self.client.query("alter table c add m text default 'x'"), "C:ALTER TABLE Z:T")
+        self.assertEqual(Told.runs(self), "E:0A000 Z:E")
+        self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:T")
+        self.assertEqual(Told.runs(self), "2 D:1 C:SELECT 1 Z:T")
+        self.assertEqual(self.client.query("commit"), "C:COMMIT Z:I")
+
+    def prepares_inside(self):
+        self.assertEqual(self.client.ask(parse("s", "select * from c"), describe("S", "s"), sync()), "1 t: T:n Z:T")
+
+    def test_in_a_nested_transaction_it_fails_with_it(self):
+        self.prepares()
+        self.widens()
+        self.client.query("begin; begin")
+        self.assertEqual(Told.runs(self), "E:0A000 Z:E")
+        self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:T")
+        self.assertEqual(Told.runs(self), "E:0A000 Z:E")
+        self.assertEqual(self.client.query("commit"), "C:ROLLBACK Z:I")
+
+    def test_in_the_request_that_begins(self):
+        self.prepares()
+        self.widens()
+        begins = [parse("", "begin"), bind("", ""), execute()]
+        self.assertEqual(self.client.ask(*begins, *begins, bind("", "s"), execute(), sync()),
+                         "1 2 C:BEGIN 1 2 C:BEGIN E:0A000 Z:E")
+        self.assertEqual(self.client.query("rollback; rollback"), "C:ROLLBACK C:ROLLBACK Z:I")
 
 
 if __name__ == "__main__":
