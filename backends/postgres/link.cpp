@@ -56,6 +56,7 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
       idle_since_(reactor.now()),
       used_at_(reactor.now()) {
   process_id_ = channel_->process_id();
+  if (limits.processes != nullptr) client_process_ = limits.processes->add(process_id_);
   check_utf8_ = channel_->parameter("server_encoding") == "SQL_ASCII";
   Reported reported;
   for (const std::string_view name : reported_names()) {
@@ -78,7 +79,9 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
   soon_ = reactor_.make_timer([this] { on_soon(); });
 }
 
-Link::~Link() = default;
+Link::~Link() {
+  if (client_process_) limits_.processes->remove(process_id_, client_process_);
+}
 
 std::string Link::describe() const {
   return "link " + std::to_string(id_) + " (server process " + std::to_string(process_id_) + ")";

@@ -33,6 +33,7 @@
 #include "backends/postgres/channel.h"
 #include "backends/postgres/definition_watch.h"
 #include "backends/postgres/link_settings.h"
+#include "backends/postgres/public_processes.h"
 #include "backends/postgres/reported.h"
 #include "backends/postgres/request_queue.h"
 #include "backends/postgres/statement_cache.h"
@@ -58,7 +59,7 @@ class LinkHolder {
   virtual void on_cancel_over() = 0;
   // The server reported a setting; link.reported() has it already.
   virtual void on_reported() {}
-  // A notification on a channel that this link listens to, as it came.
+  // A notification on a channel that this link listens to, by its public process number.
   virtual void on_notification(std::string_view /*raw*/) {}
   // What was read is delivered: a moment to pass on what was gathered.
   virtual void on_delivered() {}
@@ -103,6 +104,7 @@ struct LinkLimits {
   std::size_t statements_cached_max = 0;
   std::size_t message_bytes_max = 0;
   std::uint64_t* definitions_committed = nullptr;  // DefinitionWatch's; null: it is alone
+  PublicProcesses* processes = nullptr;            // null: clients do not know one another by any
 };
 
 enum class LinkState : std::uint8_t { starting, idle, leased, cleaning, checking, closed };
@@ -229,6 +231,10 @@ class Link final {
   // An equal value, to be shared.
   void adopt_reported(ReportedRef reported) { reported_ = std::move(reported); }
   std::int32_t process_id() const { return process_id_; }
+  // The number by which its holder knows itself; 0: none.
+  void set_client(std::int32_t process) {
+    if (client_process_) *client_process_ = process;
+  }
   // The holder left something behind, or broke off. For cleaning_chores.
   bool abandoned() const { return abandoned_; }
   TimePoint ready_at() const { return ready_at_; }  // of the last ReadyForQuery
@@ -272,6 +278,7 @@ class Link final {
 
   std::uint64_t id_;
   std::int32_t process_id_ = 0;
+  PublicProcesses::Client client_process_;
   LinkLimits limits_;
   LinkHost& host_;
   Reactor& reactor_;

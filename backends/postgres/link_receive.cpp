@@ -132,7 +132,9 @@ void Link::take_unasked(const Piece& piece) {
     reported_ = with_reported(reported_, parameter.name, guards ? "off" : parameter.value);
     if (holder_ != nullptr) holder_->on_reported();
   } else if (piece.type == reply::notification) {
-    if (holder_ != nullptr) holder_->on_notification(raw_of(piece));
+    if (holder_ == nullptr) return;
+    if (limits_.processes == nullptr) return holder_->on_notification(raw_of(piece));
+    return holder_->on_notification(limits_.processes->renumbered(raw_of(piece)));
   } else if (piece.type == reply::notice) {
     settle_synthesised();
     Requester* head = queue_.head();

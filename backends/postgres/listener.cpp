@@ -36,6 +36,9 @@ Listener::Listener(ListenerSettings settings, Opener& opener, Reactor& reactor, 
   soon_ = reactor_.make_timer([this] { update(); });
   retry_ = reactor_.make_timer([this] { update(); });
   pending_due_ = reactor_.make_timer([this] { on_pending_due(); });
+  proof_due_ = reactor_.make_timer([this] {
+    if (link_) link_->close(Error::make(sqlstate::connection_failure, "it did not answer in time"));
+  });
   burial_ = reactor_.make_timer([this] { buried_.reset(); });
   linger_ = reactor_.make_timer([this] {
     if (state_ != State::up || !channels_.empty()) return;
@@ -116,11 +119,31 @@ void Listener::unsubscribe_all(Subscriber& subscriber) {
   }
   pending_.erase(&subscriber);
   missed_.erase(&subscriber);
+  erase_from(unproved_, subscriber);
+  erase_from(proving_, subscriber);
   soon();
 }
 
 bool Listener::is_pending(const Subscriber& subscriber) const {
-  return pending_.contains(const_cast<Subscriber*>(&subscriber));
+  auto* const known = const_cast<Subscriber*>(&subscriber);
+  return pending_.contains(known) || std::ranges::count(unproved_, known) > 0 ||
+         std::ranges::count(proving_, known) > 0;
+}
+
+// Before it is ready for the next statement, the server sends what was notified.
+bool Listener::prove(Subscriber& subscriber) {
+  if (!is_up()) return false;
+  unproved_.push_back(&subscriber);
+  ask();
+  return true;
+}
+
+void Listener::end_proofs(std::vector<Subscriber*>& proofs) {
+  while (!proofs.empty()) {
+    Subscriber* subscriber = proofs.back();
+    proofs.pop_back();
+    subscriber->on_listening(std::nullopt);
+  }
 }
 
 // --- the link
@@ -128,6 +151,7 @@ bool Listener::is_pending(const Subscriber& subscriber) const {
 void Listener::update() {
   if (stopped_) return;
   if (state_ == State::up) return ask();
+  end_proofs(unproved_);  // who listens is told of the gap
   forget_left();
   if (state_ == State::away && !channels_.empty()) open();
 }
@@ -175,6 +199,9 @@ void Listener::on_open_failed(const Error& error) {
 void Listener::on_link_closed(Link& link, const Error& reason, bool was_started) {
   buried_ = std::move(link_);
   burial_->arm(reactor_.now());
+  proof_due_->disarm();
+  unproved_.insert(unproved_.end(), proving_.begin(), proving_.end());
+  proving_.clear();
   asking_ = false;
   if (stopped_) return transition(State::away);
   if (!was_started) return on_open_failed(reason);
@@ -215,6 +242,11 @@ void Listener::ask() {
     }
     ++entry;
   }
+  if (!unproved_.empty() && proving_.empty()) {
+    if (texts.empty()) texts.emplace_back();
+    proving_ = std::exchange(unproved_, {});
+    proof_due_->arm(reactor_.now() + settings_.wait_timeout);
+  }
   if (texts.empty()) {
     tell_missed();
     if (channels_.empty()) linger_->arm(reactor_.now() + settings_.linger);
@@ -229,6 +261,7 @@ void Listener::ask() {
 
 void Listener::on_asked(const std::vector<std::string>& names, const std::optional<Error>& error) {
   asking_ = false;
+  proof_due_->disarm();
   std::set<Subscriber*> refused;
   for (const std::string& name : names) {
     const auto found = channels_.find(name);
@@ -255,11 +288,13 @@ void Listener::on_asked(const std::vector<std::string>& names, const std::option
     for (Subscriber* subscriber : refused) {
       if (pending_.contains(subscriber)) refuse(*subscriber, *error);
     }
-    return;
+    end_proofs(proving_);
+    return end_proofs(unproved_);
   }
   last_failure_.reset();
   soon();  // before the calls out
   settle();
+  end_proofs(proving_);
   arm_pending();
 }
 

@@ -34,8 +34,8 @@ class Subscriber {
   virtual void on_notification_heard(std::string_view message) = 0;
   // The link was lost and is back: notifications may have been missed. Must not call the Listener.
   virtual void on_notifications_missed() = 0;
-  // Every channel that it asked for is listened to; or the subscriptions that are not, after all,
-  // have ended with this error.
+  // Every channel that it asked for is listened to, and what it had proved is; or the subscriptions
+  // that are not, after all, have ended with this error.
   virtual void on_listening(const std::optional<Error>& error) = 0;
 };
 
@@ -58,8 +58,13 @@ class Listener final : public LinkHost, public LinkHolder {
   void unsubscribe(Subscriber& subscriber, std::string_view channel);
   // Also what a subscriber does that goes.
   void unsubscribe_all(Subscriber& subscriber);
+  // Has everybody heard of what was committed before? on_listening follows when they have. False:
+  // nobody listens, or the link is away, and nothing follows.
+  bool prove(Subscriber& subscriber);
   // Does it wait for on_listening?
   bool is_pending(const Subscriber& subscriber) const;
+  // Is anything listened to?
+  bool is_up() const { return state_ == State::up && !channels_.empty(); }
 
   // Nobody is subscribed and no link is left.
   bool empty() const { return channels_.empty() && !link_ && !attempt_; }
@@ -100,6 +105,7 @@ class Listener final : public LinkHost, public LinkHolder {
   void on_open_failed(const Error& error);
   Duration next_pause();
   void ask();
+  void end_proofs(std::vector<Subscriber*>& proofs);
   void on_asked(const std::vector<std::string>& names, const std::optional<Error>& error);
   void settle();
   void tell_missed();
@@ -117,11 +123,12 @@ class Listener final : public LinkHost, public LinkHolder {
   std::unique_ptr<OpenAttempt> attempt_;
   std::unique_ptr<Link> link_;
   std::unique_ptr<Link> buried_;
-  std::unique_ptr<Reactor::Timer> soon_, retry_, pending_due_, linger_, burial_;
+  std::unique_ptr<Reactor::Timer> soon_, retry_, pending_due_, proof_due_, linger_, burial_;
   std::map<std::string, ChannelState, std::less<>> channels_;
   std::map<Subscriber*, Pending> pending_;
-  std::set<Subscriber*> missed_;  // to be told of a gap when the link is back
-  bool asking_ = false;           // a group of LISTENs is under way
+  std::vector<Subscriber*> unproved_, proving_;  // that asked; asked of the server
+  std::set<Subscriber*> missed_;                 // to be told of a gap when the link is back
+  bool asking_ = false;                          // a group of LISTENs is under way
   bool stopped_ = false;
   unsigned failures_ = 0;  // in a row
   TimePoint retry_at_;

@@ -242,6 +242,7 @@ class PooledDatabase final : public Database {
   LinkLimits limits() {
     LinkLimits limits = link_limits(options_);
     limits.definitions_committed = &definitions_committed_;
+    limits.processes = &processes_;
     return limits;
   }
 
@@ -252,6 +253,7 @@ class PooledDatabase final : public Database {
   const std::string dbname_;
   sql::StatementTable statements_;
   std::uint64_t definitions_committed_ = 0;
+  PublicProcesses processes_;
   UserPools pools_;
   const std::size_t shared_most_;
   SharedLinks shared_;

@@ -196,6 +196,7 @@ void PostgresSession::on_parked() {
 
 void PostgresSession::on_lease(Link& link) {
   link_ = &link;
+  link.set_client(0);
   if (!std::exchange(parked_, false)) inside_ = context_.leases.lends();
   begin();
 }

@@ -111,7 +111,7 @@ class Relay : public WireSession,
   void settle_sandbox_channels();
   void make_listening();
   bool settle_listening();
-  void subscribe(const std::string& channel);
+  void note_notifying(std::string_view text);
   void go_on_listening();
   void forget_listens();
   bool may_be_notified() const;

@@ -153,6 +153,7 @@ void Relay::on_lease_refused(const Error& reason) {
 
 void Relay::on_lease(Link& link) {
   link_ = &link;
+  link.set_client(options_.process_id);
   if (parked_ == Parked::sound) {
     parked_ = Parked::no;
   } else if (parked_ == Parked::no) {

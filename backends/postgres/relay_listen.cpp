@@ -83,10 +83,19 @@ void Relay::settle_sandbox_channels() {
       context_.channels->unsubscribe(*this, action.channel);
     }
   }
-  const auto process = static_cast<std::uint32_t>(link_->process_id());
+  const auto process = static_cast<std::uint32_t>(options_.process_id);
   for (const ListenJournal::Action& action : actions) {
     if (action.payload) context_.channels->publish(process, action.channel, *action.payload);
   }
+}
+
+// Who hears what it notifies is told of its number, while it has its link: until everybody is
+// proved to have heard. A function that notifies is not seen.
+void Relay::note_notifying(std::string_view text) {
+  if (context_.listener == nullptr || !context_.listener->is_up()) return;
+  if (!sql::contains_word(text, "NOTIFY")) return;
+  make_listening();
+  listening_->notified = true;
 }
 
 void Relay::forget_listens() {
@@ -99,13 +108,20 @@ bool Relay::settle_listening() {
   if (context_.channels != nullptr) return settle_sandbox_channels(), true;
   for (const ListenJournal::Action& action : listening_->journal.take()) {
     if (action.listen) {
-      subscribe(action.channel);
+      const std::optional<Error> refused = context_.listener->subscribe(*this, action.channel);
+      if (refused) on_listening(refused);
+      listening_->subscribed = true;
     } else if (action.channel.empty()) {
       context_.listener->unsubscribe_all(*this);
+      listening_->subscribed = false;
     } else {
       context_.listener->unsubscribe(*this, action.channel);
     }
   }
+  // As directly, who listens is told of what others have committed before its answer ends.
+  const bool notified = std::exchange(listening_->notified, false);
+  const bool proved = std::exchange(listening_->proved, false);
+  if (!proved && (listening_->subscribed || notified)) context_.listener->prove(*this);
   const bool unlisten = std::exchange(listening_->on_link, false);
   if (!unlisten && !context_.listener->is_pending(*this)) return true;
   transition(State::listening);
@@ -124,11 +140,6 @@ bool Relay::settle_listening() {
   return false;
 }
 
-void Relay::subscribe(const std::string& channel) {
-  const std::optional<Error> refused = context_.listener->subscribe(*this, channel);
-  if (refused) on_listening(refused);
-}
-
 void Relay::on_listening(const std::optional<Error>& error) {
   if (state_ == State::ended) return;
   if (error) {
@@ -143,6 +154,7 @@ void Relay::go_on_listening() {
   if (state_ != State::listening || listening_->unlistening) return;
   if (context_.listener->is_pending(*this)) return;
   if (link_ != nullptr) {
+    listening_->proved = true;
     transition(State::flowing);
     return end_unit('I');
   }

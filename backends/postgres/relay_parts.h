@@ -19,6 +19,9 @@ struct Listening {
   NotificationQueue queue;
   bool on_link = false;      // the link listens too, for nothing
   bool unlistening = false;  // it is being told to stop
+  bool subscribed = false;   // it hears of what others notify
+  bool notified = false;     // its transaction has, as its texts say
+  bool proved = false;       // its unit's end: everybody has heard of what was committed before
 };
 
 // A BEGIN that was answered here (relay_begin.cpp): what the server has heard of it.

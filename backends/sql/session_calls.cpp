@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::size_t calls_max = 64;
 
-bool contains_word(std::string_view text, std::string_view upper) {
-  const auto same = [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 'a' + 'A' : a) == b; };
-  return std::search(text.begin(), text.end(), upper.begin(), upper.end(), same) != text.end();
-}
-
 bool is_plain_escape(char c, char& value) {
   switch (c) {
     case 'b':
@@ -156,6 +151,11 @@ class Reader {
 };
 
 }  // namespace
+
+bool contains_word(std::string_view text, std::string_view upper) {
+  const auto same = [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 'a' + 'A' : a) == b; };
+  return std::search(text.begin(), text.end(), upper.begin(), upper.end(), same) != text.end();
+}
 
 SessionCalls find_session_calls(std::string_view text) {
   if (!contains_word(text, "SET_CONFIG") && !contains_word(text, "PG_NOTIFY")) return {};

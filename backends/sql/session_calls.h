@@ -37,4 +37,7 @@ SessionCalls find_session_calls(std::string_view text);
 // What a string constant says; false: it is none, or has escapes that only the server can read.
 bool read_string_constant(std::string_view source, std::string& value);
 
+// Is it anywhere in the text, a part of another word too? `upper` is written in capitals.
+bool contains_word(std::string_view text, std::string_view upper);
+
 }  // namespace based::sql

@@ -1,17 +1,21 @@
 """LISTEN and NOTIFY: who listens hears at once while it rests, whatever its link is doing for others."""
 
+import contextlib
+import os
 import pathlib
+import signal
 import struct
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from pg_client import bind, execute, extended, flush, parse, query, sync, texts
-from wire_servers import Conversation, Servers, both
+from wire_servers import POOLS, Conversation, Servers, both
 
 
 def setUpModule():
-    Conversation.servers = Servers()
+    Conversation.servers = Servers(pools=POOLS | {"impatient": "max_size = 2\nconnect_timeout = '1s'",
+                                                  "session": "pool_mode = 'session'"})
 
 
 class Listeners:
@@ -38,9 +42,8 @@ class Listeners:
 @both
 class Idle(Listeners):
     def test_it_comes_at_once_from_anothers_transaction_with_its_process(self):
-        process = int(self.other.rows("begin; notify news, 'hello'; select pg_backend_pid()")[0][0])
-        self.assertEqual(self.other.query("commit"), "C:COMMIT Z:I")
-        self.assertEqual(self.heard(), [(process, "news", "hello")])
+        self.assertEqual(self.other.query("begin; notify news, 'hello'; commit"), "C:BEGIN C:NOTIFY C:COMMIT Z:I")
+        self.assertEqual(self.heard(), [(self.other.pid, "news", "hello")])
         self.assertEqual(self.client.query("select 1"), "T:?column? D:1 C:SELECT 1 Z:I")
 
     def test_it_comes_while_the_only_link_is_in_anothers_transaction(self):
@@ -76,15 +79,13 @@ class Idle(Listeners):
 
 @both
 class Own(Listeners):
-    """A session that listens hears itself: before the ReadyForQuery or behind it."""
+    """A session that listens hears itself before the ReadyForQuery."""
 
     def own(self, parts, answers):
         self.client.notifications.clear()
         self.client.send(*parts)
         found = self.client.answers(len([word for word in answers.split() if word.startswith("Z")]))
-        if not self.client.notifications:
-            self.heard()
-        self.assertEqual(found.replace(" A:news|own", ""), answers)
+        self.assertEqual(found, answers.removesuffix("Z:I") + "A:news|own Z:I")
         self.assertEqual(self.client.notifications, [("news", "own")])
 
     def test_by_a_query(self):
@@ -98,19 +99,112 @@ class Own(Listeners):
                  "C:BEGIN Z:T C:NOTIFY Z:T C:NOTIFY Z:T C:COMMIT Z:I")
         self.fence()
 
+    def test_by_a_trigger(self):
+        self.client.query("create table if not exists told (n int); create or replace function tell() returns trigger "
+                          "language plpgsql as $$ begin execute 'notify news, ''own'''; return null; end $$; "
+                          "create or replace trigger tells after insert on told execute function tell()")
+        self.own([query("insert into told values (1)")], "C:INSERT 0 1 Z:I")
+        self.own([extended("insert into told values (1)"), sync()], "1 2 C:INSERT 0 1 Z:I")
+
     def test_with_its_process(self):
-        process = int(self.client.rows("begin; notify news, 'own'; select pg_backend_pid()")[0][0])
-        self.client.send(query("commit"))
-        found = []
-        while not self.client.notifications or "Z" not in [kind for kind, _ in found]:
-            found.append(self.client.message())
-        self.assertEqual([struct.unpack_from("!I", body)[0] for kind, body in found if kind == "A"], [process])
+        self.client.send(query("begin; notify news, 'own'; commit"))
+        found = [self.client.message() for _ in range(5)]
+        self.assertEqual([kind for kind, _ in found], ["C", "C", "C", "A", "Z"])
+        self.assertEqual(struct.unpack_from("!I", found[3][1])[0], self.client.pid)
 
     def fence(self):
         """Whatever was notified before has come when this has."""
         self.client.notifications.clear()
         self.other.query("notify news, 'fence'")
         self.assertEqual(self.payloads(), ["fence"])
+
+
+@both
+class InOrder(Listeners):
+    """Who asks for something once another's NOTIFY is answered has heard of it when that is."""
+
+    def heard_by(self, *said):
+        self.assertEqual(self.client.notifications, [("news", each) for each in said])
+        self.client.notifications.clear()
+
+    def test_behind_anothers(self):
+        for n in range(100):
+            self.assertEqual(self.other.query(f"notify news, '{n}'"), "C:NOTIFY Z:I")
+            found = self.client.query("select 1")
+            self.assertEqual(found.replace(f"A:news|{n} ", "", 1), "T:?column? D:1 C:SELECT 1 Z:I")
+            self.heard_by(str(n))
+
+    def test_behind_one_that_a_prepared_statement_or_the_server_says(self):
+        self.other.ask(parse("tell", "select pg_notify($1, $2)"), sync())
+        for n in range(20):
+            self.other.ask(bind("", "tell", ("news", str(n))), execute(), sync())
+            self.server("notify news, 'server'")
+            found = self.client.ask(extended("select 1"), sync())
+            self.assertEqual(found.replace(f"A:news|{n} ", "", 1).replace("A:news|server ", "", 1),
+                             "1 2 D:1 C:SELECT 1 Z:I")
+            self.heard_by(str(n), "server")
+
+    def test_each_of_many_by_its_own_process(self):
+        """They take turns on the one link as fast as they can."""
+        tellers = [self.connect() for _ in range(8)]
+        for teller in tellers:
+            teller.ask(parse("tell", "select pg_notify('news', $1)"), sync())
+        for _ in range(20):
+            for teller in tellers:
+                teller.send(query(f"notify news, '{teller.pid}'"), bind("", "tell", (f"again {teller.pid}",)),
+                            execute(), sync())
+            for teller in tellers:
+                teller.answers(2)
+            heard = self.heard(count=2 * len(tellers))
+            self.assertEqual([process for process, _, said in heard], [int(said.split()[-1]) for _, _, said in heard])
+            self.assertEqual({said for _, _, said in heard},
+                             {f"{again}{teller.pid}" for teller in tellers for again in ("", "again ")})
+
+
+class SessionMode(Conversation):
+    pool = "session"
+
+    def test_its_process_is_the_clients(self):
+        client, other = self.connect(), self.connect()
+        self.assertEqual(client.query("listen news"), "C:LISTEN Z:I")
+        for teller in (client, other):
+            teller.send(query("notify news"))
+            found = [client.message() for _ in range(3 if teller is client else 1)]
+            self.assertEqual([struct.unpack_from("!I", body)[0] for kind, body in found if kind == "A"], [teller.pid])
+
+
+class Impatient(Conversation):
+    """Nobody waits for the listening connection for longer than for any other."""
+
+    pool = "impatient"
+
+    def setUp(self):
+        self.client = self.connect()
+        self.assertEqual(self.client.query("listen news"), "C:LISTEN Z:I")
+        self.listening = int(self.server("select pid from pg_stat_activity where datname = 'impatient' "
+                                         "and query like 'LISTEN \"%' order by backend_start desc")[0][0])
+
+    def stopped(self):
+        os.kill(self.listening, signal.SIGSTOP)
+        self.addCleanup(self.goes_on)
+
+    def goes_on(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.listening, signal.SIGCONT)
+
+    def test_one_that_does_not_answer(self):
+        self.stopped()
+        self.assertEqual(self.connect().query("notify news"), "C:NOTIFY Z:I")
+        self.assertRegex(self.client.query("select 1"), "T:.* D:1 C:SELECT 1 .*Z:I")
+
+    def test_one_that_is_lost_meanwhile(self):
+        self.stopped()
+        other = self.connect()
+        other.send(query("notify news"))
+        self.assertEqual(other.take(1), "C:NOTIFY")
+        self.server(f"select pg_terminate_backend({self.listening})")
+        self.goes_on()
+        self.assertEqual(other.take(1), "Z:I")
 
 
 @both
