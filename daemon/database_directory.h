@@ -62,6 +62,8 @@ class DatabaseDirectory {
   const std::deque<Entry>& all() const { return entries_; }
   // These, then the made ones by name, then the named sandboxes.
   std::vector<const Entry*> present() const;
+  // Of the databases of PostgreSQL, which share it (backends/postgres/login_watch.h).
+  std::uint64_t* logins_changed() { return &logins_changed_; }
   // Nothing is made or forgotten any more: before they are shut down.
   void end();
   void clear();
@@ -81,6 +83,7 @@ class DatabaseDirectory {
   MadeMap::iterator forget(MadeMap::iterator made, std::string_view why);
   void sweep();
 
+  std::uint64_t logins_changed_ = 0;
   std::deque<Entry> entries_;
   CatchAll catch_all_;
   Reactor* reactor_ = nullptr;  // null: there is no catch-all

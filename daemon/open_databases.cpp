@@ -70,6 +70,7 @@ PostgresOptions options_of(const DatabaseSettings& database, const std::string& 
   options.leave_database = [&directory = maker.directory](const std::string& left) {
     for (const DatabaseEntry* entry : directory.present()) entry->database->leave(left);
   };
+  options.logins_changed = maker.directory.logins_changed();
   return options;
 }
 

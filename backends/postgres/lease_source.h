@@ -30,7 +30,10 @@ struct LeftToOuter {
 // Somebody who waits for a lease. It holds at most one.
 class LeaseWaiter {
  public:
+  // `logins_changed`: the source's, when the session began. It gets no link of before that.
+  explicit LeaseWaiter(std::uint64_t logins_changed = 0) : logins_changed_(logins_changed) {}
   virtual ~LeaseWaiter() = default;
+  std::uint64_t logins_changed() const { return logins_changed_; }
   // The link is leased to holder(). May run inside acquire(), and must not tell a client anything.
   virtual void on_lease(Link& link) = 0;
   // The wait is over without one. Never inside acquire().
@@ -64,6 +67,9 @@ class LeaseWaiter {
   // through PostgreSQL's protocol its application_name, and "of ann at 127.0.0.1:4711".
   virtual std::string describe() const = 0;
   virtual std::uint64_t session_id() const = 0;
+
+ private:
+  const std::uint64_t logins_changed_;
 };
 
 class LeaseSource {
@@ -90,6 +96,8 @@ class LeaseSource {
   // How often everything that the sessions share was lost (a sandbox's root). A session that has
   // seen fewer losses must hear of it before it goes on.
   virtual std::uint64_t losses() const = 0;
+  // A pool's: how often what a link is given when it is opened has changed (LoginWatch).
+  virtual std::uint64_t logins_changed() const { return 0; }
   virtual Error loss() const = 0;
   // The holder has come to rest in its transaction.
   virtual void note_rest() {}

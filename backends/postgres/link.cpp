@@ -52,6 +52,7 @@ Link::Link(std::uint64_t id, std::unique_ptr<Channel> channel, LinkLimits limits
       scanner_(limits.message_bytes_max),
       statements_(limits.statements_cached_max),
       definitions_(statements_, limits.definitions_committed),
+      logins_(limits.logins_changed),
       opened_at_(reactor.now()),
       idle_since_(reactor.now()),
       used_at_(reactor.now()) {

@@ -33,6 +33,7 @@
 #include "backends/postgres/channel.h"
 #include "backends/postgres/definition_watch.h"
 #include "backends/postgres/link_settings.h"
+#include "backends/postgres/login_watch.h"
 #include "backends/postgres/public_processes.h"
 #include "backends/postgres/reported.h"
 #include "backends/postgres/request_queue.h"
@@ -105,6 +106,7 @@ struct LinkLimits {
   std::size_t message_bytes_max = 0;
   std::uint64_t* definitions_committed = nullptr;  // DefinitionWatch's; null: it is alone
   PublicProcesses* processes = nullptr;            // null: clients do not know one another by any
+  std::uint64_t* logins_changed = nullptr;         // LoginWatch's
 };
 
 enum class LinkState : std::uint8_t { starting, idle, leased, cleaning, checking, closed };
@@ -307,6 +309,7 @@ class Link final {
 
   StatementCache statements_;
   DefinitionWatch definitions_;
+  LoginWatch logins_;
   OwnStatements own_statements_;
   LinkSettings settings_;
   char status_ = 'I';

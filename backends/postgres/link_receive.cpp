@@ -179,6 +179,7 @@ void Link::take_reply(const Piece& piece) {
         ready_at_ = reactor_.now();
         ++requests_done_;
         definitions_.note_ready(status_);
+        logins_.note_ready(status_);
         if (match.requester != nullptr) match.requester->on_ready(status_);
         advance_cancel();
         return continue_pending();
@@ -188,6 +189,7 @@ void Link::take_reply(const Piece& piece) {
     if (piece.type == reply::command_complete) {
       const std::string_view tag = piece.bytes.substr(0, piece.bytes.find('\0'));
       definitions_.note_tag(tag);
+      logins_.note_tag(tag);
       host_.note_tag(tag);
     } else if (piece.type == reply::error) {
       definitions_.note_error();
@@ -250,6 +252,7 @@ void Link::close(Error reason) {
 void Link::finish_closing() {
   transition(LinkState::closed, close_reason_->message);
   definitions_.note_lost();
+  logins_.note_lost();
   cancel_deadline_->disarm();
   cancel_again_->disarm();
   soon_->disarm();

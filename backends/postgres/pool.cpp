@@ -60,6 +60,7 @@ std::optional<Error> Pool::acquire(LeaseWaiter& waiter, TimePoint deadline) {
         .with_detail(std::to_string(waiters_.size()) + " wait already (max_waiting).")
         .as_retryable();
   }
+  if (attempt_logins_ != logins_changed()) retry_at_ = {};  // it may not be refused any more
   // Between two attempts; otherwise the next one, which this request causes, decides.
   const bool hopeless = last_failure_ && (is_permanent(*last_failure_) || has_given_up());
   if (!is_up() && hopeless && reactor_.now() < retry_at_) {
@@ -93,6 +94,8 @@ bool Pool::serve(LeaseWaiter& waiter) {
     Slot& slot = slot_of(link);
     if (now >= slot.expires) {
       retire(slot, "lifetime reached");
+    } else if (slot.logins_changed < waiter.logins_changed()) {
+      retire(slot, "a role, or what logins are given, has changed since");
     } else if (settings_.check_interval > Duration::zero() &&
                now - link.idle_since() >= settings_.check_interval) {
       link.check();
@@ -219,6 +222,7 @@ void Pool::grow() {
   if (settings_.budget != nullptr && !settings_.budget->take(*this)) return;
   ++counters_.connections_num;
   attempt_since_ = reactor_.now();
+  attempt_logins_ = logins_changed();
   attempt_ = opener_.open(
       [this](Result<std::unique_ptr<Channel>> opened) { on_opened(std::move(opened)); });
 }
@@ -230,7 +234,8 @@ void Pool::on_opened(Result<std::unique_ptr<Channel>> opened) {
     return on_open_failed(opened.error());
   }
   slots_.push_back({.link = std::make_unique<Link>(++links_made_, *std::move(opened),
-                                                   settings_.link, *this, reactor_, log_)});
+                                                   settings_.link, *this, reactor_, log_),
+                    .logins_changed = attempt_logins_});
   std::vector<Chore> chores;
   for (const std::string& text : settings_.init_texts) chores.push_back({.texts = {text}});
   if (types_.stale()) chores.push_back(types_.load());

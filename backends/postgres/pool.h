@@ -64,6 +64,9 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
   std::vector<std::string> pin_reasons() const override;
   void note_statement(Link&, const StatementRef&) override {}
   std::uint64_t losses() const override { return 0; }
+  std::uint64_t logins_changed() const override {
+    return settings_.link.logins_changed != nullptr ? *settings_.link.logins_changed : 0;
+  }
   Error loss() const override { return {}; }
 
   PoolStatus status() const;
@@ -75,7 +78,8 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
     TimePoint leased_at;
     bool pinned = false;  // reset before its next use
     std::string pin_reason;
-    bool retired = false;  // closed on purpose
+    bool retired = false;              // closed on purpose
+    std::uint64_t logins_changed = 0;  // before it was opened
   };
   struct Waiter {
     LeaseWaiter* waiter = nullptr;
@@ -137,6 +141,7 @@ class Pool final : public LeaseSource, public LinkHost, public LinkBudget::Membe
   bool stopped_ = false;
 
   TimePoint attempt_since_;
+  std::uint64_t attempt_logins_ = 0;  // Slot::logins_changed
   TimePoint retry_at_;
   unsigned failures_ = 0;  // in a row
   std::optional<TimePoint> failing_since_;

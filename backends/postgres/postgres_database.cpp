@@ -243,6 +243,7 @@ class PooledDatabase final : public Database {
     LinkLimits limits = link_limits(options_);
     limits.definitions_committed = &definitions_committed_;
     limits.processes = &processes_;
+    limits.logins_changed = options_.logins_changed;
     return limits;
   }
 

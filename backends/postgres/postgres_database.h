@@ -70,6 +70,7 @@ struct PostgresOptions {
   std::function<std::vector<SandboxStatus>()> siblings;
   // A client of it has sent what runs only when nobody is connected to this database of the server.
   std::function<void(const std::string& database)> leave_database;
+  std::uint64_t* logins_changed = nullptr;           // LoginWatch's
   Duration turn_timeout = std::chrono::seconds(30);  // sandbox: wait for the turn, then 55P03
 };
 

@@ -66,7 +66,8 @@ std::optional<Error> refuse_settings_of(const Unit& unit, const Settings& settin
 
 PostgresSession::PostgresSession(SessionContext& context, SessionOptions options,
                                  SessionListener& listener)
-    : context_(context),
+    : LeaseWaiter(context.leases.logins_changed()),
+      context_(context),
       options_(std::move(options)),
       listener_(listener),
       part_(options_.owner, context.waits, options_.session_id, *this),

@@ -33,7 +33,8 @@ bool keeps_link(const RelayContext& context, PoolMode wanted) {
 }  // namespace
 
 Relay::Relay(RelayContext& context, WireOptions options, WireClient& client)
-    : context_(context),
+    : LeaseWaiter(context.leases.logins_changed()),
+      context_(context),
       options_(std::move(options)),
       client_(client),
       session_mode_(keeps_link(context, options_.pool_mode)),
@@ -69,6 +70,9 @@ std::string Relay::describe() const {
 
 void Relay::start() {
   if (const std::optional<Error> refused = journal_.refuse_withheld()) return end(*refused);
+  if (std::exchange(context_.logins_known, logins_changed()) != logins_changed()) {
+    context_.accepted.clear();
+  }
   const auto accepted = context_.accepted.find(journal_.fingerprint());
   if (accepted != context_.accepted.end()) return welcome(accepted->second);
   // The turn may be held for long by somebody who waits for this very client.

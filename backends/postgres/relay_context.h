@@ -69,6 +69,7 @@ struct RelayContext {
   // Start-up settings that the server has accepted, by their fingerprint, with what it then
   // reported. Bounded.
   std::map<std::string, ReportedRef, std::less<>> accepted;
+  std::uint64_t logins_known = 0;  // accepted is since then
   ProfileTable profiles;
   std::set<std::string, std::less<>> accepted_texts;  // of single settings. Bounded
 

@@ -194,9 +194,10 @@ bool Relay::needs_own_link() const {
   return context_.judged_to_need = reads_otherwise(*context_.judged);
 }
 
-// The server cannot be asked. A client whose like was served before may wait inside.
+// The server cannot be asked. A client whose like was served before may wait inside, but not where
+// the server has said that it serves no such client.
 void Relay::welcome_from_memory(const Error& reason) {
-  if (!context_.known) {
+  if (!context_.known || is_permanent(reason)) {
     Error error = reason;
     if (!is_permanent(error) && error.sqlstate.klass() != "53")
       error.sqlstate = sqlstate::cannot_connect_now;
