@@ -38,8 +38,9 @@ class LeaseWaiter {
   virtual void on_lease(Link& link) = 0;
   // The wait is over without one. Never inside acquire().
   virtual void on_lease_refused(const Error& reason) = 0;
-  // Does it hold its lease with nothing to do? Only its client can go on then.
-  virtual bool rests() const = 0;
+  // Since when only its client can go on with the lease that it holds, in the middle of a unit,
+  // too. None: it is at work.
+  virtual std::optional<TimePoint> rests_since() const = 0;
   // The lease is taken away, by a reset of what it is for or as it rests while others wait: the
   // link has to be released, as abandoned, inside this call. Comes from the loop; whoever has a
   // client tells it.

@@ -240,6 +240,7 @@ class Link final {
   // The holder left something behind, or broke off. For cleaning_chores.
   bool abandoned() const { return abandoned_; }
   TimePoint ready_at() const { return ready_at_; }  // of the last ReadyForQuery
+  TimePoint heard_at() const { return heard_at_; }  // of the last bytes
   TimePoint opened_at() const { return opened_at_; }
   TimePoint idle_since() const { return idle_since_; }  // proven alive then
   TimePoint used_at() const { return used_at_; }        // last given back by a holder
@@ -331,6 +332,7 @@ class Link final {
   TimePoint idle_since_;
   TimePoint used_at_;
   TimePoint ready_at_;
+  TimePoint heard_at_;
 };
 
 }  // namespace based::postgres

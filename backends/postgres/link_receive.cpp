@@ -30,7 +30,10 @@ void Link::on_descriptor(Reactor::Ready ready) {
   if (ready.failed) return break_off("its socket is broken");
   if (ready.writable || write_wants_read_) write_out();
   if (ready.writable && holder_ != nullptr && !is_congested()) holder_->on_delivered();
-  if (ready.readable || read_wants_write_) read();
+  if (ready.readable || read_wants_write_) {
+    heard_at_ = reactor_.now();
+    read();
+  }
   if (close_reason_) finish_closing();
 }
 

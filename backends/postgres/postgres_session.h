@@ -78,7 +78,7 @@ class PostgresSession : public BackendSession,
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
-  bool rests() const override { return state_ == State::resting; }
+  std::optional<TimePoint> rests_since() const override;
   void on_lease_revoked(const Error& reason) override;
   bool in_transaction() const override { return run_ ? run_->unit().keep_lease : true; }
   void on_parked() override;

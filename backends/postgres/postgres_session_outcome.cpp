@@ -242,6 +242,11 @@ void PostgresSession::lose(const Error& reason) {
   finish(std::move(outcome));
 }
 
+std::optional<TimePoint> PostgresSession::rests_since() const {
+  if (state_ != State::resting || !link_->quiet()) return std::nullopt;
+  return link_->ready_at();
+}
+
 Error PostgresSession::lost_error(const Error& reason) const {
   Error error = reason;
   if (error.sqlstate == sqlstate::serialization_failure)

@@ -137,6 +137,7 @@ void Relay::on_batch_end() {
     acquire();
   }
   if (state_ != State::flowing) return;
+  said_at_ = context_.reactor.now();
   link_->flush();
   pump();  // of what waited for room on the link
   watch_silence();

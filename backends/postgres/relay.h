@@ -62,7 +62,7 @@ class Relay : public WireSession,
   // LeaseWaiter
   void on_lease(Link& link) override;
   void on_lease_refused(const Error& reason) override;
-  bool rests() const override;
+  std::optional<TimePoint> rests_since() const override;
   void on_lease_revoked(const Error& reason) override;
   bool in_transaction() const override;
   void on_parked() override;
@@ -409,7 +409,7 @@ class Relay : public WireSession,
   std::uint32_t copy_awaited_ = 0;  // the item behind which nothing goes before its answer, or 0
   bool copying_in_ = false, settings_under_way_ = false;  // the link's report is not yet of them
   bool pinned_ = false, pin_lasts_ = false, pin_listens_ = false;  // to DISCARD ALL; so silent
-  TimePoint transaction_due_, rests_since_;                     // rests: outside of a transaction
+  TimePoint transaction_due_, rests_since_, said_at_;  // outside of a transaction; its last bytes
   bool tell_rest_ = false, taking_ = true, has_reset_ = false;  // a RESET has run on the link
   bool welcomed_ = false, lost_ = false;  // on_started was told; its transaction, with its link
   BeginDue begin_due_ = BeginDue::no;

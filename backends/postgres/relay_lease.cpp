@@ -92,7 +92,19 @@ void Relay::end_rest() {
   end(error);
 }
 
-// --- a client in the middle of a unit: others wait for its link
+// --- a client that is silent in its transaction, or in the middle of a unit: others wait for its
+// link
+
+// Without a Flush the server's answers stay with it: then it is the client's turn in any case.
+std::optional<TimePoint> Relay::rests_since() const {
+  if (state_ != State::flowing || in_part_ || !held_.empty()) return std::nullopt;
+  if (link_->quiet()) return link_->ready_at();
+  const bool asked = copy_awaited_ != 0 || flushed_;
+  const bool works =
+      !link_->queue().is_open() || (asked && link_->queue().awaits_reply() && part_left_ == 0);
+  if (works && !copying_in_) return std::nullopt;
+  return std::max(said_at_, link_->heard_at());
+}
 
 Duration Relay::silence_most() const {
   const Duration own = options_.idle_in_transaction;
@@ -114,11 +126,9 @@ void Relay::watch_silence() {
   silence_->arm(context_.reactor.now() + silence_most());
 }
 
-// Without a Flush the server's answers stay with it: then it is the client's turn in any case.
 void Relay::on_silence() {
   if (state_ != State::flowing || !link_->queue().is_open()) return;
-  const bool working = flushed_ && link_->queue().awaits_reply() && part_left_ == 0;
-  if (working || copying_in_ || !held_.empty()) return watch_silence();
+  if (copying_in_ || !rests_since()) return watch_silence();
   let_go();
   end(Error::make(sqlstate::idle_in_transaction_session_timeout,
                   "terminating connection due to idle-in-transaction timeout")

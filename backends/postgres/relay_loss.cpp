@@ -129,12 +129,6 @@ void Relay::on_link_lost(const Error& reason) {
   lose(lost_error(reason), state_lost);
 }
 
-// In a transaction, between two requests of its client.
-bool Relay::rests() const {
-  return state_ == State::flowing && part_left_ == 0 && !in_part_ && held_.empty() &&
-         link_->quiet();
-}
-
 // By a reset of the sandbox, or for those who wait. The link stays the sandbox's.
 void Relay::on_lease_revoked(const Error& reason) {
   parked_ = Parked::no;

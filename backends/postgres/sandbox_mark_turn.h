@@ -22,7 +22,7 @@ class SandboxRoot::MarkTurn final : public LeaseWaiter, public LinkHolder {
     link.release(Leaving::finished);
   }
   void on_lease_refused(const Error& reason) override { root_.finish_mark(*this, reason); }
-  bool rests() const override { return false; }
+  std::optional<TimePoint> rests_since() const override { return std::nullopt; }
   bool joins() const override { return false; }
   void on_lease_revoked(const Error&) override { INVARIANT(false); }  // it keeps none
   void on_link_lost(const Error&) override { INVARIANT(false); }

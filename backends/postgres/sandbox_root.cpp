@@ -182,9 +182,8 @@ TimePoint SandboxRoot::rest_due() const {
   if (idle && parked_.back().waiter != nullptr) {
     return parked_.back().since + settings_.idle_while_waited;
   }
-  const bool rests = holder() != nullptr && link_->quiet() && holder()->rests();
-  const TimePoint since = rests ? std::max(held_since_, link_->ready_at()) : reactor_.now();
-  return since + settings_.idle_while_waited;
+  const auto since = holder() != nullptr ? holder()->rests_since() : std::nullopt;
+  return std::max(held_since_, since.value_or(reactor_.now())) + settings_.idle_while_waited;
 }
 
 void SandboxRoot::arm_rest() {
@@ -251,8 +250,9 @@ std::string SandboxRoot::holder_text() const {
   if (holder() == nullptr) return "Nobody holds it; " + std::to_string(waiters_.size()) + " wait.";
   std::string text =
       "It is held by " + holder_->describe() + ", for " + in_ms(reactor_.now() - held_since_);
-  text += link_->quiet() ? ", idle for " + in_ms(reactor_.now() - link_->ready_at())
-                         : ", which is running a statement";
+  const auto since = holder_->rests_since();
+  text += since ? ", idle for " + in_ms(reactor_.now() - std::max(held_since_, *since))
+                : ", which is running a statement";
   if (!last_text_.empty()) text += "; it last ran: " + last_text_;
   return text;
 }

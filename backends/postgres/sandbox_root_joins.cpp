@@ -92,9 +92,10 @@ void SandboxRoot::enter_begun() {
 }
 
 bool SandboxRoot::may_park() const {
-  return parked_.size() < parked_max && holder_->rests() && link_->status() == 'T' &&
-         std::ranges::any_of(waiters_,
-                             [this](const Waiter& w) { return may_join(*w.waiter, *holder_); });
+  return parked_.size() < parked_max && link_->quiet() && holder_->rests_since() &&
+         link_->status() == 'T' && std::ranges::any_of(waiters_, [this](const Waiter& w) {
+           return may_join(*w.waiter, *holder_);
+         });
 }
 
 // From the loop: the holder may be at rest, and others wait.
