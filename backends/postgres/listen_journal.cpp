@@ -39,17 +39,17 @@ void ListenJournal::done(const Statement& statement, std::string_view tag) {
       if (tag == "ROLLBACK") return roll_back();
       return commit();
     case StatementKind::savepoint:
-      savepoints_.push_back({statement.name, actions_.size()});
+      savepoints_.add(statement.name, actions_.size());
       return;
     case StatementKind::release:
-      savepoints_.erase(find(statement.name), savepoints_.end());
+      savepoints_.release(statement.name);
       return;
     case StatementKind::rollback_to: {
-      const auto found = find(statement.name);
+      const std::size_t* found = savepoints_.find(statement.name);
       // One that was made before the journal heard of anything.
-      if (found == savepoints_.end()) return roll_back();
-      undo_to(found->actions);
-      savepoints_.erase(std::next(found), savepoints_.end());
+      if (found == nullptr) return roll_back();
+      undo_to(*found);
+      savepoints_.go_back_to(statement.name);
       return;
     }
     default:
@@ -99,14 +99,6 @@ void ListenJournal::roll_back() {
 std::vector<ListenJournal::Action> ListenJournal::take() {
   for (const Action& action : committed_) bytes_ -= bytes_of(action);
   return std::exchange(committed_, {});
-}
-
-std::vector<ListenJournal::Savepoint>::iterator ListenJournal::find(std::string_view name) {
-  for (auto savepoint = savepoints_.end(); savepoint != savepoints_.begin();) {
-    --savepoint;
-    if (savepoint->name == name) return savepoint;
-  }
-  return savepoints_.end();
 }
 
 }  // namespace based::postgres

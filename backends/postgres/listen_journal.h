@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/postgres/savepoints.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
 
@@ -46,11 +47,6 @@ class ListenJournal {
   bool has_committed() const { return !committed_.empty(); }
 
  private:
-  struct Savepoint {
-    std::string name;
-    std::size_t actions = 0;  // that there were then
-  };
-  std::vector<Savepoint>::iterator find(std::string_view name);
   void add(Action action);
   void undo_to(std::size_t actions);
   void commit();
@@ -58,7 +54,7 @@ class ListenJournal {
   std::vector<Action> actions_, committed_;
   std::set<std::pair<std::string, std::string>> notified_;  // those of actions_
   std::size_t bytes_ = 0;                                   // of all actions
-  std::vector<Savepoint> savepoints_;
+  Savepoints<std::size_t> savepoints_;                      // how many actions there were then
 };
 
 }  // namespace based::postgres

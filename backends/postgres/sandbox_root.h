@@ -48,6 +48,7 @@
 #include "backends/postgres/lease_source.h"
 #include "backends/postgres/link.h"
 #include "backends/postgres/sandbox_sequences.h"
+#include "backends/postgres/savepoints.h"
 #include "backends/postgres/subtransactions.h"
 #include "backends/postgres/type_catalogue.h"
 #include "backends/reactor.h"
@@ -150,7 +151,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
   // What others have done inside of a turn, and since which of its savepoints.
   struct Joined {
     std::uint64_t count = 0;
-    std::vector<std::pair<std::string, std::uint64_t>> savepoints;  // and the count at that time
+    Savepoints<std::uint64_t> savepoints;  // and the count at that time
   };
   struct Parked {
     LeaseWaiter* waiter = nullptr;  // null: it is gone

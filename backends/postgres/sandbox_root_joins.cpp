@@ -256,18 +256,14 @@ void SandboxRoot::note_savepoint(const Statement& step) {
   if (!settings_.joins) return;
   auto& savepoints = joined_.savepoints;
   if (step.kind == StatementKind::savepoint || step.kind == StatementKind::begin) {
-    savepoints.emplace_back(step.name, joined_.count);
+    savepoints.add(step.name, joined_.count);
     return;
   }
-  const auto found = std::ranges::find(savepoints.rbegin(), savepoints.rend(), step.name,
-                                       &std::pair<std::string, std::uint64_t>::first);
-  if (found == savepoints.rend()) return;
-  if (step.kind != StatementKind::rollback_to) {
-    savepoints.erase(std::prev(found.base()), savepoints.end());
-    return;
-  }
-  const std::uint64_t before = found->second;
-  savepoints.erase(found.base(), savepoints.end());
+  const std::uint64_t* found = savepoints.find(step.name);
+  if (found == nullptr) return;
+  if (step.kind != StatementKind::rollback_to) return savepoints.release(step.name);
+  const std::uint64_t before = *found;
+  savepoints.go_back_to(step.name);
   note_lost(std::exchange(joined_.count, before) - before,
             holder_ == nullptr ? "a session" : holder_->describe());
 }

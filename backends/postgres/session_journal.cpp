@@ -1,6 +1,5 @@
 #include "backends/postgres/session_journal.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -80,15 +79,15 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
     case StatementKind::savepoint:
       return add_savepoint(statement.name);
     case StatementKind::release:
-      savepoints_.erase(find(statement.name), savepoints_.end());
+      savepoints_.release(statement.name);
       return;
     case StatementKind::rollback_to: {
-      const auto found = find(statement.name);
-      if (found == savepoints_.end()) return;
+      const AtSavepoint* found = savepoints_.find(statement.name);
+      if (found == nullptr) return;
       become(found->profile);
       withheld_ = found->withheld;
       local_ = found->local;
-      savepoints_.erase(std::next(found), savepoints_.end());
+      savepoints_.go_back_to(statement.name);
       return;
     }
     default:
@@ -98,11 +97,11 @@ void SessionJournal::done(const Statement& statement, std::string_view tag) {
 
 void SessionJournal::add_savepoint(const std::string& name) {
   std::size_t bytes = bytes_of(withheld_) + bytes_of(local_);
-  if (savepoints_.empty() || savepoints_.back().profile != profile_) {
+  if (savepoints_.empty() || savepoints_.newest().profile != profile_) {
     bytes += 2 * bytes_of(profile_->settings);  // and the fingerprint
   }
-  if (!savepoints_.empty()) bytes += savepoints_.back().bytes;
-  savepoints_.push_back({name, profile_, withheld_, local_, bytes});
+  if (!savepoints_.empty()) bytes += savepoints_.newest().bytes;
+  savepoints_.add(name, {profile_, withheld_, local_, bytes});
 }
 
 std::optional<Error> SessionJournal::refuse_more(std::span<const StatementRef> statements) const {
@@ -112,7 +111,7 @@ std::optional<Error> SessionJournal::refuse_more(std::span<const StatementRef> s
     if (statement->kind == StatementKind::release) ++released;
   }
   const bool more = savepoints > savepoints_.size() + released;
-  const std::size_t bytes = savepoints_.empty() ? 0 : savepoints_.back().bytes;
+  const std::size_t bytes = savepoints_.empty() ? 0 : savepoints_.newest().bytes;
   if (more && (savepoints - released > savepoints_max || bytes >= savepoint_bytes_max)) {
     return too_many_savepoints();
   }
@@ -209,14 +208,6 @@ void SessionJournal::roll_back() {
   become(committed_);
   withheld_ = committed_withheld_;
   local_.clear();
-}
-
-std::vector<SessionJournal::Savepoint>::iterator SessionJournal::find(std::string_view name) {
-  for (auto savepoint = savepoints_.end(); savepoint != savepoints_.begin();) {
-    --savepoint;
-    if (savepoint->name == name) return savepoint;
-  }
-  return savepoints_.end();
 }
 
 }  // namespace based::postgres

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backends/postgres/link_settings.h"
+#include "backends/postgres/savepoints.h"
 #include "backends/postgres/session_call.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
@@ -59,11 +60,14 @@ class SessionJournal {
   void roll_back();
 
  private:
-  struct Savepoint {
-    std::string name;
+  struct AtSavepoint {
     SessionProfileRef profile;
     Settings withheld, local;
     std::size_t bytes = 0;  // of what it keeps, and those before it
+
+    bool operator==(const AtSavepoint& other) const {
+      return profile == other.profile && withheld == other.withheld && local == other.local;
+    }
   };
   void add_savepoint(const std::string& name);
   void set(const Statement& statement);
@@ -71,7 +75,6 @@ class SessionJournal {
   void set_characteristics(const BeginOptions& modes, Settings& settings);
   bool withholds(std::string_view name) const;
   void become(SessionProfileRef profile) { profile_ = std::move(profile); }
-  std::vector<Savepoint>::iterator find(std::string_view name);
 
   ProfileTable& profiles_;
   SessionProfileRef start_;
@@ -80,7 +83,7 @@ class SessionJournal {
   const bool withholds_;
   Settings start_withheld_, withheld_, committed_withheld_;  // as the three above
   Settings local_;                                           // withheld, until the transaction ends
-  std::vector<Savepoint> savepoints_;
+  Savepoints<AtSavepoint> savepoints_;
 };
 
 }  // namespace based::postgres

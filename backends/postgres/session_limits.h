@@ -16,7 +16,7 @@ namespace based::postgres {
 
 inline constexpr std::size_t settings_max = 1'000;
 inline constexpr std::size_t settings_bytes_max = 1024 * 1024;  // of names and values
-inline constexpr std::size_t savepoints_max = 10'000;           // of a transaction
+inline constexpr std::size_t savepoints_max = 10'000;  // of a transaction; as Savepoints counts
 // Of the settings as they were at each savepoint.
 inline constexpr std::size_t savepoint_bytes_max = 16 * 1024 * 1024;
 inline constexpr std::size_t portals_max = 4096;  // that a transaction has left open

@@ -1,6 +1,5 @@
 #include "backends/postgres/wire_stack.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "backends/postgres/sandbox_rules.h"
@@ -260,7 +259,7 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
   Level ended = std::move(levels_.back());
   levels_.pop_back();
   if (!ended.savepoints.empty()) {
-    ended.modes = ended.savepoints.front().modes;
+    ended.modes = ended.savepoints.oldest();
   } else if (failed) {
     ended.modes = ended.initial;
   }
@@ -304,7 +303,7 @@ void WireStack::savepoint(const StatementRef& statement, Plan& plan) {
     plan.error = Error::make(Sqlstate("42939"), "savepoints called _based_... are Based's own");
   } else {
     plan.steps = {with_cut_name(statement)};
-    levels_.back().savepoints.push_back({statement->name, levels_.back().modes});
+    levels_.back().savepoints.add(statement->name, levels_.back().modes);
   }
 }
 
@@ -321,18 +320,16 @@ void WireStack::named(const StatementRef& statement, Plan& plan) {
     plan.error = aborted();
     return;
   }
-  std::vector<Savepoint>& names = levels_.back().savepoints;
-  const auto found = std::find_if(names.rbegin(), names.rend(), [&](const Savepoint& savepoint) {
-    return savepoint.name == statement->name;
-  });
-  if (found == names.rend()) {
+  Savepoints<TransactionModes>& savepoints = levels_.back().savepoints;
+  const TransactionModes* found = savepoints.find(statement->name);
+  if (found == nullptr) {
     plan.error = no_savepoint(statement->name);
     return;
   }
   TransactionModes& modes = levels_.back().modes;
-  modes.read_only = found->modes.read_only;
-  if (!releases) modes = found->modes;
-  names.erase(releases ? std::prev(found.base()) : found.base(), names.end());
+  modes.read_only = found->read_only;
+  if (!releases) modes = *found;
+  releases ? savepoints.release(statement->name) : savepoints.go_back_to(statement->name);
   failed_ = false;
   plan.steps = {with_cut_name(statement)};
 }

@@ -26,6 +26,7 @@
 
 #include "backends/postgres/own_row.h"
 #include "backends/postgres/sandbox_settings.h"
+#include "backends/postgres/savepoints.h"
 #include "backends/postgres/transaction_modes.h"
 #include "backends/statement.h"
 #include "protocol/result.h"
@@ -146,12 +147,8 @@ class WireStack {
   }
 
  private:
-  struct Savepoint {
-    std::string name;
-    TransactionModes modes;  // the level's
-  };
   struct Level {
-    std::vector<Savepoint> savepoints;
+    Savepoints<TransactionModes> savepoints;  // the level's
     TransactionModes modes;
     TransactionModes initial;  // an error brings them back
     bool only_apart = false;   // read only by a savepoint of its own, whose release ends it

@@ -43,7 +43,7 @@ class Cases:
         for _ in range(SAVEPOINTS // 1000 - 1):
             self.assertEqual(self.savepoints(1000), "C:SAVEPOINT " * 1000 + "Z:T")
         self.assertEqual(self.savepoints(990), "C:SAVEPOINT " * 990 + "Z:T")
-        self.refused(fields(self.error_of("; ".join(["savepoint s"] * 20))), "savepoints")
+        self.refused(fields(self.error_of("; ".join(f"savepoint t{i}" for i in range(20)))), "savepoints")
         self.assertEqual(self.client.query("rollback to s900"), "C:ROLLBACK Z:T")  # there is room again
         self.assertEqual(self.client.query("savepoint again"), "C:SAVEPOINT Z:T")
         for _ in range(100):
@@ -55,6 +55,22 @@ class Cases:
         self.assertTrue(SAVEPOINTS - 10 < said.count("C:SAVEPOINT") < SAVEPOINTS + 100)  # what is under way is not counted
         self.assertEqual(said.count("E:54000"), 1)
         self.assertTrue(said.endswith("E:25P02 Z:E"))
+        self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:I")
+        self.nobody_was_hurt()
+
+    def test_savepoints_of_one_name(self):
+        """pgjdbc's autosave makes one before each statement of a transaction, and releases none."""
+        self.client.query("begin; set work_mem = '5MB'")
+        for _ in range(6):
+            self.assertEqual(self.client.query("savepoint autosave; " * 2000), "C:SAVEPOINT " * 2000 + "Z:T")
+        self.assertEqual(self.client.query("set work_mem = '6MB'; savepoint autosave; set work_mem = '7MB'"),
+                         "C:SET C:SAVEPOINT C:SET Z:T")
+        self.assertEqual(self.client.query("rollback to autosave; show work_mem"), "C:ROLLBACK T:work_mem D:6MB C:SHOW Z:T")
+        self.assertEqual(self.client.query("release autosave; rollback to autosave; show work_mem"),
+                         "C:RELEASE C:ROLLBACK T:work_mem D:5MB C:SHOW Z:T")
+        self.assertEqual(self.client.query("release autosave; " * 2000), "C:RELEASE " * 2000 + "Z:T")
+        self.assertEqual(self.client.query("select 1/0"), "E:22012 Z:E")
+        self.assertEqual(self.client.query("rollback to autosave; show work_mem"), "C:ROLLBACK T:work_mem D:5MB C:SHOW Z:T")
         self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:I")
         self.nobody_was_hurt()
 
