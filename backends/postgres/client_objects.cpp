@@ -114,7 +114,7 @@ std::optional<ClientObject> created(Words& words) {
   } else if (!words.accept("TABLE")) {
     return std::nullopt;
   }
-  if (words.accept("IF") && words.accept("NOT")) words.accept("EXISTS");
+  if (words.accept("IF") && words.accept("NOT")) object.may_be_there = words.accept("EXISTS");
   object.name = words.take_name();
   if (words.accept(sql::TokenKind::dot)) {
     temporary = temporary || object.name == "pg_temp";
@@ -130,6 +130,20 @@ std::optional<ClientObject> created(Words& words) {
     }
   }
   return object;
+}
+
+// The newest of a name is what it is.
+void put(std::vector<ClientObject>& tables, ClientObject table) {
+  std::erase_if(tables, [&](const ClientObject& other) { return other.name == table.name; });
+  if (tables.size() < objects_max) tables.push_back(std::move(table));
+}
+
+void note_on_commit(const ClientObject& table, std::set<std::string, std::less<>>& emptied) {
+  if (table.on_commit == OnCommit::delete_rows) {
+    emptied.insert(table.name);
+  } else if (!table.may_be_there) {
+    emptied.erase(table.name);
+  }
 }
 
 // DROP TABLE: of which temporary ones, as far as the text shows it.
@@ -252,11 +266,40 @@ void SandboxObjects::leave(ClientObject object) {
 }
 
 void SandboxObjects::forget(std::string_view name) {
-  std::erase_if(left, [name](const ClientObject& object) { return object.name == name; });
+  const auto named = [name](const ClientObject& object) { return object.name == name; };
+  std::erase_if(left, named);
+  std::erase_if(cleared_in_turn, named);
+}
+
+std::vector<ClientObject> SandboxObjects::clear() {
+  for (const ClientObject& object : left) {
+    if (cleared.size() < left_max) cleared.push_back(object);
+    if (cleared_in_turn.size() < left_max) cleared_in_turn.push_back(object);
+  }
+  return std::exchange(left, {});
+}
+
+void SandboxObjects::clearing_stays() { cleared_in_turn.clear(); }
+
+void SandboxObjects::clearing_undone() {
+  for (ClientObject& object : std::exchange(cleared_in_turn, {})) leave(std::move(object));
+}
+
+std::size_t SandboxObjects::mark(bool is_oldest) {
+  if (is_oldest) cleared.clear();
+  return cleared.size();
+}
+
+void SandboxObjects::go_back(std::size_t marked) {
+  const std::size_t from = std::min(marked, cleared.size());
+  for (std::size_t i = from; i < cleared.size(); ++i) leave(std::move(cleared[i]));
+  cleared.resize(from);
 }
 
 void SandboxObjects::begin_anew() {
   left.clear();
+  cleared.clear();
+  cleared_in_turn.clear();
   emptied_tables.clear();
 }
 
@@ -276,15 +319,29 @@ void ClientObjects::sent(const Statement& statement) {
   std::optional<ClientObject> object = object_made_by(statement);
   if (!object) return;
   if (object->kind == Kind::cursor) declares_ = true;
-  if (object->on_commit == OnCommit::delete_rows) emptied_.insert(object->name);
-  if (object->on_commit == OnCommit::drop && ending_.size() < objects_max) {
-    ending_.push_back(std::move(*object));
+  if (object->kind != Kind::table || (object->may_be_there && has(object->name))) return;
+  put(making_, std::move(*object));
+}
+
+void ClientObjects::failed() { making_.clear(); }
+
+std::vector<ClientObject> ClientObjects::ending() const {
+  std::vector<ClientObject> tables = made_;
+  for (const ClientObject& table : making_) put(tables, table);
+  std::erase_if(tables, [](const ClientObject& t) { return t.on_commit != OnCommit::drop; });
+  return tables;
+}
+
+std::set<std::string, std::less<>> ClientObjects::emptied(const SandboxObjects& shared) const {
+  std::set<std::string, std::less<>> names = shared.emptied_tables;
+  for (const std::vector<ClientObject>* tables : {&made_, &making_}) {
+    for (const ClientObject& table : *tables) note_on_commit(table, names);
   }
+  return names;
 }
 
 void ClientObjects::done(const Statement& statement, std::string_view tag, SandboxObjects& shared) {
   if (locks_for_session(statement) && !std::exchange(holds_locks_, true)) shared.add_lock_holder();
-  for (const std::string& table : emptied_) shared.empty_at_commit(table);
   if (tag == "CLOSE CURSOR") {
     Words words(statement.text);
     words.next();
@@ -300,10 +357,23 @@ void ClientObjects::done(const Statement& statement, std::string_view tag, Sandb
   std::optional<ClientObject> object = object_made_by(statement);
   if (!object || object->kind == Kind::cursor) return;
   shared.forget(object->name);
+  if (object->kind == Kind::table) note_made(*object, shared);
   std::erase(gone_, object->name);
   std::erase_if(dropped_, [&](const ClientObject& gone) { return gone.name == object->name; });
   if (object->on_commit == OnCommit::drop || owned_.size() >= objects_max) return;
   if (std::ranges::find(owned_, *object) == owned_.end()) owned_.push_back(std::move(*object));
+}
+
+// Where it was there before (IF NOT EXISTS), it is what it was.
+void ClientObjects::note_made(const ClientObject& table, const SandboxObjects& shared) {
+  std::erase_if(making_, [&table](const ClientObject& other) { return other.name == table.name; });
+  const bool known = shared.emptied_tables.contains(table.name) || has(table.name);
+  if (!table.may_be_there || !known) put(made_, table);
+}
+
+bool ClientObjects::has(std::string_view name) const {
+  const auto same = [name](const ClientObject& object) { return object.name == name; };
+  return std::ranges::any_of(made_, same) || std::ranges::any_of(owned_, same);
 }
 
 void ClientObjects::closed_cursors() {
@@ -314,8 +384,14 @@ void ClientObjects::closed_cursors() {
 }
 
 void ClientObjects::committed(SandboxObjects& shared) {
-  for (std::vector<ClientObject>* objects : {&ending_, &dropped_}) {
-    for (ClientObject& object : *objects) shared.leave(std::move(object));
+  for (ClientObject& table : ending()) shared.leave(std::move(table));
+  for (ClientObject& object : dropped_) shared.leave(std::move(object));
+  for (const ClientObject& table : made_) {
+    if (table.on_commit == OnCommit::delete_rows) {
+      shared.empty_at_commit(table.name);
+    } else {
+      shared.emptied_tables.erase(table.name);
+    }
   }
   for (const std::string& name : gone_) {
     shared.emptied_tables.erase(name);
@@ -325,27 +401,26 @@ void ClientObjects::committed(SandboxObjects& shared) {
 }
 
 ClientObjects::OfTransaction ClientObjects::leave() {
-  OfTransaction left{.ending = std::move(ending_),
+  OfTransaction left{.made = std::move(made_),
+                     .dropped = std::move(dropped_),
                      .gone = std::move(gone_),
-                     .emptied = std::move(emptied_),
                      .declares = declares_};
-  std::ranges::move(dropped_, std::back_inserter(left.ending));
   end_transaction();
   return left;
 }
 
 void ClientObjects::take_over(OfTransaction left) {
-  std::ranges::move(left.ending, std::back_inserter(ending_));
+  for (ClientObject& table : left.made) put(made_, std::move(table));
+  std::ranges::move(left.dropped, std::back_inserter(dropped_));
   std::ranges::move(left.gone, std::back_inserter(gone_));
-  emptied_.merge(left.emptied);
   declares_ = declares_ || left.declares;
 }
 
 void ClientObjects::end_transaction() {
-  ending_.clear();
+  making_.clear();
+  made_.clear();
   dropped_.clear();
   gone_.clear();
-  emptied_.clear();
   declares_ = false;
   committed_ = owned_.size();
 }

@@ -24,7 +24,8 @@ struct ClientObject {
   enum class OnCommit : std::uint8_t { keep, drop, delete_rows };
   Kind kind = Kind::table;
   OnCommit on_commit = OnCommit::keep;
-  std::string name;  // as the server folds it
+  std::string name;           // as the server folds it
+  bool may_be_there = false;  // IF NOT EXISTS
 
   bool operator==(const ClientObject&) const = default;
 };
@@ -54,6 +55,9 @@ StatementRef delete_rows_of(const std::set<std::string, std::less<>>& tables);
 struct SandboxObjects {
   // Of clients that have gone, for the next unit to clear away. Bounded.
   std::vector<ClientObject> left;
+  // What was cleared away, since the oldest mark: a reset to one brings it back. Bounded.
+  std::vector<ClientObject> cleared;
+  std::vector<ClientObject> cleared_in_turn;          // there again, when that is rolled back
   std::set<std::string, std::less<>> emptied_tables;  // temporary; their rows go at each commit
   std::size_t lock_holders = 0;                       // clients that have session-level locks
   // Others of the server may wait for the locks: true asks to give all of them back between two
@@ -62,6 +66,12 @@ struct SandboxObjects {
 
   void leave(ClientObject object);
   void forget(std::string_view name);  // there is a new one
+  std::vector<ClientObject> clear();   // what is left is cleared away now
+  void clearing_stays();
+  void clearing_undone();
+  // A mark is made: where `cleared` is by then, for go_back().
+  std::size_t mark(bool is_oldest);
+  void go_back(std::size_t marked);
   // Nobody's locks are known apart: they go with those of the last who has any.
   void add_lock_holder();
   void drop_lock_holder();
@@ -73,13 +83,13 @@ class ClientObjects {
  public:
   // What ends with a transaction.
   struct OfTransaction {
-    std::vector<ClientObject> ending;
+    std::vector<ClientObject> made, dropped;
     std::vector<std::string> gone;
-    std::set<std::string, std::less<>> emptied;
     bool declares = false;
   };
   // A statement is sent: what it will have made by the transaction's end.
   void sent(const Statement& statement);
+  void failed();  // what was sent, and is not done
   // It has succeeded.
   void done(const Statement& statement, std::string_view tag, SandboxObjects& shared);
   void closed_cursors();  // CLOSE ALL has succeeded
@@ -92,10 +102,11 @@ class ClientObjects {
   // DISCARD TEMP in a transaction has dropped them, as far as it could.
   void dropped(std::vector<ClientObject> objects) { dropped_ = std::move(objects); }
 
-  // Of the transaction: tables that end with it. Cleared by committed() and rolled_back().
-  const std::vector<ClientObject>& ending() const { return ending_; }
+  // Of the transaction: tables that end with it, and those whose rows do. Cleared by committed()
+  // and rolled_back().
+  std::vector<ClientObject> ending() const;
+  std::set<std::string, std::less<>> emptied(const SandboxObjects& shared) const;
   bool declares() const { return declares_; }  // a cursor that ends with it
-  const std::set<std::string, std::less<>>& emptied() const { return emptied_; }
 
   const std::vector<ClientObject>& owned() const { return owned_; }
   std::vector<ClientObject> owned_cursors() const;
@@ -104,11 +115,14 @@ class ClientObjects {
   void forget() { *this = {}; }
 
  private:
+  void note_made(const ClientObject& table, const SandboxObjects& shared);
+  bool has(std::string_view name) const;
   void end_transaction();
 
-  std::vector<ClientObject> ending_, dropped_;
-  std::vector<std::string> gone_;               // tables, by DROP TABLE
-  std::set<std::string, std::less<>> emptied_;  // ON COMMIT DELETE ROWS, made in it
+  // Temporary tables, the newest of each name: of statements that are sent, and that are done.
+  std::vector<ClientObject> making_, made_;
+  std::vector<ClientObject> dropped_;
+  std::vector<std::string> gone_;  // tables, by DROP TABLE
   bool declares_ = false;
   std::vector<ClientObject> owned_;
   std::size_t committed_ = 0;  // of owned_

@@ -63,11 +63,7 @@ std::vector<StatementRef> Relay::ending(bool commits) {
   if (!rules_.rooted || stack_.outer()) return {};
   std::vector<StatementRef> steps;
   add(steps, drop_objects(objects_.ending()));
-  if (commits || unit_wrote_) {
-    std::set<std::string, std::less<>> emptied = context_.objects.emptied_tables;
-    emptied.insert(objects_.emptied().begin(), objects_.emptied().end());
-    add(steps, delete_rows_of(emptied));
-  }
+  if (commits || unit_wrote_) add(steps, delete_rows_of(objects_.emptied(context_.objects)));
   std::ranges::move(settings_ending(), std::back_inserter(steps));
   return steps;
 }
@@ -96,7 +92,7 @@ std::vector<StatementRef> Relay::ended_by(const Statement& control) {
 // In front of a unit's guard, so that no error of the unit brings it back.
 std::vector<StatementRef> Relay::left_by_others() {
   std::vector<StatementRef> steps;
-  add(steps, drop_objects(std::exchange(context_.objects.left, {})));
+  add(steps, drop_objects(context_.objects.clear()));
   return steps;
 }
 

@@ -323,7 +323,7 @@ bool Relay::recover_unit() {
     unit_wrote_ = false;
     stack_ = reached_;
     recovery_.steps = stack_.recover(std::exchange(ending_failed_, false));
-    if (!stack_.in_transaction()) objects_.rolled_back();
+    stack_.in_transaction() ? objects_.failed() : objects_.rolled_back();
     reached_ = stack_;
     if (!stack_.in_transaction()) open_portals_.clear();
   }

@@ -421,8 +421,9 @@ ScriptRef Relay::look_at(std::string_view text) const {
         return s->sets_local || (stacked() && stack_.is_control(*s));
       case StatementKind::empty:
       case StatementKind::write:
-      case StatementKind::definition:
         return s->sets_local;
+      case StatementKind::definition:  // in a sandbox it may be of a temporary table
+        return s->sets_local || rules_.rooted;
       case StatementKind::standalone:
         return stacked();
       case StatementKind::other:

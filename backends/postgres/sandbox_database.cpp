@@ -117,7 +117,7 @@ class SandboxDatabase final : public Database {
                .joins = options_.turns == TurnMode::join,
                .refuses = options_.turns == TurnMode::error,
                .acts_as_user = !names_user(keywords),
-               .on_begin = [this] { relays_.objects.begin_anew(); },
+               .objects = &relays_.objects,
                .ask_blocker =
                    [this](std::int32_t process) {
                      process == 0 ? watch_.rest() : watch_.ask(process);

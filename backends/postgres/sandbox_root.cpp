@@ -99,6 +99,7 @@ void SandboxRoot::note_text(std::string_view text) {
 void SandboxRoot::note_committed() {
   committed_ = true;
   if (parked_.empty()) kept_ = kept_ || keeps_;
+  if (parked_.empty() && settings_.objects != nullptr) settings_.objects->clearing_stays();
   end_turn(false);
 }
 

@@ -73,9 +73,9 @@ struct SandboxSettings {
   // they wait.
   bool joins = false;
   bool refuses = false;
-  bool acts_as_user = false;       // it is each client's user in turn
-  bool shared = false;             // outside of a sandbox
-  std::function<void()> on_begin;  // a root is begun: nothing of an earlier one is there
+  bool acts_as_user = false;          // it is each client's user in turn
+  bool shared = false;                // outside of a sandbox
+  SandboxObjects* objects = nullptr;  // what its sessions share of it; null: nothing
   // Asks by whom the server's process is blocked, for note_blocker(); 0: nothing more for now.
   std::function<void(std::int32_t process)> ask_blocker;
   // Asks which of everybody's tables the server's process has locked, for note_locked().
@@ -170,6 +170,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
     std::string sequences;   // where they were; empty: they stay
     bool immediate = false;  // there were constraints that a COMMIT has to restore
     DefinitionWatch::Point definitions;
+    std::size_t objects = 0;
   };
   enum class OperationKind : std::uint8_t { reset, reset_to, drop };
   struct Operation {

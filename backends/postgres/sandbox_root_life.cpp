@@ -187,7 +187,7 @@ Error SandboxRoot::away_error() const {
 // The root is open from now on.
 Chore SandboxRoot::beginning() {
   root_open_ = true;
-  if (settings_.on_begin) settings_.on_begin();
+  if (settings_.objects != nullptr) settings_.objects->begin_anew();
   root_began_ = reactor_.now();
   definitions_at_begin_ = link_->definitions().here();
   renew_at_ = root_began_ + renewed_after;
@@ -321,6 +321,13 @@ std::vector<Chore> SandboxRoot::turn_chores(Link& link) {
     link.definitions().settle(link.abandoned() && !unused);
   }
   if (parked_.empty()) subtransactions_.bound(marks_.size() + 1);
+  if (settings_.objects != nullptr) {
+    if (link.abandoned() && !unused) {
+      settings_.objects->clearing_undone();
+    } else if (parked_.empty()) {
+      settings_.objects->clearing_stays();
+    }
+  }
   if (operating_) return {operation_chore(link)};
   if (marking_ != nullptr) return {mark_chore(link)};
   if (!parked_.empty()) {

@@ -116,6 +116,7 @@ Chore SandboxRoot::operation_chore(Link& link) {
     link.settings() = marks_[at].settings;
     link.definitions().go_back(marks_[at].definitions);
     subtransactions_.go_back(marks_[at].subtransactions);
+    if (settings_.objects != nullptr) settings_.objects->go_back(marks_[at].objects);
     figures_old_ = true;
     renew_->arm(figures_due_);
     add_restoring(chore, marks_[at].sequences, SequencePlace::rooted);
@@ -157,13 +158,16 @@ Chore SandboxRoot::mark_chore(Link& link) {
     marks_[*at].moved = true;
   }
   const std::uint64_t number = ++marks_made_;
+  const std::size_t objects =
+      settings_.objects != nullptr ? settings_.objects->mark(marks_.empty()) : 0;
   chore.texts.push_back("SAVEPOINT " + mark_name(number));
   chore.texts.emplace_back("SAVEPOINT _based_turn");
   marks_.push_back({.name = marking_->name(),
                     .number = number,
                     .settings = link.settings(),
                     .subtransactions = subtransactions_.count(),
-                    .definitions = link.definitions().here()});
+                    .definitions = link.definitions().here(),
+                    .objects = objects});
   return chore;
 }
 

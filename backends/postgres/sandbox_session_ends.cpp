@@ -75,6 +75,7 @@ void SandboxSession::step_over(std::size_t step, std::uint64_t rows) {
 void SandboxSession::done(const Envelope& envelope, bool failed, std::size_t reached) {
   if (failed && first_query_ && *first_query_ >= reached) queried_ = false;
   if (!failed) local_ = local_after_;
+  if (failed) objects_.failed();
   for (SaidNotify& said : std::exchange(said_, {})) {
     if (!failed) notifications_.notify(std::move(said.channel), std::move(said.payload));
   }

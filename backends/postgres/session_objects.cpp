@@ -11,9 +11,8 @@ namespace based::postgres {
 
 std::vector<StatementRef> SessionObjects::left_by_others() {
   rolled_back();  // of a transaction that was lost
-  cleared_ = std::exchange(shared_->left, {});
   std::vector<StatementRef> steps;
-  if (StatementRef drop = drop_objects(cleared_)) steps.push_back(std::move(drop));
+  if (StatementRef drop = drop_objects(shared_->clear())) steps.push_back(std::move(drop));
   return steps;
 }
 
@@ -24,26 +23,22 @@ void SessionObjects::done(const Statement& statement) {
 
 void SessionObjects::committed() {
   objects_.committed(*shared_);
-  cleared_.clear();
+  shared_->clearing_stays();
 }
 
-ClientObjects::OfTransaction SessionObjects::leave_to_outer() {
-  cleared_.clear();
-  return objects_.leave();
-}
+ClientObjects::OfTransaction SessionObjects::leave_to_outer() { return objects_.leave(); }
 
 // What was cleared is there again; a lock that was given back is not.
 void SessionObjects::rolled_back() {
   objects_.rolled_back();
-  for (ClientObject& object : std::exchange(cleared_, {})) shared_->leave(std::move(object));
+  if (shared_ != nullptr) shared_->clearing_undone();
 }
 
 std::vector<StatementRef> SessionObjects::ending() const {
   std::vector<StatementRef> steps;
   if (StatementRef drop = drop_objects(objects_.ending())) steps.push_back(std::move(drop));
-  std::set<std::string, std::less<>> emptied = shared_->emptied_tables;
-  emptied.insert(objects_.emptied().begin(), objects_.emptied().end());
-  if (StatementRef empty = delete_rows_of(emptied)) steps.push_back(std::move(empty));
+  if (StatementRef empty = delete_rows_of(objects_.emptied(*shared_)))
+    steps.push_back(std::move(empty));
   return steps;
 }
 

@@ -17,8 +17,9 @@ class SessionObjects {
 
   // Behind the savepoint of what is outside of a transaction: what others have left.
   std::vector<StatementRef> left_by_others();
-  // A statement is sent; it has succeeded; its transaction's end.
+  // A statement is sent; it has succeeded, or not; its transaction's end.
   void sent(const Statement& statement) { objects_.sent(statement); }
+  void failed() { objects_.failed(); }
   void done(const Statement& statement);
   void committed();
   void rolled_back();
@@ -39,7 +40,6 @@ class SessionObjects {
  private:
   SandboxObjects* const shared_;
   ClientObjects objects_;
-  std::vector<ClientObject> cleared_;  // of others, in this transaction
 };
 
 }  // namespace based::postgres

@@ -214,6 +214,30 @@ class Temporary:
         self.assertEqual(self.client.rows("select n from short"), [])
         self.client.query("drop table short")
 
+    def test_a_new_table_is_not_what_one_of_its_name_was(self):
+        empties, drops, keeps = (f"create temp table mine (n int) on commit {ends}"
+                                 for ends in ("delete rows", "drop", "preserve rows"))
+        for texts in ((empties, "drop table mine", keeps),
+                      (empties, "drop table mine", "begin", keeps),
+                      (empties, "begin", "drop table mine", keeps),
+                      (empties, "discard temp", "create temp table mine as select 0 as n limit 0"),
+                      ("begin", "savepoint s", empties, "rollback to s", keeps),
+                      ("begin", empties, "rollback", "begin", keeps),
+                      ("begin", drops, "drop table mine", keeps),
+                      ("begin", "savepoint s", drops, "rollback to s", keeps),
+                      (keeps, "create temp table if not exists mine (n int) on commit delete rows"),
+                      (keeps, "begin", "savepoint s", empties, "rollback to s")):
+            for one_by_one in (True, False):
+                with self.subTest(texts, one_by_one=one_by_one):
+                    for text in texts if one_by_one else ():
+                        self.client.query(text)
+                    for text in () if one_by_one else texts:
+                        self.client.ask(extended(text), sync())
+                    self.client.query("insert into mine values (1)")
+                    self.client.query("commit")
+                    self.assertEqual(self.client.rows("select n from mine"), [["1"]])
+                    self.client.query("discard temp")
+
     def test_on_commit_delete_rows_where_nothing_may_be_written(self):
         self.client.query("create temp table short(n int) on commit delete rows")
         self.client.query("begin read only; insert into short values (1)")
@@ -238,6 +262,32 @@ class Temporary:
             self.assertEqual(client.query("create temp table mine(n int)"), "C:CREATE TABLE Z:I")
             self.assertEqual(client.query("create temp view seen as select n from mine"), "C:CREATE VIEW Z:I")
             client.close()
+
+    def left_behind(self, *statements):
+        """A client has gone that had made a temporary table, and has said these."""
+        client = self.connect()
+        for text in ("create temp table mine(n int)", *statements):
+            self.assertNotIn("E:", client.query(text))
+        client.close()
+
+    def test_it_ends_with_its_client_when_the_next_one_goes_too(self):
+        self.left_behind()
+        client = self.connect()
+        client.send(query("select pg_sleep(20)"))
+        asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+        wait_until(lambda: self.servers.cluster.query(asleep), "its statement")
+        client.close()
+        self.assertEqual(self.client.query("create temp table mine(n int)"), "C:CREATE TABLE Z:I")
+        self.client.query("discard temp")
+
+    def test_it_ends_with_its_client_when_a_reset_goes_back_to_before_that(self):
+        if self.directly:
+            self.skipTest("a server has no marks")
+        self.left_behind("sandbox mark it_was_there")
+        for _ in range(2):
+            self.assertEqual(self.client.rows("select to_regclass('pg_temp.mine')"), [[None]])
+            self.assertEqual(self.client.query("sandbox reset to it_was_there"), "C:SANDBOX RESET Z:I")
+            self.assertEqual(self.client.rows("select to_regclass('pg_temp.mine')"), [[None]])
 
 
 @both

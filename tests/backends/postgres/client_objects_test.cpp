@@ -76,6 +76,58 @@ TEST_CASE("what ended with a transaction is dropped once more, unless there is a
   CHECK(shared.left.size() == 1);
 }
 
+TEST_CASE("whose rows end with a transaction is said by the newest table of the name") {
+  SandboxObjects shared;
+  ClientObjects objects;
+  const auto create = [&](const char* text) {
+    objects.sent(*parsed(text));
+    objects.done(*parsed(text), "CREATE TABLE", shared);
+  };
+  const auto emptied = [&] { return objects.emptied(shared).contains("t"); };
+  create("create temp table t(n int) on commit delete rows");
+  CHECK(emptied());
+  create("create temp table t(n int)");
+  CHECK_FALSE(emptied());
+  objects.rolled_back();
+  create("create temp table t(n int) on commit delete rows");
+  objects.committed(shared);
+  CHECK(emptied());
+  objects.sent(*parsed("create temp table t(n int)"));
+  CHECK_FALSE(emptied());
+  objects.failed();
+  CHECK(emptied());
+  create("create temp table if not exists t(n int)");
+  CHECK(emptied());
+  create("create temp table t(n int)");
+  objects.committed(shared);
+  CHECK_FALSE(emptied());
+  create("create temp table if not exists t(n int) on commit delete rows");
+  CHECK_FALSE(emptied());
+  create("create temp table t(n int) on commit drop");
+  CHECK(objects.ending().size() == 1);
+  create("create temp table t(n int)");
+  CHECK(objects.ending().empty());
+}
+
+TEST_CASE("what was cleared away is left once more when that is undone, or a reset goes back") {
+  SandboxObjects shared;
+  shared.leave({.name = "a"});
+  CHECK(shared.clear().size() == 1);
+  CHECK(shared.left.empty());
+  shared.clearing_undone();
+  CHECK(shared.left.size() == 1);
+  const std::size_t oldest = shared.mark(true);
+  CHECK(shared.clear().size() == 1);
+  shared.clearing_stays();
+  shared.clearing_undone();
+  CHECK(shared.left.empty());
+  const std::size_t newer = shared.mark(false);
+  shared.go_back(newer);
+  CHECK(shared.left.empty());
+  shared.go_back(oldest);
+  CHECK(shared.left.size() == 1);
+}
+
 TEST_CASE("locks are given back when the last who has any has gone") {
   SandboxObjects shared;
   std::string said;
