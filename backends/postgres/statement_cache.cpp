@@ -71,6 +71,10 @@ const StatementCache::Entry* StatementCache::named(std::string_view name) const 
 StatementCache::Entry* StatementCache::add(std::string_view text,
                                            std::span<const std::uint32_t> types,
                                            std::string_view settings) {
+  if (const auto found = index_.find(Key{text, types, settings}); found != index_.end()) {
+    closable_.push_back(found->second->name);
+    erase(found->second);
+  }
   if (full()) return nullptr;
   ++unconfirmed_;
   entries_.push_front({.text = std::string(text),

@@ -50,7 +50,8 @@ class StatementCache {
   const Entry* peek(std::string_view text, std::span<const std::uint32_t> types,
                     std::string_view settings) const;
   const Entry* named(std::string_view name) const;  // the same; of this name
-  // Makes an entry whose Parse the caller sends next. nullptr when there is no room (see evict).
+  // Makes an entry whose Parse the caller sends next, in the place of one of the same key. nullptr
+  // when there is no room (see evict).
   Entry* add(std::string_view text, std::span<const std::uint32_t> types,
              std::string_view settings);
   bool full() const { return entries_.size() >= entries_max_; }

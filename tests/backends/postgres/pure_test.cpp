@@ -156,6 +156,19 @@ TEST_CASE("a statement is its text, its parameter types and the settings it was 
   CHECK(cache.add("SELECT $1", int8, "")->name != entry->name);
 }
 
+TEST_CASE("statement cache: what is parsed again is in the place of what was there") {
+  StatementCache cache(10);
+  cache.begin_group();
+  const std::string first = cache.add("SELECT 1", {}, "")->name;
+  cache.begin_group();
+  const std::string second = cache.add("SELECT 1", {}, "")->name;
+  CHECK(cache.take_closable() == std::vector<std::string>{first});
+  CHECK(cache.peek("SELECT 1", {}, "")->name == second);
+  CHECK(cache.named(first) == nullptr);
+  cache.forget(second);
+  CHECK(cache.peek("SELECT 1", {}, "") == nullptr);
+}
+
 TEST_CASE("the least recently used statement is evicted, never one of the group being written") {
   StatementCache cache(2);
   cache.begin_group();
