@@ -39,6 +39,8 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.server.says.clear()
+        for link in self.server.connections:  # of the tests before
+            link.heard.clear()
 
     def connect(self, database="app"):
         client = PgClient(f"127.0.0.1:{self.daemon.port}", database=database)
