@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "backends/postgres/relay.h"
+#include "backends/sql/control.h"
 #include "backends/sql/ordinary.h"
+#include "backends/sql/session_calls.h"
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
@@ -45,6 +47,26 @@ bool goes_behind_names(const Script& script) {
 }
 
 }  // namespace
+
+ScriptRef body_to_see(sql::StatementTable& texts, std::string_view prepare, bool rooted) {
+  const std::string_view body = sql::prepared_body(prepare);
+  const Result<ScriptRef> script = texts.intern(body, ParameterStyle::verbatim);
+  if (!script || (*script)->statements.size() != 1) return nullptr;
+  const bool pins = (*script)->statements.front()->kind == StatementKind::pinning;
+  return pins && !(rooted && !sql::find_session_calls(body).empty()) ? *script : nullptr;
+}
+
+ScriptRef body_before(const Script& script, std::size_t execute, sql::StatementTable& texts,
+                      bool rooted) {
+  for (std::size_t i = execute; i-- > 0;) {
+    const Statement& earlier = *script.statements[i];
+    const bool prepares = earlier.kind == StatementKind::prepare && earlier.setting == "prepare";
+    if (prepares && earlier.name == script.statements[execute]->name) {
+      return body_to_see(texts, earlier.text, rooted);
+    }
+  }
+  return nullptr;
+}
 
 // What the name of a statement stands for depends on requests that are not answered: they parse or
 // close it, or have a PREPARE, DEALLOCATE or DISCARD in them. REQUIRES flowing.
@@ -133,6 +155,24 @@ void Relay::own_names_ahead(const Script& script) {
   own_names(script);
   FrontendWriter(link_->out()).sync();
   link_->queue().close(true);
+}
+
+void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
+  auto& there = link_->own_statements().named;
+  if (tag == "PREPARE") {
+    const auto text = std::make_shared<const PreparedText>(
+        PreparedText{.text = statement->text,
+                     .types = {},
+                     .script = body_to_see(context_.texts, statement->text, rules_.rooted),
+                     .from_sql = true});
+    prepared_[statement->name] = text;
+    there[statement->name] = {.text = text};
+  } else if (tag == "DEALLOCATE") {
+    prepared_.erase(statement->name);
+    there.erase(statement->name);
+  } else if (tag == "DEALLOCATE ALL") {
+    note_all_dropped();
+  }
 }
 
 }  // namespace based::postgres

@@ -1,11 +1,14 @@
 // Small parts of a Relay's state (relay.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "backends/postgres/listen_journal.h"
 #include "backends/postgres/notification_queue.h"
+#include "backends/sql/statement_table.h"
+#include "backends/statement.h"
 
 namespace based::postgres {
 
@@ -43,5 +46,12 @@ enum class RelayState : std::uint8_t {
   commanding,
   ended,
 };
+
+// What PREPARE has prepared, where an EXECUTE of it pins its session; null: it does not. What else
+// such a text does to the settings of a sandbox (`rooted`), note_taint() looks for in the PREPARE.
+ScriptRef body_to_see(sql::StatementTable& texts, std::string_view prepare, bool rooted);
+// The same of a PREPARE in front of the EXECUTE in one text.
+ScriptRef body_before(const Script& script, std::size_t execute, sql::StatementTable& texts,
+                      bool rooted);
 
 }  // namespace based::postgres

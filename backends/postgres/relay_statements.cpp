@@ -330,6 +330,10 @@ ScriptRef Relay::seen_through(const ScriptRef& script) const {
   for (std::size_t i = 0; script && i < script->statements.size(); ++i) {
     StatementRef statement = script->statements[i];
     for (unsigned depth = 0; depth < executes_max && executes(*statement); ++depth) {
+      if (const ScriptRef body = body_before(*script, i, context_.texts, rules_.rooted)) {
+        statement = body->statements.front();
+        break;
+      }
       const PreparedRef* prepared = find_prepared(statement->name);
       if (prepared == nullptr || !(*prepared)->script) break;
       if ((*prepared)->script->statements.size() != 1) break;
@@ -388,21 +392,6 @@ void Relay::take_close_statement(const WireMessage& message, std::string_view na
 }
 
 // --- what SQL's PREPARE and DEALLOCATE have done
-
-void Relay::note_prepare(const StatementRef& statement, std::string_view tag) {
-  auto& there = link_->own_statements().named;
-  if (tag == "PREPARE") {
-    const auto text = std::make_shared<const PreparedText>(
-        PreparedText{.text = statement->text, .types = {}, .script = nullptr, .from_sql = true});
-    prepared_[statement->name] = text;
-    there[statement->name] = {.text = text};
-  } else if (tag == "DEALLOCATE") {
-    prepared_.erase(statement->name);
-    there.erase(statement->name);
-  } else if (tag == "DEALLOCATE ALL") {
-    note_all_dropped();
-  }
-}
 
 void Relay::note_all_dropped() {
   prepared_.clear();

@@ -24,6 +24,8 @@ void read_setting(Cursor cursor, std::uint32_t last_end, Statement& statement);
 
 // How many values a text gives that is an EXECUTE.
 std::size_t count_executed_values(std::string_view text);
+// The statement that a text prepares that is a PREPARE; empty: none.
+std::string_view prepared_body(std::string_view text);
 
 // Is the setting one that SET TRANSACTION sets, and that ends with the transaction however it is
 // set?

@@ -166,6 +166,31 @@ class Freed(Pins):
         self.gets_the_place(second)
 
 
+    def test_by_an_execute_of_what_sql_has_prepared(self):
+        locks = "select count(*) from pg_locks where locktype = 'advisory'"
+        by_name = (bind("", "taking"), execute(), sync())
+        at_once = ("prepare taking as {}; execute taking",)
+        for prepared in ("select pg_advisory_lock(77)", "select set_config('work_mem', '7MB', false)",
+                         "select n from generate_series(1, 2) n where pg_advisory_lock(77) is not null"):
+            for ways in (("execute taking",), by_name, at_once, ("begin", "execute taking", "commit"),
+                         ("begin; savepoint s; execute taking; select 1; commit",),
+                         ("begin", "execute taking", "select 1/0", "rollback")):
+                with self.subTest(prepared, ways=ways):
+                    first, second = self.connect(), self.connect()
+                    if ways != at_once:
+                        self.assertEqual(first.query(f"prepare taking as {prepared}"), "C:PREPARE Z:I")
+                    self.assertEqual(self.pinned(), 0)
+                    ways = [text.format(prepared) for text in ways] if ways == at_once else ways
+                    said = first.ask(*ways) if ways == by_name else [first.query(text) for text in ways][-1]
+                    self.assertNotIn("E:", said)
+                    self.assertEqual(self.pinned(), 1)
+                    first.close()
+                    self.gets_the_place(second)
+                    second.close()
+                    wait_until(lambda: self.pinned() == 0, "the pin to end")
+                    self.assertEqual(self.servers.cluster.query(locks), [["0"]])
+
+
 class Native(Pins):
     def native(self):
         connection = connect(f"unix:{self.servers.daemon.socket_path}")

@@ -41,6 +41,17 @@ TEST_CASE("the values of an EXECUTE are counted") {
   }
 }
 
+TEST_CASE("what a PREPARE prepares is behind its AS") {
+  for (const auto& row :
+       {std::pair("prepare q as select 1", " select 1"),
+        std::pair("prepare \"as\" (int, text[]) As select 2 as b", " select 2 as b"),
+        std::pair("prepare as as select 3", " select 3"), std::pair("prepare q", ""),
+        std::pair("prepare /* as */ q /* as */ as/* */values(1)", "/* */values(1)")}) {
+    CAPTURE(row.first);
+    CHECK(prepared_body(row.first) == row.second);
+  }
+}
+
 TEST_CASE("what is deallocated is known where the server can parse it") {
   for (const auto& row :
        {std::pair("deallocate Q", "q"), std::pair("deallocate \"Q\"", "Q"),
