@@ -16,6 +16,13 @@ constexpr std::array<std::string_view, 18> harmless{
     "STATISTICS", "SUBSCRIPTION", "SYSTEM", "TABLESPACE", "TRIGGER",  "USER",
 };
 
+// What CREATE makes that a statement may have the name of; and what may stand in front of that.
+constexpr std::array<std::string_view, 8> named_in_texts{
+    "TABLE", "VIEW", "SEQUENCE", "FUNCTION", "PROCEDURE", "AGGREGATE", "TYPE", "DOMAIN",
+};
+constexpr std::array<std::string_view, 4> before_kind{"UNLOGGED", "RECURSIVE", "MATERIALIZED",
+                                                      "FOREIGN"};
+
 bool is_harmless(std::string_view tag) {
   const std::string_view object = tag.substr(std::min(tag.find(' ') + 1, tag.size()));
   return sql::is_one_of(object.substr(0, object.find(' ')), harmless);
@@ -27,7 +34,7 @@ class Reader {
   explicit Reader(std::string_view text) : text_(text) {}
 
   std::string_view next() {
-    while (!text_.empty() && is_gap(text_.front())) text_.remove_prefix(1);
+    skip_gaps();
     std::size_t size = 0;
     while (size < text_.size() && is_in_name(text_[size])) ++size;
     if (size == 0 && !text_.empty()) size = 1;
@@ -42,12 +49,35 @@ class Reader {
     return false;
   }
   std::string_view rest() const { return text_; }
+  // What a name with or without its schema's names, as it is written. Empty: what is no name.
+  std::string_view name() {
+    std::string_view last;
+    do {
+      skip_gaps();
+      const bool quoted = text_.starts_with('"');
+      if (quoted) text_.remove_prefix(1);
+      last = quoted ? text_.substr(0, text_.find('"')) : next();
+      if (quoted) text_.remove_prefix(std::min(last.size() + 1, text_.size()));
+      if (!quoted && !last.empty() && !is_in_name(last.front())) return {};
+    } while (accept("."));
+    return last;
+  }
 
   static bool is_in_name(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
   }
 
  private:
+  void skip_gaps() {
+    for (;;) {
+      while (!text_.empty() && is_gap(text_.front())) text_.remove_prefix(1);
+      const bool line = text_.starts_with("--");
+      if (!line && !text_.starts_with("/*")) return;
+      const std::size_t end = text_.find(line ? "\n" : "*/");
+      text_.remove_prefix(std::min(end == std::string_view::npos ? end : end + 1, text_.size()));
+      if (!line && !text_.empty()) text_.remove_prefix(1);
+    }
+  }
   static bool is_gap(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
   std::string_view text_;
@@ -57,22 +87,33 @@ bool is_name(std::string_view word) { return !word.empty() && Reader::is_in_name
 
 }  // namespace
 
-DefinitionWatch::DefinitionWatch(StatementCache& statements, std::uint64_t* committed)
-    : statements_(statements),
-      committed_(committed != nullptr ? committed : &alone_),
-      heard_(*committed_) {}
+void DefinitionNews::add(std::string name) {
+  names.push_back({.number = ++count, .name = std::move(name)});
+  if (names.size() <= names_max) return;
+  of_all = std::max(of_all, names.front().number);
+  names.pop_front();
+}
+
+DefinitionWatch::DefinitionWatch(StatementCache& statements, DefinitionNews* news)
+    : statements_(statements), news_(news != nullptr ? news : &alone_), heard_(news_->count) {}
 
 void DefinitionWatch::hear() {
-  heard_ = *committed_;
-  statements_.outdate_since(0);
+  if (news_->of_all > heard_) statements_.outdate_since(0);
+  for (const DefinitionNews::Named& made : news_->names) {
+    if (made.number > heard_) statements_.outdate_naming(made.name);
+  }
+  heard_ = news_->count;
 }
 
 // What was prepared here since then is as it is now.
 void DefinitionWatch::tell() {
-  if (!std::exchange(to_tell_, false)) return;
-  const bool knew_all = heard_ == *committed_;
-  ++*committed_;
-  if (knew_all) heard_ = *committed_;
+  if (!to_tell_ && made_.empty()) return;
+  const bool knew_all = heard_ == news_->count;
+  if (to_tell_) made_.clear();
+  if (std::exchange(to_tell_, false)) news_->add();
+  for (std::string& name : made_) news_->add(std::move(name));
+  made_.clear();
+  if (knew_all) heard_ = news_->count;
 }
 
 // In a batch what comes behind it is sent before its tag has come.
@@ -80,9 +121,9 @@ void DefinitionWatch::read(std::string_view text) {
   Reader reader(text);
   if (reader.accept("CREATE")) {
     ++changes_;  // also where the tag is a SELECT's
-    if (!reader.accept("LOCAL")) reader.accept("GLOBAL");
-    const bool temporary = reader.accept("TEMP") || reader.accept("TEMPORARY");
-    if (temporary && reader.accept("TABLE")) read_temporary(reader.rest());
+    read_creation(reader.rest());
+  } else if (reader.accept("DO")) {
+    read_block(reader.rest());
   } else if (reader.accept("DROP")) {
     if (reader.accept("TABLE")) {
       if (!drops_temporary(reader.rest())) statements_.outdate_since(0);
@@ -91,6 +132,54 @@ void DefinitionWatch::read(std::string_view text) {
     if (!sql::is_one_of(reader.next(), harmless)) statements_.outdate_since(0);
   } else if (reader.accept("ALTER")) {
     if (!sql::is_one_of(reader.next(), harmless)) statements_.outdate_since(0);
+  }
+}
+
+// The statements behind the first one, or what looks like them.
+void DefinitionWatch::read_behind(std::string_view text) {
+  std::size_t creations = 0;
+  for (std::size_t at = text.find(';'); at < text.size(); at = text.find(';', at + 1)) {
+    std::string_view next = text.substr(at + 1);
+    next = next.substr(std::min(next.find_first_not_of(" \t\r\n"), next.size()));
+    if (!sql::is_word(next.substr(0, 6), "CREATE")) continue;
+    if (++creations > creations_read_max) {
+      to_tell_ = true;
+      return statements_.outdate_since(0);
+    }
+    read(next.substr(0, next.find(';')));
+  }
+}
+
+// `definition`: all that follows CREATE.
+void DefinitionWatch::read_creation(std::string_view definition) {
+  Reader reader(definition);
+  if (reader.accept("OR")) reader.next();  // REPLACE
+  if (!reader.accept("LOCAL")) reader.accept("GLOBAL");
+  const bool temporary = reader.accept("TEMP") || reader.accept("TEMPORARY");
+  std::string_view kind = reader.next();
+  while (sql::is_one_of(kind, before_kind)) kind = reader.next();
+  if (!sql::is_one_of(kind, named_in_texts)) return;
+  if (temporary && sql::is_word(kind, "TABLE")) read_temporary(reader.rest());
+  if (reader.accept("IF")) {  // NOT EXISTS
+    reader.next();
+    reader.next();
+  }
+  const std::string_view name = reader.name();
+  name.empty() ? statements_.outdate_since(0) : statements_.outdate_naming(name);
+  if (temporary || to_tell_) return;
+  to_tell_ = name.empty() || made_.size() == DefinitionNews::names_max;
+  if (!to_tell_) made_.emplace_back(name);
+}
+
+// `block`: all that follows DO. So are a client's own temporary objects ended in a sandbox.
+void DefinitionWatch::read_block(std::string_view block) {
+  constexpr std::string_view drop = "DROP ";
+  for (std::size_t at = block.find(drop); at < block.size(); at = block.find(drop, at + 1)) {
+    Reader reader(block.substr(at + drop.size()));
+    if (!sql::is_one_of(reader.next(), named_in_texts)) continue;
+    if (const std::string_view name = reader.name(); !name.empty()) {
+      statements_.outdate_naming(name);
+    }
   }
 }
 

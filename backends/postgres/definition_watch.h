@@ -8,19 +8,39 @@
 // that it comes in a batch, before its tag, and that a DROP TABLE is of temporary tables that the
 // link has seen made, on which nothing older and no other link depends.
 //
-// Not seen is what a function or another program has dropped.
+// What is made may stand in front of another of its name in the search_path, and the server does
+// not look there again for what is prepared. So the texts that have its name in them are outdated.
+//
+// Not seen is what a function or another program has made or dropped, nor a SELECT INTO.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backends/postgres/statement_cache.h"
 
 namespace based::postgres {
+
+// Of a database: what its links have committed. Each compares the count with what it has heard.
+struct DefinitionNews {
+  static constexpr std::size_t names_max = 64;
+  struct Named {
+    std::uint64_t number = 0;  // the count with it
+    std::string name;
+  };
+  std::uint64_t count = 0;
+  std::uint64_t of_all = 0;  // the newest that may be of any text
+  std::deque<Named> names;   // what was made, newest last
+
+  void add() { of_all = ++count; }
+  void add(std::string name);
+};
 
 class DefinitionWatch {
  public:
@@ -30,9 +50,9 @@ class DefinitionWatch {
     std::uint64_t prepared = 0;
   };
 
-  // `committed` is shared by the links of a database: how often one of them has committed a change.
-  // Null: there are no others. Both outlive the watch.
-  DefinitionWatch(StatementCache& statements, std::uint64_t* committed);
+  // `news` are shared by the links of a database. Null: there are no others. Both outlive the
+  // watch.
+  DefinitionWatch(StatementCache& statements, DefinitionNews* news);
   DefinitionWatch(const DefinitionWatch&) = delete;
   DefinitionWatch& operator=(const DefinitionWatch&) = delete;
 
@@ -40,11 +60,16 @@ class DefinitionWatch {
   void begin_lease() { temporary_.clear(); }
   // A new group is being written.
   void begin_group() {
-    if (heard_ != *committed_) hear();
+    if (heard_ != news_->count) hear();
   }
   // It has this text in it, of one statement or several.
   void note_sent(std::string_view text) {
     if (may_define(text)) read(text);
+    if (text.find(';') < text.size()) read_behind(text);
+  }
+  // The same of one that was prepared before, perhaps more than once.
+  void note_executed(std::string_view text) {
+    if (!text.empty() && (text.front() | 0x20) == 'c') read(text);
   }
   void note_tag(std::string_view tag);
   void note_error() { failed_ = true; }
@@ -63,14 +88,18 @@ class DefinitionWatch {
 
  private:
   static constexpr std::size_t temporary_max = 64;
+  static constexpr std::size_t creations_read_max = 32;  // of one text: each looks at all texts
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
-  // By its first letter: CREATE, ALTER, DROP, and few others.
+  // By its first letter: CREATE, ALTER, DROP, DO, a comment, and few others.
   static bool may_define(std::string_view text) {
     const char first = text.empty() ? '\0' : static_cast<char>(text.front() | 0x20);
     return first < 'b' || first == 'c' || first == 'd';
   }
   void read(std::string_view text);
+  void read_behind(std::string_view text);
+  void read_creation(std::string_view definition);
+  void read_block(std::string_view block);
   void read_temporary(std::string_view definition);
   bool drops_temporary(std::string_view names);
   void change(bool temporary_only);
@@ -78,13 +107,14 @@ class DefinitionWatch {
   void tell();
 
   StatementCache& statements_;
-  std::uint64_t alone_ = 0;
-  std::uint64_t* committed_;
-  std::uint64_t heard_;  // of *committed_
+  DefinitionNews alone_;
+  DefinitionNews* news_;
+  std::uint64_t heard_;  // of their count
   std::uint64_t changes_ = 0;
-  Point begun_;           // the transaction, or a sandbox's turn
-  bool failed_ = false;   // the request that is being answered
-  bool to_tell_ = false;  // the others, when it is committed
+  Point begun_;                    // the transaction, or a sandbox's turn
+  bool failed_ = false;            // the request that is being answered
+  bool to_tell_ = false;           // the others, when it is committed
+  std::vector<std::string> made_;  // the same, of these names
   // Temporary tables that the session has made, with how many statements were prepared then.
   std::map<std::string, std::uint64_t, std::less<>> temporary_;
   unsigned temporary_drops_ = 0;  // their tags are to come in this request

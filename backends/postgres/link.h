@@ -104,9 +104,9 @@ struct LinkLimits {
   Duration cleanup_timeout{};  // for cleaning, checking, and for a cancel to be over
   std::size_t statements_cached_max = 0;
   std::size_t message_bytes_max = 0;
-  std::uint64_t* definitions_committed = nullptr;  // DefinitionWatch's; null: it is alone
-  PublicProcesses* processes = nullptr;            // null: clients do not know one another by any
-  std::uint64_t* logins_changed = nullptr;         // LoginWatch's
+  DefinitionNews* definitions_committed = nullptr;  // DefinitionWatch's; null: it is alone
+  PublicProcesses* processes = nullptr;             // null: clients do not know one another by any
+  std::uint64_t* logins_changed = nullptr;          // LoginWatch's
 };
 
 enum class LinkState : std::uint8_t { starting, idle, leased, cleaning, checking, closed };

@@ -253,7 +253,7 @@ class PooledDatabase final : public Database {
   Log& log_;
   const std::string dbname_;
   sql::StatementTable statements_;
-  std::uint64_t definitions_committed_ = 0;
+  DefinitionNews definitions_committed_;
   PublicProcesses processes_;
   UserPools pools_;
   const std::size_t shared_most_;

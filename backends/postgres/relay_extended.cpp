@@ -126,6 +126,7 @@ void Relay::take_execute(const WireMessage& message) {
       }
       waits = text->script && std::ranges::any_of(text->script->statements, holds_back);
       number = add_item({.kind = ItemKind::execute, .prepared = text});
+      link_->definitions().note_executed(text->text);
       if (calls != nullptr) item(number).details().calls = *calls;
       if (rules_.rooted) {
         if (execute.rows_max > 0) item(number).details().bytes = rows_tag(execute.rows_max);

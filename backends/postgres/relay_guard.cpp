@@ -47,6 +47,7 @@ void Relay::guard_unit(bool undoes) {
   std::vector<std::string> texts;
   if (undoes) texts = undo_local_settings();
   std::vector<StatementRef> steps = left_by_others();
+  for (const StatementRef& step : steps) link_->note_sent(step->text);
   const bool on_turn = at_turn_begin_ && steps.empty() && texts.empty();
   WireStack::Plan plan = stack_.guard(on_turn, default_modes());
   at_turn_begin_ = false;

@@ -32,6 +32,7 @@ constexpr unsigned recoveries_max = 8;
 // that fails takes the client's work with it.
 void Relay::inject(const StatementRef& step, std::uint32_t number) {
   FrontendWriter writer(link_->out());
+  if (step->kind == StatementKind::definition) link_->note_sent(step->text);
   writer.parse("", step->text, {});
   expect(Expect::parse, Fate::swallow, number);
   link_->own_statements().unnamed.reset();

@@ -148,6 +148,17 @@ void StatementCache::outdate_since(std::uint64_t prepared) {
   }
 }
 
+void StatementCache::outdate_naming(std::string_view name) {
+  const auto lower = [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c | 0x20 : c); };
+  const auto same = [lower](char a, char b) { return lower(a) == lower(b); };
+  for (Entry& entry : entries_) {
+    if (entry.outdated || entry.lasting) continue;
+    const auto found =
+        std::search(entry.text.begin(), entry.text.end(), name.begin(), name.end(), same);
+    entry.outdated = found != entry.text.end();
+  }
+}
+
 void StatementCache::forget_since(std::uint64_t prepared) {
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     const auto at = entry++;

@@ -75,7 +75,9 @@ class StatementCache {
   // All that were made when there were more than so many, but those that last: the same text may
   // mean others by now. They stay for who has prepared them, as the server would have it.
   void outdate_since(std::uint64_t prepared);
-  // The same, and they stay for nobody.
+  // The same of those that have this name in their text, in whatever case.
+  void outdate_naming(std::string_view name);
+  // As outdate_since(), and they stay for nobody.
   void forget_since(std::uint64_t prepared);
   // The number of the one that was found or made last; 0: it has another name.
   std::uint32_t newest(std::string_view name) const {

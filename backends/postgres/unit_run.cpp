@@ -95,8 +95,9 @@ void UnitRun::send(Link& link, std::string_view settings) {
   bool defines = false;  // what comes behind it may mean other types than was prepared for
   for (Item& item : items_) {
     if (!defines || item.phase != UnitPhase::step) choose_name(item, cache, settings, closes);
-    const bool alone = item.statement->kind == StatementKind::standalone;
-    if (item.statement->kind != StatementKind::definition && !alone) continue;
+    const StatementKind kind = item.statement->kind;
+    if (kind == StatementKind::pinning) link.note_sent(item.statement->text);  // a temporary table
+    if (kind != StatementKind::definition && kind != StatementKind::standalone) continue;
     link.note_sent(item.statement->text);
     defines = true;
   }

@@ -11,7 +11,7 @@ namespace based::postgres {
 namespace {
 
 struct Watched {
-  explicit Watched(std::uint64_t* committed = nullptr) : watch(cache, committed) {}
+  explicit Watched(DefinitionNews* news = nullptr) : watch(cache, news) {}
 
   // Prepares this text.
   void prepare(std::string_view text) {
@@ -105,9 +105,9 @@ TEST_CASE("behind a rollback to a savepoint the rest of the transaction may be r
 }
 
 TEST_CASE("the other links hear of a change when it is committed") {
-  std::uint64_t committed = 0;
-  Watched link(&committed);
-  Watched other(&committed);
+  DefinitionNews news;
+  Watched link(&news);
+  Watched other(&news);
   other.prepare("theirs");
   link.run({"BEGIN", "DROP TYPE", "CREATE TYPE"}, 'T');
   link.prepare("new");
@@ -122,8 +122,8 @@ TEST_CASE("the other links hear of a change when it is committed") {
 }
 
 TEST_CASE("a drop of the session's own temporary tables takes what was prepared since they are") {
-  std::uint64_t committed = 0;
-  Watched link(&committed);
+  DefinitionNews news;
+  Watched link(&news);
   const auto forgets = [&link](std::string_view made, std::string_view dropped) {
     link.prepare("before");
     link.watch.note_sent(made);
@@ -139,15 +139,15 @@ TEST_CASE("a drop of the session's own temporary tables takes what was prepared 
   CHECK_FALSE(forgets("create temp table a (n int)", "DROP TABLE A"));
   CHECK_FALSE(
       forgets(" CREATE LOCAL TEMPORARY TABLE if not exists a()", "drop table if exists a ;"));
-  CHECK(committed == 0);
+  CHECK(news.count == 0);
   CHECK(forgets("create temp table a (n int)", "drop table a cascade"));
   CHECK(forgets("create temp table a (n int)", "drop table a; drop table b"));
   CHECK(forgets("create temp table a (n int)", "drop table a, b"));
   CHECK(forgets("create temp table a (n int)", "drop table public.a"));
-  CHECK(committed == 4);
+  CHECK(news.count == 4);
   link.watch.begin_lease();  // another session, which means another one
   CHECK(forgets("create table a (n int)", "drop table a"));
-  CHECK(committed == 5);
+  CHECK(news.count == 6);  // the table, and its drop
 }
 
 TEST_CASE("what ends with its transaction takes what was prepared since it is") {
@@ -170,6 +170,75 @@ TEST_CASE("in a batch a text is read before its tag has come") {
   CHECK(link.has("a"));
   link.watch.note_sent("  Drop type t");
   CHECK_FALSE(link.has("a"));
+}
+
+TEST_CASE(
+    "what is made takes what was prepared with its name in it: it may come first in the path") {
+  const auto forgets = [](std::string_view made) {
+    Watched link;
+    link.prepare("insert into FOO values ($1)");
+    link.prepare("select 1");
+    link.watch.note_sent(made);
+    CHECK(link.has("select 1"));
+    return !link.has("insert into FOO values ($1)");
+  };
+  for (const std::string_view made :
+       {"create table foo (n int)", "CREATE TEMP TABLE IF NOT EXISTS pg_temp . Foo ()",
+        "create or replace view \"FOO\" as", "/* of */ create -- a\n unlogged table a.b.foo()",
+        "create materialized view foo as select 1", "create function foo(int) returns int",
+        "begin; create temporary table foo ()", "select ';'; \n create sequence foo",
+        "DO 'BEGIN DROP TABLE pg_temp.\"foo\" CASCADE; END'"}) {
+    CAPTURE(std::string(made));
+    CHECK(forgets(made));
+  }
+  for (const std::string_view made :
+       {"create index foo on a (b)", "create table bar (foo int)", "create role foo", "create",
+        "do 'select foo'", "select 'create table foo'", "create table", "/* create table foo"}) {
+    CAPTURE(std::string(made));
+    if (made != "create table") CHECK_FALSE(forgets(made));
+  }
+}
+
+TEST_CASE("a text that makes very much takes everything") {
+  DefinitionNews news;
+  Watched link(&news);
+  std::string text = "select 1";
+  for (int i = 0; i < 32; ++i) text += "; create table a" + std::to_string(i) + " ()";
+  link.prepare("table foo");
+  link.watch.note_sent(text);
+  CHECK(link.has("table foo"));
+  link.watch.note_sent(text + "; create table b ()");
+  CHECK_FALSE(link.has("table foo"));
+  link.run({"CREATE TABLE"}, 'I');
+  CHECK(news.of_all == 1);
+  CHECK(news.count == 1);
+}
+
+TEST_CASE("what is prepared and executed more than once makes something each time") {
+  Watched link;
+  link.watch.note_sent("create temp table foo ()");
+  link.prepare("table foo");
+  link.watch.note_executed("create temp table foo ()");
+  CHECK_FALSE(link.has("table foo"));
+}
+
+TEST_CASE("the other links hear of what was made by its name, if they come in time") {
+  DefinitionNews news;
+  Watched link(&news);
+  Watched other(&news);
+  other.prepare("table foo");
+  other.prepare("table bar");
+  link.watch.note_sent("create table foo ()");
+  link.watch.note_sent("create temp table bar ()");
+  link.run({"CREATE TABLE", "CREATE TABLE"}, 'T');
+  CHECK(other.has("table foo"));
+  link.prepare("table foo");
+  link.run({"COMMIT"}, 'I');
+  CHECK_FALSE(other.has("table foo"));
+  CHECK(other.has("table bar"));
+  CHECK(link.has("table foo"));
+  for (std::size_t i = 0; i <= DefinitionNews::names_max; ++i) news.add("another");
+  CHECK_FALSE(other.has("table bar"));
 }
 
 TEST_CASE("one goes back to where it was before, once") {
