@@ -61,18 +61,20 @@ bool is_unit_message(char type) {
 void Relay::pump() {
   if (state_ != State::flowing || held_.empty()) return;
   WireMessage message;
-  while (state_ == State::flowing && !held_.empty()) {
+  bool full = false;
+  while (state_ == State::flowing && !held_.empty() && !full) {
     held_.peek(message);
     if (must_wait(message)) {
       if (state_ != State::flowing || !link_->is_congested()) break;
       link_->flush();  // which may make room at once: then nobody says so later
-      if (state_ != State::flowing || link_->is_congested()) break;
+      full = state_ == State::flowing && link_->is_congested();
       continue;
     }
     held_.pop();
     take(message);
   }
-  if (state_ == State::flowing) link_->flush();
+  // Where it is full it was just tried: now there might be room, of which nobody would say so.
+  if (state_ == State::flowing && !full) link_->flush();
   watch_silence();
   if (held_.empty() && !taking_) {
     taking_ = true;

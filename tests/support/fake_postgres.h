@@ -90,10 +90,13 @@ class FakeServer {
     flush();
   }
 
+  std::size_t unanswered() const { return in_.size(); }  // in bytes
+
   char status = 'I';
   bool silent = false;          // reads and does not answer
   bool fails_silently = false;  // COMMIT finds the transaction failed, though nothing told so
   bool closed_by_peer = false;
+  int no_room = 0;  // so many writes to it find its socket full
   int statements = 0;
   int cancels = 0;
   std::vector<std::string> texts;  // executed
@@ -249,6 +252,10 @@ class FakeChannel final : public Channel {
     return {errno == EAGAIN ? Io::wants_read : Io::failed};
   }
   IoResult write(std::string_view bytes) override {
+    if (server_->no_room > 0) {
+      --server_->no_room;
+      return {Io::wants_write};
+    }
     const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) return {Io::done, static_cast<std::size_t>(n)};
     return {errno == EAGAIN ? Io::wants_write : Io::failed};
@@ -338,6 +345,8 @@ class FakeCluster final : public Opener {
     }
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
+    const int room = 1 << 20;  // as much as the kernel gives
+    REQUIRE(::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
     auto server = std::make_shared<FakeServer>(ends[1], static_cast<int>(servers.size()) + 1);
     servers.push_back(server);
     return std::unique_ptr<Channel>(std::make_unique<FakeChannel>(ends[0], server, reactor_));
