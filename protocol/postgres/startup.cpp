@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "protocol/postgres/body_reader.h"
 
@@ -183,6 +184,7 @@ Result<StartupKind> startup_kind(const StartupHead& head) {
 
 Result<Startup> decode_startup(std::string_view body) {
   Startup startup;
+  std::string_view options;
   BodyReader reader(body);
   for (;;) {
     const std::string_view name = reader.take_text();
@@ -197,7 +199,7 @@ Result<Startup> decode_startup(std::string_view body) {
     } else if (name == "replication") {
       startup.replication = value;
     } else if (name == "options") {
-      if (Result<void> read = read_options(value, startup); !read) return std::move(read).error();
+      options = value;
     } else if (name.starts_with("_pq_.")) {
       startup.protocol_options.emplace_back(name);
     } else {
@@ -211,6 +213,10 @@ Result<Startup> decode_startup(std::string_view body) {
     return Error::make(sqlstate::invalid_authorization,
                        "no PostgreSQL user name specified in startup packet");
   }
+  // Wherever they stand, the server takes them first: what has a name of its own counts.
+  const auto named_settings = std::exchange(startup.settings, {});
+  if (Result<void> read = read_options(options, startup); !read) return std::move(read).error();
+  startup.settings.insert(startup.settings.end(), named_settings.begin(), named_settings.end());
   return startup;
 }
 

@@ -68,6 +68,14 @@ TEST_CASE("without a user nobody starts") {
   CHECK(code_of(std::string(1, '\0')) == "28000");
 }
 
+TEST_CASE("what options set gives way to what has a name of its own, wherever they stand") {
+  const auto startup = decode_startup(
+      body({{"work_mem", "2MB"}, {"user", "u"}, {"options", "-c work_mem=1MB"}, {"a", "b"}}));
+  REQUIRE(startup);
+  CHECK(startup->settings == std::vector<std::pair<std::string, std::string>>{
+                                 {"work_mem", "1MB"}, {"work_mem", "2MB"}, {"a", "b"}});
+}
+
 TEST_CASE("options are words, and a backslash takes the next character as it is") {
   CHECK(options("-c a=b") == "a=b;");
   CHECK(options("-ca=b --c-d=e") == "a=b;c_d=e;");
