@@ -24,7 +24,8 @@ HEAD_LINES, TAIL_LINES = 40, 60  # of a failure: what failed, and what was said 
 # The sanitizers' builds are made to be run once: clang takes half the time without optimization. Precompiled headers spare
 # it a third of the rest.
 QUICK = ("-Db_lundef=false", "-Doptimization=0")
-if shutil.which("ccache"):  # which keeps nothing that was made with a precompiled header
+CCACHE = shutil.which("ccache") and not os.environ.get("CCACHE_DISABLE")
+if CCACHE:  # which keeps nothing that was made with a precompiled header
     QUICK += ("-Db_pch=false",)
 
 SANITIZERS = {
@@ -105,7 +106,7 @@ def set_up(folder, compiler, *options):
     path = ROOT / folder
     if (path / "build.ninja").exists() and (path / "tests").is_dir():
         return
-    if shutil.which("ccache"):
+    if CCACHE:
         compiler = f"ccache {compiler}"
     again = ["--wipe"] if (path / "build.ninja").exists() else []
     need(f"{folder}-setup", ["meson", "setup", *again, folder, *options], env={"CXX": compiler})
@@ -219,18 +220,14 @@ def part_tsan():
     return run_meson_tests("build-tsan", "tsan", lambda name: name not in WITHOUT_THREADS)
 
 
-def build_fuzz(last=False):
-    build_by("build-fuzz", [ROOT / "tests" / "fuzz" / "run", "build"], last)
-
-
 def part_fuzz():
-    built_ahead("fuzz") or build_fuzz()
-    return run_script("fuzz", FUZZ_S)
+    built_ahead("fuzz") or build_asan()
+    return run_script("fuzz", FUZZ_S, "build-asan")
 
 
 # Parts that mostly wait, for servers and for time to pass; and what may be built meanwhile.
 WAITING = {"specs", "e2e", "packaging"}
-BUILT_AHEAD = {"asan": build_asan, "tsan": build_tsan, "fuzz": build_fuzz}
+BUILT_AHEAD = {"asan": build_asan, "tsan": build_tsan, "fuzz": build_asan}
 builds_ahead = {}
 
 
