@@ -27,21 +27,32 @@ void HeldMessages::add(const WireMessage& message) {
   bytes_.append(message.body);
 }
 
-void HeldMessages::peek(WireMessage& message) const {
+HeldMessages::Head HeldMessages::head_at(std::size_t at) const {
   Head head;
-  std::memcpy(&head, bytes_.data() + begin_, sizeof head);
-  message = {.type = head.type,
-             .body = std::string_view(bytes_).substr(begin_ + sizeof head, head.bytes),
-             .body_bytes = head.body_bytes,
-             .first = head.first,
-             .last = head.last};
+  std::memcpy(&head, bytes_.data() + at, sizeof head);
+  return head;
 }
 
-void HeldMessages::pop() {
-  Head head;
-  std::memcpy(&head, bytes_.data() + begin_, sizeof head);
-  begin_ += sizeof head + head.bytes;
+WireMessage HeldMessages::message_at(std::size_t at) const {
+  const Head head = head_at(at);
+  return {.type = head.type,
+          .body = std::string_view(bytes_).substr(at + sizeof head, head.bytes),
+          .body_bytes = head.body_bytes,
+          .first = head.first,
+          .last = head.last};
 }
+
+void HeldMessages::peek(WireMessage& message) const { message = message_at(begin_); }
+
+bool HeldMessages::peek_next(WireMessage& message) const {
+  if (empty()) return false;
+  const std::size_t next = begin_ + sizeof(Head) + head_at(begin_).bytes;
+  if (next == bytes_.size()) return false;
+  message = message_at(next);
+  return true;
+}
+
+void HeldMessages::pop() { begin_ += sizeof(Head) + head_at(begin_).bytes; }
 
 void HeldMessages::clear() {
   begin_ = 0;

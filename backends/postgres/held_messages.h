@@ -17,6 +17,8 @@ class HeldMessages {
   void add(const WireMessage& message);
   // The oldest one, which is valid until the next add() or clear(). REQUIRES that there is one.
   void peek(WireMessage& message) const;
+  // The one behind it; false: there is none yet.
+  bool peek_next(WireMessage& message) const;
   void pop();
   bool empty() const { return begin_ == bytes_.size(); }
   std::size_t bytes() const { return bytes_.size() - begin_; }
@@ -30,6 +32,9 @@ class HeldMessages {
     bool first = true;
     bool last = true;
   };
+  Head head_at(std::size_t at) const;
+  WireMessage message_at(std::size_t at) const;
+
   std::string bytes_;
   std::size_t begin_ = 0;
 };

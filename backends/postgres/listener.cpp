@@ -359,6 +359,12 @@ void Listener::arm_pending() {
 
 // --- notifications
 
+bool Listener::tells(const Subscriber& subscriber, std::string_view name) const {
+  const auto found = channels_.find(name);
+  if (found == channels_.end() || found->second.heard != Heard::heard) return false;
+  return std::ranges::count(found->second.subscribers, &subscriber) > 0;
+}
+
 void Listener::on_notification(std::string_view message) {
   Notification notification;
   if (message.size() < message_header_bytes ||

@@ -61,6 +61,8 @@ class Listener final : public LinkHost, public LinkHolder {
   // Has everybody heard of what was committed before? on_listening follows when they have. False:
   // nobody listens, or the link is away, and nothing follows.
   bool prove(Subscriber& subscriber);
+  // Is the subscriber told of what is notified on the channel?
+  bool tells(const Subscriber& subscriber, std::string_view channel) const;
   // Does it wait for on_listening?
   bool is_pending(const Subscriber& subscriber) const;
   // Is anything listened to?

@@ -116,6 +116,7 @@ class Relay : public WireSession,
   void forget_listens();
   bool may_be_notified() const;
   void tell_notifications();
+  void hear_on_link(std::string_view message);
   // relay_lease.cpp: getting, preparing and giving back the link
   void transition(State to);
   void arm(Duration from_now);
@@ -192,7 +193,7 @@ class Relay : public WireSession,
   void describe_named(const PreparedRef& text, std::string_view on_server, bool of_ours);
   void note_bound(std::string_view portal, const PreparedRef* named);
   std::uint32_t note_described(std::string_view portal);
-  void note_executed();
+  void note_executed(std::string_view portal);
   bool note_columns(const Reply& reply, const Item& made);
   void go_on_without_columns();
   void bind_renamed(const WireMessage& message, const BindNames& names, std::string_view portal,
@@ -351,7 +352,6 @@ class Relay : public WireSession,
   void log_error(const Item& made, const ErrorFields& fields);
   void log_refused(const WireMessage& message, const Error& error);
   void log_statement(SandboxLogEntry entry);
-
   // relay_replies.cpp: from the link to the client
   bool may_yet_fail(const Reply& reply) const;
   Flow send_part_of(const Reply& reply);

@@ -52,19 +52,34 @@ std::string columns_error(const Error& error) {
 bool Relay::awaits_columns(const WireMessage& message) {
   if (columns_.asked) return true;
   if (!columns_.any) return false;
+  columns_.counted = 0;
+  columns_.unknown = false;
   BindNames names;
   if (message.type != request::bind || !message.first || unsettled_) return false;
   if (!decode_bind_names(message.body, names) || names.statement.empty()) return false;
-  const PreparedRef* prepared = find_prepared(names.statement);
-  if (prepared == nullptr || (*prepared)->columns == 0 || is_skipped() || is_in_failed()) {
+  const PreparedRef* found = find_prepared(names.statement);
+  if (found == nullptr || is_skipped() || is_in_failed()) return false;
+  const PreparedRef& text = *found;
+  const bool told = text->columns != 0;
+  const std::uint64_t counted = told ? text->columns : text->portal_columns;
+  if (counted == 0) return false;
+  const std::string settings = settings_key();
+  const auto* there = link_->statements().peek(text->text, text->types, settings);
+  if (columns_.fresh || (there != nullptr && there->columns == counted)) {
+    columns_.counted = counted;
     return false;
   }
-  const std::string settings = settings_key();
-  const auto* there = link_->statements().peek((*prepared)->text, (*prepared)->types, settings);
-  if (settings.starts_with('?')) return false;
+  if (!told && message.whole()) {  // it may ask again
+    WireMessage next;
+    if (!held_.peek_next(next) && taking_) return true;
+    NamedRequest named;
+    const bool asks = next.type == request::describe && decode_named(next.body, named) &&
+                      named.what == 'P' && named.name == names.portal;
+    if (asks) columns_.unknown = there == nullptr || there->columns == 0;
+    if (asks) return false;
+  }
+  // It is the link's that may be old.
   if (there != nullptr && there->columns != 0) {
-    if (columns_.fresh || there->columns == (*prepared)->columns) return false;
-    // It is the link's that may be old.
     link_->statements().forget(std::string(there->name));
   }
   begin_repeatable();
@@ -72,9 +87,9 @@ bool Relay::awaits_columns(const WireMessage& message) {
   begin_request();
   send_begin();
   extended_ = true;
-  const std::string_view name = name_on_link(*prepared, settings);
+  const std::string_view name = name_on_link(text, settings);
   if (name.empty()) return false;  // no room
-  describe_named(*prepared, name, true);
+  describe_named(text, name, true);
   FrontendWriter(link_->out()).flush();
   link_->flush();
   return columns_.asked = true;
@@ -82,10 +97,14 @@ bool Relay::awaits_columns(const WireMessage& message) {
 
 // True: the client counts on other columns than the link's statement has.
 bool Relay::refuse_columns(const PreparedRef& text, std::string_view settings) {
-  columns_.fresh = false;
-  if (text->columns == 0) return false;
-  const auto* there = link_->statements().peek(text->text, text->types, settings);
-  if (there == nullptr || there->columns == 0 || there->columns == text->columns) return false;
+  const std::uint64_t counted = std::exchange(columns_.counted, 0);
+  std::uint64_t columns = std::exchange(columns_.heard, 0);
+  if (!std::exchange(columns_.fresh, false)) {
+    const auto* there =
+        counted != 0 ? link_->statements().peek(text->text, text->types, settings) : nullptr;
+    columns = there != nullptr ? there->columns : 0;
+  }
+  if (counted == 0 || columns == 0 || columns == counted) return false;
   const Error error =
       Error::make(sqlstate::feature_not_supported, "cached plan must not change result type");
   refuse_here(error);
@@ -102,7 +121,7 @@ void Relay::describe_named(const PreparedRef& text, std::string_view on_server, 
 
 // `named`: the statement, where it has a name.
 void Relay::note_bound(std::string_view portal, const PreparedRef* named) {
-  if (!portal.empty()) return;
+  columns_.portal = portal;
   if (named == nullptr) {
     columns_.bound.reset();
   } else if (columns_.bound != *named) {
@@ -113,18 +132,20 @@ void Relay::note_bound(std::string_view portal, const PreparedRef* named) {
 
 // The item of what is told of the portal, or 0.
 std::uint32_t Relay::note_described(std::string_view portal) {
-  if (!portal.empty()) return 0;
+  if (portal != columns_.portal) return 0;
   columns_.described = true;
-  if (!columns_.bound || columns_.bound->portal_columns != 0) return 0;
-  return add_item({.kind = ItemKind::described, .done = true, .prepared = columns_.bound});
+  if (!columns_.bound || (columns_.bound->portal_columns != 0 && !columns_.unknown)) return 0;
+  Item made{.kind = ItemKind::described, .done = true, .prepared = columns_.bound};
+  made.was_there = true;
+  made.details().on_server = columns_.on_link;
+  return add_item(std::move(made));
 }
 
 // Who does not ask about the portal counts on what it was told of one before.
-void Relay::note_executed() {
+void Relay::note_executed(std::string_view portal) {
   const PreparedRef& bound = columns_.bound;
-  if (!bound || columns_.described || bound->columns != 0) return;
+  if (!bound || columns_.described || bound->columns != 0 || portal != columns_.portal) return;
   bound->columns = bound->portal_columns;
-  columns_.any = columns_.any || bound->columns != 0;
 }
 
 // True: the client does not hear of it.
@@ -133,18 +154,15 @@ bool Relay::note_columns(const Reply& reply, const Item& made) {
   if (!tells || !reply.first) return made.of_ours;
   // What is too large to be kept in one piece is not compared.
   const std::uint64_t columns = reply.whole ? hash_of(reply) : made.prepared->columns;
-  if (made.on_server().empty()) {
-    made.prepared->portal_columns = columns;
-    return false;
-  }
-  link_->statements().described(made.on_server(), columns);
+  if (!made.on_server().empty()) link_->statements().described(made.on_server(), columns);
   if (!made.of_ours) {
-    made.prepared->columns = columns;
+    (made.was_there ? made.prepared->portal_columns : made.prepared->columns) = columns;
     columns_.any = true;
     return false;
   }
   if (!std::exchange(columns_.asked, false)) return true;
   columns_.fresh = true;
+  columns_.heard = columns;
   pump();
   return true;
 }

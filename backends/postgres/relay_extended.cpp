@@ -34,6 +34,7 @@ void Relay::take_bind(const WireMessage& message) {
   if (renamed && refuse_columns(*prepared, settings)) return;
   note_bound(names.portal, !names.statement.empty() && !controls ? prepared : nullptr);
   const std::string_view name = renamed ? name_on_link(*prepared, settings) : std::string_view();
+  if (renamed) columns_.on_link = name;
   unit_wrote_ = unit_wrote_ || prepared == nullptr || !(*prepared)->reads;
   if (prepared != nullptr && !controls && is_taken(names, false)) {
     if (message.whole()) try_bind(message, names, renamed ? name : names.statement);
@@ -139,10 +140,8 @@ void Relay::take_execute(const WireMessage& message) {
       }
     }
   }
-  if (message.body.starts_with('\0')) {
-    close_own_portal();
-    note_executed();
-  }
+  if (message.body.starts_with('\0')) close_own_portal();
+  if (columns_.bound) note_executed(message.body.substr(0, message.body.find('\0')));
   forget_begun(message);
   expect(Expect::execute, Fate::forward, number);
   forward(message);

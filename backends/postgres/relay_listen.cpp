@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "backends/postgres/relay.h"
+#include "protocol/postgres/backend.h"
 #include "protocol/postgres/backend_writer.h"
+#include "protocol/postgres/scanner.h"
 
 namespace based::postgres {
 namespace {
@@ -176,6 +178,13 @@ void Relay::on_notification_heard(std::string_view message) {
   if (may_be_notified() && !slow && listening_->queue.empty()) return client_.send(message);
   context_.notifications_dropped += listening_->queue.push(message);
   if (slow) client_.notify_when_drained(unsent_low);
+}
+
+void Relay::hear_on_link(std::string_view message) {
+  Notification told;
+  if (!decode_notification(message.substr(message_header_bytes), told)) return;
+  if (context_.listener->tells(*this, told.channel)) return;
+  context_.notifications_dropped += listening_->queue.push(message);
 }
 
 void Relay::on_notifications_missed() {

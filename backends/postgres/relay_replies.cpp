@@ -127,9 +127,10 @@ void Relay::on_synthesised(const Reply& reply) {
   to_client({bytes, sizeof bytes});
 }
 
-// Only of a pinned session's own link: others do not listen.
+// Only of a pinned session's own link: others do not listen. But behind its own LISTEN the link
+// hears what its transaction has notified, and the shared listener does not yet.
 void Relay::on_notification(std::string_view raw) {
-  if (listening_ && (listening_->on_link || listening_->unlistening)) return;
+  if (listening_ && (listening_->on_link || listening_->unlistening)) return hear_on_link(raw);
   if (pinned_ || session_mode_) client_.send(raw);
 }
 

@@ -30,8 +30,12 @@ class Told(Conversation):
     def prepares(self, text="select * from c"):
         self.assertEqual(self.client.ask(parse("s", text), describe("S", "s"), sync()), "1 t: T:n Z:I")
 
+    def on_another(self, *messages):
+        """Where there is another link, on that."""
+        return self.client.ask(*messages)
+
     def runs(self, *more):
-        return self.client.ask(bind("", "s"), *more, execute(), sync())
+        return self.on_another(bind("", "s"), *more, execute(), sync())
 
     def widens(self):
         self.assertEqual(self.other.query("alter table c add m text default 'x'"), "C:ALTER TABLE Z:I")
@@ -60,6 +64,46 @@ class Told(Conversation):
         self.assertEqual(self.runs(), "2 D:1 C:SELECT 1 Z:I")
         self.widens()
         self.assertEqual(self.runs(), CHANGED)
+
+    def describes(self, portal=""):
+        self.assertEqual(self.client.ask(parse("s", "select * from c"), bind(portal, "s"), describe("P", portal),
+                                         execute(portal), sync()), "1 2 T:n D:1 C:SELECT 1 Z:I")
+
+    def test_who_was_told_of_a_portal_only_counts_on_it_when_it_does_not_ask_again(self):
+        for portal in ("", "p"):
+            with self.subTest(portal):
+                self.setUp()
+                self.describes(portal)
+                self.widens()
+                for _ in range(2):
+                    self.assertEqual(self.on_another(bind(portal, "s"), execute(portal), sync()), CHANGED)
+                self.client.ask(close("S", "s"), sync())
+
+    def test_a_bind_that_comes_by_itself(self):
+        self.describes()
+        self.client.send(bind("", "s"))
+        self.assertTrue(self.client.quiet(0.05))
+        self.client.send(flush())
+        self.assertEqual(self.client.take(1), "2")
+        self.assertEqual(self.client.ask(execute(), sync()), "D:1 C:SELECT 1 Z:I")
+        self.widens()
+        self.client.send(bind("", "s"))
+        self.assertEqual(self.on_another(execute(), sync()), CHANGED)
+
+    def test_one_of_many_bytes(self):
+        self.other.query("drop table c; create table c (n text); insert into c values ('1')")
+        big = "x" * 300_000
+        self.assertEqual(self.client.ask(parse("s", "select * from c where n <> $1"), bind("", "s", (big,)), describe("P"),
+                                         execute(), sync()), "1 2 T:n D:1 C:SELECT 1 Z:I")
+        self.assertEqual(self.on_another(bind("", "s", (big,)), execute(), sync()), "2 D:1 C:SELECT 1 Z:I")
+        self.widens()
+        self.assertEqual(self.on_another(bind("", "s", (big,)), execute(), sync()), CHANGED)
+
+    def test_who_asks_each_time_is_told_each_time(self):
+        self.describes()
+        for _ in range(3):
+            self.assertEqual(self.runs(describe("P")), "2 T:n D:1 C:SELECT 1 Z:I")
+        self.assertEqual(self.runs(), "2 D:1 C:SELECT 1 Z:I")
 
     def test_nothing_is_written(self):
         self.prepares("insert into c (n) values (2) returning *")
@@ -122,14 +166,18 @@ class ThroughTwoLinks(Told):
     directly = False
     pool = "two"
 
-    def runs(self, *more):
+    def on_another(self, *messages):
         """On the link that has not seen the statement yet."""
         self.taken.append(self.connect())
         self.taken[0].query("begin; select 1")
         try:
-            return super().runs(*more)
+            return super().on_another(*messages)
         finally:
             self.taken.pop().query("rollback")
+
+    def again(self, *more):
+        """On whichever link."""
+        return Told.on_another(self, bind("", "s"), *more, execute(), sync())
 
     def setUp(self):
         self.taken = []
@@ -140,8 +188,8 @@ class ThroughTwoLinks(Told):
         keeper = self.connect()
         self.assertEqual(keeper.query("begin; select 1"), "C:BEGIN T:?column? D:1 C:SELECT 1 Z:T")
         for _ in range(3):
-            self.assertEqual(Told.runs(self), "2 D:1 C:SELECT 1 Z:I")
-            self.assertEqual(Told.runs(self, describe("P")), "2 T:n D:1 C:SELECT 1 Z:I")
+            self.assertEqual(self.again(), "2 D:1 C:SELECT 1 Z:I")
+            self.assertEqual(self.again(describe("P")), "2 T:n D:1 C:SELECT 1 Z:I")
         self.assertEqual(self.client.ask(*[bind("", "s"), execute(), sync()] * 5), " ".join(["2 D:1 C:SELECT 1 Z:I"] * 5))
         keeper.query("rollback")
 
@@ -153,9 +201,9 @@ class Nested(ThroughTwoLinks):
         self.client.query("begin; begin")
         self.prepares_inside()
         self.assertEqual(self.client.query("alter table c add m text default 'x'"), "C:ALTER TABLE Z:T")
-        self.assertEqual(Told.runs(self), "E:0A000 Z:E")
+        self.assertEqual(self.again(), "E:0A000 Z:E")
         self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:T")
-        self.assertEqual(Told.runs(self), "2 D:1 C:SELECT 1 Z:T")
+        self.assertEqual(self.again(), "2 D:1 C:SELECT 1 Z:T")
         self.assertEqual(self.client.query("commit"), "C:COMMIT Z:I")
 
     def prepares_inside(self):
@@ -165,9 +213,9 @@ class Nested(ThroughTwoLinks):
         self.prepares()
         self.widens()
         self.client.query("begin; begin")
-        self.assertEqual(Told.runs(self), "E:0A000 Z:E")
+        self.assertEqual(self.again(), "E:0A000 Z:E")
         self.assertEqual(self.client.query("rollback"), "C:ROLLBACK Z:T")
-        self.assertEqual(Told.runs(self), "E:0A000 Z:E")
+        self.assertEqual(self.again(), "E:0A000 Z:E")
         self.assertEqual(self.client.query("commit"), "C:ROLLBACK Z:I")
 
     def test_in_the_request_that_begins(self):

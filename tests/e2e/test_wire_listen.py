@@ -99,6 +99,14 @@ class Own(Listeners):
                  "C:BEGIN Z:T C:NOTIFY Z:T C:NOTIFY Z:T C:COMMIT Z:I")
         self.fence()
 
+    def test_in_the_transaction_that_listens(self):
+        self.client.query("unlisten news")
+        self.own([query("listen news; notify news, 'own'")], "C:LISTEN C:NOTIFY Z:I")
+        self.client.query("unlisten news")
+        self.own([extended("listen news"), extended("notify news, 'own'"), sync()], "1 2 C:LISTEN 1 2 C:NOTIFY Z:I")
+        self.own([query("listen news; notify news, 'own'")], "C:LISTEN C:NOTIFY Z:I")
+        self.fence()
+
     def test_by_a_trigger(self):
         self.client.query("create table if not exists told (n int); create or replace function tell() returns trigger "
                           "language plpgsql as $$ begin execute 'notify news, ''own'''; return null; end $$; "
