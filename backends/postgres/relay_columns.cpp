@@ -87,24 +87,18 @@ bool Relay::awaits_columns(const WireMessage& message) {
   begin_request();
   send_begin();
   extended_ = true;
-  const std::string_view name = name_on_link(text, settings);
-  if (name.empty()) return false;  // no room
-  describe_named(text, name, true);
+  describe_named(text, name_on_link(text, settings), true);
   FrontendWriter(link_->out()).flush();
   link_->flush();
   return columns_.asked = true;
 }
 
 // True: the client counts on other columns than the link's statement has.
-bool Relay::refuse_columns(const PreparedRef& text, std::string_view settings) {
+bool Relay::refuse_columns() {
   const std::uint64_t counted = std::exchange(columns_.counted, 0);
-  std::uint64_t columns = std::exchange(columns_.heard, 0);
-  if (!std::exchange(columns_.fresh, false)) {
-    const auto* there =
-        counted != 0 ? link_->statements().peek(text->text, text->types, settings) : nullptr;
-    columns = there != nullptr ? there->columns : 0;
-  }
-  if (counted == 0 || columns == 0 || columns == counted) return false;
+  const std::uint64_t heard = std::exchange(columns_.heard, 0);
+  const bool asked = std::exchange(columns_.fresh, false);
+  if (!asked || counted == 0 || heard == 0 || heard == counted) return false;
   const Error error =
       Error::make(sqlstate::feature_not_supported, "cached plan must not change result type");
   refuse_here(error);

@@ -31,7 +31,7 @@ void Relay::take_bind(const WireMessage& message) {
   const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
   const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
   const std::string settings = renamed ? settings_key() : std::string();
-  if (renamed && refuse_columns(*prepared, settings)) return;
+  if (renamed && refuse_columns()) return;
   note_bound(names.portal, !names.statement.empty() && !controls ? prepared : nullptr);
   const std::string_view name = renamed ? name_on_link(*prepared, settings) : std::string_view();
   if (renamed) columns_.on_link = name;

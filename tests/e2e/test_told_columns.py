@@ -17,7 +17,8 @@ CHANGED = "E:0A000 Z:I"
 def setUpModule():
     Conversation.servers = Servers(pools={"one": "max_size = 1", "two": "max_size = 2",
                                           "box": "force_rollback = true",
-                                          "nested": "max_size = 2\nnested_transactions = true"})
+                                          "nested": "max_size = 2\nnested_transactions = true",
+                                          "forgetful": "max_size = 2\nstatement_cache = 0"})
 
 
 class Told(Conversation):
@@ -192,6 +193,10 @@ class ThroughTwoLinks(Told):
             self.assertEqual(self.again(describe("P")), "2 T:n D:1 C:SELECT 1 Z:I")
         self.assertEqual(self.client.ask(*[bind("", "s"), execute(), sync()] * 5), " ".join(["2 D:1 C:SELECT 1 Z:I"] * 5))
         keeper.query("rollback")
+
+
+class ThroughLinksThatKeepNone(ThroughTwoLinks):
+    pool = "forgetful"
 
 
 class Nested(ThroughTwoLinks):
