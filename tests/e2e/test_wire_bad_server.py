@@ -58,7 +58,7 @@ class Case(unittest.TestCase):
 
     def check_gone(self, link):
         """It is closed, and nothing was said on it after the bad answer."""
-        self.assertTrue(link.ended.wait(5), "the link stays open")
+        self.assertTrue(link.ended.wait(20), "the link stays open")  # an abandoned one for cleanup_timeout
         self.assertEqual(link.heard[-1], "select bad")
 
     def answered(self, said, expected, bad, before=b""):
