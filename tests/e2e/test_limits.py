@@ -497,8 +497,10 @@ class Crowds(Tester):
         with self.client(daemon).session(label="holder") as holder:
             holder.tx("begin")
             holder.exec("create table t (a)")
-            waiting = [db.session() for db in (self.client(daemon) for _ in range(3))]
-            results = [session.start(client.EXEC, "select 1") for session in waiting]
+            results = []
+            for db in [self.client(daemon) for _ in range(3)]:
+                results.append(db.session().start(client.EXEC, "select 1"))
+                db.ping()  # it has come
             error = self.failure("53300", results[2].wait)
             self.assertTrue(error.retry)
             holder.tx("rollback_all")
