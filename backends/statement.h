@@ -119,6 +119,9 @@ struct Statement {
   std::string setting;
   // EXPLAIN EXECUTE, CREATE TABLE AS EXECUTE: the prepared statement's name; else empty.
   std::string executes;
+  // SELECT INTO: the table that it makes, as the server folds its name; else empty.
+  std::string makes;
+  bool makes_temporary = false;
   bool and_chain = false;                  // COMMIT AND CHAIN, ROLLBACK AND CHAIN
   SandboxVerb verb = SandboxVerb::status;  // sandbox
 

@@ -168,6 +168,9 @@ std::optional<ClientObject> object_made_by(const Statement& statement) {
       statement.kind != StatementKind::definition) {
     return std::nullopt;
   }
+  if (statement.makes_temporary) {  // SELECT INTO
+    return ClientObject{.kind = Kind::table, .on_commit = OnCommit::keep, .name = statement.makes};
+  }
   Words words(statement.text);
   if (words.accept("DECLARE")) return declared(words);
   if (words.accept("CREATE")) return created(words);

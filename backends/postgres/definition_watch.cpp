@@ -164,7 +164,19 @@ void DefinitionWatch::read_creation(std::string_view definition) {
     reader.next();
     reader.next();
   }
-  const std::string_view name = reader.name();
+  note_made(reader.name(), temporary);
+}
+
+void DefinitionWatch::note_selected_into(std::string_view table, bool temporary) {
+  ++changes_;
+  if (temporary && temporary_.size() < temporary_max) {
+    temporary_.emplace(sql::lower_ascii(table), statements_.prepared());
+  }
+  note_made(table, temporary);
+}
+
+// Empty: of any name.
+void DefinitionWatch::note_made(std::string_view name, bool temporary) {
   name.empty() ? statements_.outdate_since(0) : statements_.outdate_naming(name);
   if (temporary || to_tell_) return;
   to_tell_ = name.empty() || made_.size() == DefinitionNews::names_max;

@@ -11,7 +11,7 @@
 // What is made may stand in front of another of its name in the search_path, and the server does
 // not look there again for what is prepared. So the texts that have its name in them are outdated.
 //
-// Not seen is what a function or another program has made or dropped, nor a SELECT INTO.
+// Not seen is what a function or another program has made or dropped.
 #pragma once
 
 #include <cstddef>
@@ -71,6 +71,8 @@ class DefinitionWatch {
   void note_executed(std::string_view text) {
     if (!text.empty() && (text.front() | 0x20) == 'c') read(text);
   }
+  // A SELECT INTO is sent; its tag will not tell of the table.
+  void note_selected_into(std::string_view table, bool temporary);
   void note_tag(std::string_view tag);
   void note_error() { failed_ = true; }
   void note_ready(char status);
@@ -99,6 +101,7 @@ class DefinitionWatch {
   void read(std::string_view text);
   void read_behind(std::string_view text);
   void read_creation(std::string_view definition);
+  void note_made(std::string_view name, bool temporary);
   void read_block(std::string_view block);
   void read_temporary(std::string_view definition);
   bool drops_temporary(std::string_view names);

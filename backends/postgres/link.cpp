@@ -318,6 +318,15 @@ void Link::note_sent(std::string_view text) {
   if (!database.empty()) host_.on_database_to_leave(database);
 }
 
+bool Link::note_sent(const Statement& statement) {
+  const StatementKind kind = statement.kind;
+  const bool defines = kind == StatementKind::definition || kind == StatementKind::standalone;
+  if (defines || kind == StatementKind::pinning) note_sent(statement.text);
+  if (statement.makes.empty()) return defines;
+  definitions_.note_selected_into(statement.makes, statement.makes_temporary);
+  return true;
+}
+
 void Link::forget_statements() {
   statements_.forget_all(true);
   own_statements_ = {};

@@ -184,6 +184,8 @@ class Link final {
   DefinitionWatch& definitions() { return definitions_; }
   // A text of a client's is sent, of one statement or several.
   void note_sent(std::string_view text);
+  // The same of a statement. True: what comes behind it may mean something else.
+  bool note_sent(const Statement& statement);
   // A new group of statements is being written.
   void begin_group() {
     definitions_.begin_group();

@@ -235,7 +235,7 @@ class Relay : public WireSession,
   void own_names_ahead(const Script& script);
   void close_left_names();
   bool refuse_more(const Script& script);
-  bool may_run(const Script& script) { return !refuse_more(script) && pin(script); }
+  bool may_run(const Script& script);
   ScriptRef seen_through(const ScriptRef& script) const;
   PreparedRef seen_through(const PreparedRef& text) const;
   bool pin(const Script& script);

@@ -11,6 +11,17 @@
 namespace based::postgres {
 namespace {
 
+constexpr unsigned executes_max = 8;  // of an EXECUTE that executes an EXECUTE
+
+// Has it values for all that was declared, and no more? Where nothing was, the server does not look
+// at them; what it finds in the text itself is not known here.
+bool has_values(const Statement& execute, const PreparedText& executed) {
+  if (executed.types.empty()) return true;
+  const std::size_t values = sql::count_executed_values(execute.text);
+  const bool undeclared = executed.text.find('$') != std::string::npos;
+  return undeclared ? values >= executed.types.size() : values == executed.types.size();
+}
+
 bool names_statement(char type) {
   return type == request::query || type == request::parse || type == request::bind ||
          type == request::describe || type == request::close;
@@ -46,8 +57,8 @@ bool goes_behind_names(const Script& script) {
          std::ranges::any_of(script.statements, names);
 }
 
-}  // namespace
-
+// What PREPARE has prepared, where an EXECUTE of it pins its session; null: it does not. What else
+// such a text does to the settings of a sandbox (`rooted`), note_taint() looks for in the PREPARE.
 ScriptRef body_to_see(sql::StatementTable& texts, std::string_view prepare, bool rooted) {
   const std::string_view body = sql::prepared_body(prepare);
   const Result<ScriptRef> script = texts.intern(body, ParameterStyle::verbatim);
@@ -56,16 +67,65 @@ ScriptRef body_to_see(sql::StatementTable& texts, std::string_view prepare, bool
   return pins && !(rooted && !sql::find_session_calls(body).empty()) ? *script : nullptr;
 }
 
-ScriptRef body_before(const Script& script, std::size_t execute, sql::StatementTable& texts,
-                      bool rooted) {
-  for (std::size_t i = execute; i-- > 0;) {
+// The same of a PREPARE of this name in front of script.statements[before].
+ScriptRef body_before(const Script& script, std::size_t before, std::string_view name,
+                      sql::StatementTable& texts, bool rooted) {
+  for (std::size_t i = before; i-- > 0;) {
     const Statement& earlier = *script.statements[i];
     const bool prepares = earlier.kind == StatementKind::prepare && earlier.setting == "prepare";
-    if (prepares && earlier.name == script.statements[execute]->name) {
-      return body_to_see(texts, earlier.text, rooted);
-    }
+    if (prepares && earlier.name == name) return body_to_see(texts, earlier.text, rooted);
   }
   return nullptr;
+}
+
+}  // namespace
+
+bool executes(const Statement& statement) {
+  return statement.kind == StatementKind::prepare && statement.setting == "execute";
+}
+
+// The script with what each EXECUTE does in the EXECUTE's place: a statement that PostgreSQL's
+// protocol has prepared may be a SET as well as a SELECT.
+ScriptRef Relay::seen_through(const ScriptRef& script) const {
+  const auto executed_by = [&](const Statement& statement, std::size_t at) -> StatementRef {
+    const bool alone = executes(statement);
+    const std::string& name = alone ? statement.name : statement.executes;
+    ScriptRef body = body_before(*script, at, name, context_.texts, rules_.rooted);
+    if (!body) {
+      const PreparedRef* prepared = find_prepared(name);
+      if (prepared == nullptr) return nullptr;
+      if (alone && !has_values(statement, **prepared)) return nullptr;  // which the server says
+      body = (*prepared)->script;
+    }
+    return body && body->statements.size() == 1 ? body->statements.front() : nullptr;
+  };
+  std::shared_ptr<Script> seen;
+  for (std::size_t i = 0; script && i < script->statements.size(); ++i) {
+    StatementRef statement = script->statements[i];
+    for (unsigned depth = 0; depth < executes_max && executes(*statement); ++depth) {
+      StatementRef executed = executed_by(*statement, i);
+      if (executed == nullptr) break;
+      statement = std::move(executed);
+    }
+    // An EXPLAIN or CREATE TABLE AS of it is itself, but for what pins.
+    if (!statement->executes.empty() && statement->kind != StatementKind::pinning) {
+      StatementRef executed = executed_by(*statement, i);
+      const bool pins = executed != nullptr && executed->kind == StatementKind::pinning;
+      if (pins) statement = std::move(executed);
+    }
+    if (statement == script->statements[i]) continue;
+    if (!seen) seen = std::make_shared<Script>(*script);
+    seen->statements[i] = std::move(statement);
+  }
+  return seen ? seen : script;
+}
+
+PreparedRef Relay::seen_through(const PreparedRef& text) const {
+  ScriptRef seen = seen_through(text->script);
+  if (seen == text->script) return text;
+  auto made = std::make_shared<PreparedText>(*text);
+  made->script = std::move(seen);
+  return made;
 }
 
 // What the name of a statement stands for depends on requests that are not answered: they parse or

@@ -47,11 +47,6 @@ enum class RelayState : std::uint8_t {
   ended,
 };
 
-// What PREPARE has prepared, where an EXECUTE of it pins its session; null: it does not. What else
-// such a text does to the settings of a sandbox (`rooted`), note_taint() looks for in the PREPARE.
-ScriptRef body_to_see(sql::StatementTable& texts, std::string_view prepare, bool rooted);
-// The same of a PREPARE in front of the EXECUTE in one text.
-ScriptRef body_before(const Script& script, std::size_t execute, sql::StatementTable& texts,
-                      bool rooted);
+bool executes(const Statement& statement);  // an EXECUTE
 
 }  // namespace based::postgres

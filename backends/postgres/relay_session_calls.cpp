@@ -34,8 +34,9 @@ void Relay::note_taint(const sql::SessionCalls& calls, const std::vector<CallMad
 // What an EXECUTE executes that SQL's PREPARE has prepared.
 void Relay::note_taint(const Script& script) {
   for (const StatementRef& statement : script.statements) {
-    if (statement->kind != StatementKind::prepare) continue;
-    const PreparedRef* prepared = find_prepared(statement->name);
+    const bool inside = !statement->executes.empty();  // of an EXPLAIN
+    if (!inside && statement->kind != StatementKind::prepare) continue;
+    const PreparedRef* prepared = find_prepared(inside ? statement->executes : statement->name);
     if (prepared != nullptr && !sql::find_session_calls((*prepared)->text).empty()) {
       settings_tainted_ = true;
     }

@@ -17,21 +17,6 @@
 namespace based::postgres {
 namespace {
 
-constexpr unsigned executes_max = 8;  // of an EXECUTE that executes an EXECUTE
-
-bool executes(const Statement& statement) {
-  return statement.kind == StatementKind::prepare && statement.setting == "execute";
-}
-
-// Has it values for all that was declared, and no more? Where nothing was, the server does not look
-// at them; what it finds in the text itself is not known here.
-bool has_values(const Statement& execute, const PreparedText& executed) {
-  if (executed.types.empty()) return true;
-  const std::size_t values = sql::count_executed_values(execute.text);
-  const bool undeclared = executed.text.find('$') != std::string::npos;
-  return undeclared ? values >= executed.types.size() : values == executed.types.size();
-}
-
 Error too_many_prepared() {
   return Error::make(sqlstate::configuration_limit_exceeded,
                      "the session has too many prepared statements")
@@ -309,6 +294,15 @@ bool Relay::refuse_more(const Script& script) {
   return true;
 }
 
+// Before each run. False: it was refused.
+bool Relay::may_run(const Script& script) {
+  if (refuse_more(script) || !pin(script)) return false;
+  for (const StatementRef& statement : script.statements) {
+    if (!statement->makes.empty()) link_->note_sent(*statement);
+  }
+  return true;
+}
+
 // What sessions have left on the link under names of their own, where that is more than a link
 // keeps. Who comes back makes it again.
 void Relay::close_left_names() {
@@ -321,38 +315,6 @@ void Relay::close_left_names() {
     expect_swallowed(Expect::close);
     left = {.text = nullptr, .closed = true};
   }
-}
-
-// The script with what each EXECUTE does in the EXECUTE's place: a statement that PostgreSQL's
-// protocol has prepared may be a SET as well as a SELECT.
-ScriptRef Relay::seen_through(const ScriptRef& script) const {
-  std::shared_ptr<Script> seen;
-  for (std::size_t i = 0; script && i < script->statements.size(); ++i) {
-    StatementRef statement = script->statements[i];
-    for (unsigned depth = 0; depth < executes_max && executes(*statement); ++depth) {
-      if (const ScriptRef body = body_before(*script, i, context_.texts, rules_.rooted)) {
-        statement = body->statements.front();
-        break;
-      }
-      const PreparedRef* prepared = find_prepared(statement->name);
-      if (prepared == nullptr || !(*prepared)->script) break;
-      if ((*prepared)->script->statements.size() != 1) break;
-      if (!has_values(*statement, **prepared)) break;  // which the server says
-      statement = (*prepared)->script->statements.front();
-    }
-    if (statement == script->statements[i]) continue;
-    if (!seen) seen = std::make_shared<Script>(*script);
-    seen->statements[i] = std::move(statement);
-  }
-  return seen ? seen : script;
-}
-
-PreparedRef Relay::seen_through(const PreparedRef& text) const {
-  ScriptRef seen = seen_through(text->script);
-  if (seen == text->script) return text;
-  auto made = std::make_shared<PreparedText>(*text);
-  made->script = std::move(seen);
-  return made;
 }
 
 // Of those that its transaction has left open, with what they were bound to.
@@ -405,6 +367,7 @@ ScriptRef Relay::look_at(std::string_view text) const {
   if (!script) return nullptr;  // the server will say what is wrong with it
   const bool matters = std::ranges::any_of((*script)->statements, [this](const StatementRef& s) {
     if (!s->executes.empty()) return true;
+    if (!s->makes.empty()) return true;
     switch (s->kind) {
       case StatementKind::read:
         return s->sets_local || (stacked() && stack_.is_control(*s));

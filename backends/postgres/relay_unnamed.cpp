@@ -5,14 +5,6 @@
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
-namespace {
-
-bool executes(const Statement& statement) {
-  return statement.kind == StatementKind::prepare && statement.setting == "execute";
-}
-
-}  // namespace
-
 // The text that is the unnamed statement already, as drivers send it again and again; not one whose
 // own Parse may be skipped.
 bool Relay::is_unnamed(const ParseRequest& parse) const {

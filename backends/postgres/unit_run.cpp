@@ -95,11 +95,7 @@ void UnitRun::send(Link& link, std::string_view settings) {
   bool defines = false;  // what comes behind it may mean other types than was prepared for
   for (Item& item : items_) {
     if (!defines || item.phase != UnitPhase::step) choose_name(item, cache, settings, closes);
-    const StatementKind kind = item.statement->kind;
-    if (kind == StatementKind::pinning) link.note_sent(item.statement->text);  // a temporary table
-    if (kind != StatementKind::definition && kind != StatementKind::standalone) continue;
-    link.note_sent(item.statement->text);
-    defines = true;
+    defines = link.note_sent(*item.statement) || defines;
   }
   Request request{.requester = this};
   FrontendWriter writer(link.out());

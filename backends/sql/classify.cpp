@@ -136,7 +136,10 @@ StatementKind kind_of(Cursor cursor, const Traits& traits) {
     return runs || prepared ? kind_of(cursor, traits) : read;
   }
   if (cursor.sees("SELECT") || cursor.sees("VALUES")) return kind_of_query(cursor, traits);
-  if (cursor.sees("WITH")) return traits.modifies ? write : kind_of_query(cursor, traits);
+  if (cursor.sees("WITH")) {
+    const bool writes = traits.modifies && !traits.into_temporary;
+    return writes ? write : kind_of_query(cursor, traits);
+  }
   if (is_postgres(cursor)) {
     if (cursor.sees("TABLE")) return read;
     if (cursor.sees("DECLARE")) return traits.with_hold ? pinning : other;
@@ -174,6 +177,11 @@ std::optional<Error> classify(const Cursor& cursor, const Traits& traits, std::u
                        statement.kind == other || statement.kind == definition;
   if (postgres && traits.pins && movable) statement.kind = pinning;
   statement.plain_read = statement.kind == read && !traits.locks_rows && !traits.impure;
+  const bool selects = statement.kind == write || statement.kind == pinning;
+  if (postgres && selects && !cursor.sees("CREATE") && !cursor.sees("INSERT")) {
+    statement.makes = traits.into_name;
+    statement.makes_temporary = traits.into_temporary && !traits.into_name.empty();
+  }
   if (postgres && cursor.sees("EXPLAIN")) statement.executes = name_explained(cursor);
   if (postgres && statement.executes.empty() && (cursor.sees("CREATE") || cursor.sees("EXPLAIN"))) {
     statement.executes = traits.executes;

@@ -101,6 +101,7 @@ bool is_plain(std::string_view text) {
   const char* at = text.data();
   const char* const end = at + text.size();
   const char* const first = behind_word(at, end);
+  const bool inserts = is_word({at, first}, "INSERT");
   if (!is_first_word({at, first})) return false;
   for (at = first; at != end;) {
     switch (byte(*at)) {
@@ -110,7 +111,10 @@ bool is_plain(std::string_view text) {
       case Byte::letter: {
         const char* const begin = at;
         at = behind_word(at, end);
-        if (TraitCollector::may_tell({begin, at}) || (at != end && *at == '\'')) return false;
+        if (at != end && *at == '\'') return false;
+        if (TraitCollector::may_tell({begin, at}) && !(inserts && is_word({begin, at}, "INTO"))) {
+          return false;
+        }
         break;
       }
       case Byte::dollar:
@@ -155,7 +159,7 @@ bool is_ordinary(std::string_view text) {
   }
   if (token.kind == TokenKind::semicolon && tokenizer.next().kind != TokenKind::end) return false;
   const Traits& traits = collector.traits();
-  return !traits.pins && !traits.into_temporary && !traits.copies && !traits.sets_local;
+  return !traits.pins && !traits.into && !traits.copies && !traits.sets_local;
 }
 
 bool names_moving_time(std::string_view text) {

@@ -65,9 +65,9 @@ constexpr WordSet telling(telling_words);
 
 // Every word that tells anything of a statement that reads or writes.
 constexpr auto plain_telling_words = [] {
-  std::array<std::string_view, pinning_functions.size() + 5> words{"SET_CONFIG", "COPY", "PG_TEMP",
-                                                                   "TEMP", "TEMPORARY"};
-  std::copy(pinning_functions.begin(), pinning_functions.end(), words.begin() + 5);
+  std::array<std::string_view, pinning_functions.size() + 6> words{
+      "SET_CONFIG", "COPY", "PG_TEMP", "TEMP", "TEMPORARY", "INTO"};
+  std::copy(pinning_functions.begin(), pinning_functions.end(), words.begin() + 6);
   return words;
 }();
 constexpr WordSet plain_telling(plain_telling_words);
@@ -116,6 +116,7 @@ void TraitCollector::observe(const Token& token) {
     const bool names = token.kind == TokenKind::word || token.kind == TokenKind::quoted;
     if (names) traits_.executes = fold_name(token, text_, dialect_);
   }
+  if (target_ != Target::none) observe_target(token);
   const bool qualified = previous_.kind == TokenKind::dot;
   if (token.kind == TokenKind::word && !qualified) observe_word(token.of(text_));
   if (token.kind == TokenKind::quoted && bare_name(token, text_) == "pg_temp") traits_.pins = true;
@@ -143,6 +144,7 @@ void TraitCollector::observe_word(std::string_view word) {
     const bool target =
         previous_.kind == TokenKind::word && is_one_of(previous_.of(text_), before_target);
     if (!target) traits_.into = true;
+    if (!target && dialect_ == Dialect::postgres) target_ = Target::next;
   }
   const bool temporary = is_word(word, "TEMP") || is_word(word, "TEMPORARY");
   if (temporary && (previous_is("INTO") || previous_is("LOCAL") || previous_is("GLOBAL"))) {
@@ -152,6 +154,26 @@ void TraitCollector::observe_word(std::string_view word) {
   if (is_word(word, "HOLD") && previous_is("WITH")) traits_.with_hold = true;
   if (is_word(word, "COPY")) traits_.copies = true;
   if (is_word(word, "PG_TEMP")) traits_.pins = true;  // it may make something there
+}
+
+// INTO [LOCAL] [TEMPORARY | UNLOGGED] [TABLE] [schema.]name
+void TraitCollector::observe_target(const Token& token) {
+  static constexpr std::array<std::string_view, 6> before{"LOCAL",     "GLOBAL",   "TEMP",
+                                                          "TEMPORARY", "UNLOGGED", "TABLE"};
+  const bool word = token.kind == TokenKind::word;
+  if (target_ == Target::named) {
+    target_ = token.kind == TokenKind::dot ? Target::qualified : Target::none;
+  } else if (target_ == Target::next && word && is_one_of(token.of(text_), before)) {
+    return;
+  } else if (word || token.kind == TokenKind::quoted) {
+    if (target_ == Target::qualified && traits_.into_name == "pg_temp") {
+      traits_.into_temporary = true;
+    }
+    traits_.into_name = fold_name(token, text_, dialect_);
+    target_ = Target::named;
+  } else {
+    target_ = Target::none;
+  }
 }
 
 void TraitCollector::observe_call() {

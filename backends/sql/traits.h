@@ -16,6 +16,7 @@ struct Traits {
   bool modifies = false;  // INSERT, UPDATE, DELETE, MERGE; SQLite's REPLACE INTO
   bool into = false;      // SELECT ... INTO
   bool into_temporary = false;
+  std::string into_name;    // without its schema's, folded
   bool locks_rows = false;  // FOR [NO KEY] UPDATE, FOR [KEY] SHARE
   bool concurrently = false;
   bool with_hold = false;
@@ -38,8 +39,8 @@ class TraitCollector {
 
   void observe(const Token& token);
   const Traits& traits() const { return traits_; }
-  // May this word make a PostgreSQL statement pin, copy, set a setting or select into a temporary
-  // table? Without one none of those traits is set, wherever the words stand.
+  // May this word make a PostgreSQL statement pin, copy, set a setting or select into a table?
+  // Without one none of those traits is set, wherever the words stand.
   static bool may_tell(std::string_view word);
   void restart() { *this = TraitCollector(text_, dialect_); }
 
@@ -56,6 +57,7 @@ class TraitCollector {
   };
 
   void observe_word(std::string_view word);
+  void observe_target(const Token& token);
   void observe_call();
   void observe_config_argument(const Token& token);
   bool previous_is(std::string_view upper) const;
@@ -64,6 +66,8 @@ class TraitCollector {
   Dialect dialect_;
   Traits traits_;
   Token previous_;
+  enum class Target : std::uint8_t { none, next, named, qualified };
+  Target target_ = Target::none;     // of SELECT INTO: what the next token may be
   bool names_executed_ = false;      // the next token, after AS EXECUTE
   bool previous_qualified_ = false;  // the previous token stood behind a dot
   std::uint32_t depth_ = 0;

@@ -257,9 +257,11 @@ class Temporary:
 
 
     def test_it_ends_with_its_client(self):
-        for _ in range(2):
+        makes = (("create temp table mine(n int)", "C:CREATE TABLE Z:I"), ("select 1 as n into temp mine", "C:SELECT 1 Z:I"),
+                 ("with a as (select 1 as n) select * into pg_temp.mine from a", "C:SELECT 1 Z:I"))
+        for make, made in makes * 2:
             client = self.connect()
-            self.assertEqual(client.query("create temp table mine(n int)"), "C:CREATE TABLE Z:I")
+            self.assertEqual(client.query(make), made)
             self.assertEqual(client.query("create temp view seen as select n from mine"), "C:CREATE VIEW Z:I")
             client.close()
 

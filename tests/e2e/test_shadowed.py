@@ -41,6 +41,11 @@ class Anew:
             self.inserts("one", TEXT)
             self.assertEqual(self.counts("pg_temp.foo", "public.foo"), ["4", "4"])
             self.client.query("drop table pg_temp.foo")
+        for ways in (lambda text: self.client.query(text), lambda text: self.client.ask(extended(text), sync())):
+            self.assertIn("C:SELECT 0", ways("select ''::text as x into temp foo limit 0"))
+            self.inserts("one", TEXT)
+            self.assertEqual(self.counts("pg_temp.foo", "public.foo"), ["4", "4"])
+            self.client.query("drop table pg_temp.foo")
         self.client.query("begin; create temp table foo (x int) on commit drop")
         self.inserts("1", INT, status="T")
         self.assertEqual(self.counts("pg_temp.foo", "public.foo"), ["4", "4"])
@@ -64,15 +69,21 @@ class Anew:
         for client in (self.client, other):
             client.query("set search_path = first, public")
             self.inserts("1", INT, client)
-        other.query("create table first.foo (x int)")
-        for client in (self.client, other):
-            self.inserts("1", INT, client)
-        self.assertEqual(self.counts("first.foo", "public.foo"), ["8", "8"])
-        self.client.query("drop table first.foo, public.foo; drop schema first")
+        for make in ("create table first.foo (x int)", "select 1 as x into first.foo limit 0"):
+            other.query(make)
+            for client in (self.client, other):
+                self.inserts("1", INT, client)
+            self.assertEqual(self.counts("first.foo", "public.foo"), ["8", "8"])
+            self.client.query("drop table first.foo; truncate public.foo")
+            for client in (self.client, other):
+                self.inserts("1", INT, client)
+        self.client.query("drop table public.foo; drop schema first")
 
     def test_by_one_of_a_client_that_has_gone(self):
         for make, value, oid in (("create temp table foo (x timestamp[])", "{2020-01-01}", TIMES),
                                  ("create temp table foo as select array[true] as x", "{t}", BOOLS),
+                                 ("select null::timestamp[] as x into temp foo", "{2020-01-01}", TIMES),
+                                 ("select array[true] as x into temp foo", "{t}", BOOLS),
                                  ("create temp table foo (x timestamp[])", "{2020-01-01}", TIMES)):
             with self.connect() as client:
                 client.query(make)

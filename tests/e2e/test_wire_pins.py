@@ -170,18 +170,21 @@ class Freed(Pins):
         locks = "select count(*) from pg_locks where locktype = 'advisory'"
         by_name = (bind("", "taking"), execute(), sync())
         at_once = ("prepare taking as {}; execute taking",)
-        for prepared in ("select pg_advisory_lock(77)", "select set_config('work_mem', '7MB', false)",
+        for prepared in ("select pg_try_advisory_lock(77)", "select set_config('work_mem', '7MB', false)",
                          "select n from generate_series(1, 2) n where pg_advisory_lock(77) is not null"):
             for ways in (("execute taking",), by_name, at_once, ("begin", "execute taking", "commit"),
                          ("begin; savepoint s; execute taking; select 1; commit",),
-                         ("begin", "execute taking", "select 1/0", "rollback")):
+                         ("begin", "execute taking", "select 1/0", "rollback"),
+                         ("explain analyze execute taking",),
+                         (parse("", "explain (costs off, analyze) execute taking"), bind(), execute(), sync()),
+                         ("create table if not exists made as execute taking", "drop table made")):
                 with self.subTest(prepared, ways=ways):
                     first, second = self.connect(), self.connect()
                     if ways != at_once:
                         self.assertEqual(first.query(f"prepare taking as {prepared}"), "C:PREPARE Z:I")
                     self.assertEqual(self.pinned(), 0)
                     ways = [text.format(prepared) for text in ways] if ways == at_once else ways
-                    said = first.ask(*ways) if ways == by_name else [first.query(text) for text in ways][-1]
+                    said = first.ask(*ways) if type(ways[0]) is bytes else [first.query(text) for text in ways][-1]
                     self.assertNotIn("E:", said)
                     self.assertEqual(self.pinned(), 1)
                     first.close()

@@ -30,11 +30,17 @@ TEST_CASE("what a text makes that ends with its client") {
   CHECK(made("create table pg_temp.t(n int) on commit delete rows") == "table t delete");
   CHECK(made("create or replace temp view v as select 1") == "view v");
   CHECK(made("create temporary sequence s") == "sequence s");
+  CHECK(made("select 1 as n into temp \"A b\" from a") == "table A b");
+  CHECK(made("with a as (select 1) select * INTO LOCAL TEMPORARY TABLE B from a") == "table b");
+  CHECK(made("(select 1 into pg_temp.c) union select 2") == "table c");
+  CHECK(made("explain analyze select 1 into temp d") == "table d");
   CHECK(made("declare c cursor for select 1") == "cursor c");
   CHECK(made("declare c binary scroll cursor with hold for select 1") == "holdable c");
   CHECK(made("declare c cursor without hold for select 1") == "cursor c");
-  for (const char* text : {"create table t(n int)", "create view v as select 1", "select 1",
-                           "create temp", "declare", "drop table t"}) {
+  for (const char* text :
+       {"create table t(n int)", "create view v as select 1", "select 1", "create temp", "declare",
+        "drop table t", "select 1 into t", "explain select 1 into temp t",
+        "insert into temp select 1", "select into temp"}) {
     CHECK(made(text).empty());
   }
 }

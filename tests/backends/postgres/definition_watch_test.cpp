@@ -222,6 +222,29 @@ TEST_CASE("what is prepared and executed more than once makes something each tim
   CHECK_FALSE(link.has("table foo"));
 }
 
+TEST_CASE("what a SELECT INTO makes is no other than what a CREATE makes") {
+  DefinitionNews news;
+  Watched link(&news);
+  Watched other(&news);
+  for (Watched* each : {&link, &other}) {
+    each->prepare("table foo");
+    each->prepare("table bar");
+  }
+  link.watch.note_selected_into("foo", false);
+  link.watch.note_selected_into("bar", true);
+  CHECK_FALSE(link.has("table foo"));
+  CHECK_FALSE(link.has("table bar"));
+  link.prepare("table foo");
+  link.run({"SELECT 1", "SELECT 1"}, 'I');
+  CHECK_FALSE(other.has("table foo"));
+  CHECK(other.has("table bar"));
+  CHECK(link.has("table foo"));
+  link.watch.note_selected_into("some", false);
+  link.prepare("inside");
+  link.run({"SELECT 1", "ROLLBACK"}, 'I');
+  CHECK_FALSE(link.has("inside"));
+}
+
 TEST_CASE("the other links hear of what was made by its name, if they come in time") {
   DefinitionNews news;
   Watched link(&news);

@@ -49,6 +49,7 @@ TEST_CASE("PostgreSQL's statements are classified") {
              {"select 1 into t", write},
              {"select 1 into temp t", pinning},
              {"select 1 into local temporary t", pinning},
+             {"with a as (delete from t) select 1 into temp b", pinning},
              {"explain analyze select 1", read},
              {"explain analyze verbose delete from t", write},
              {"explain (analyze, buffers) update t set a = 1", write},
@@ -156,6 +157,23 @@ TEST_CASE("only what may be COPY says so") {
 }
 
 }  // namespace
+TEST_CASE("the table that a SELECT makes is known") {
+  const auto makes = [](const char* text) {
+    const StatementRef statement = one(text, Dialect::postgres);
+    return (statement->makes_temporary ? "temporary " : "") + statement->makes;
+  };
+  CHECK(makes("select 1 INTO Some from a") == "some");
+  CHECK(makes("select 1 into unlogged table \"A b\"") == "A b");
+  CHECK(makes("select 1 into first.some from a") == "some");
+  CHECK(makes("(select 1 into temporary b) union select 2") == "temporary b");
+  CHECK(makes("explain analyze select 1 into pg_temp.b") == "temporary b");
+  CHECK(makes("with a as (insert into t values (1)) select 1 into temp table b") == "temporary b");
+  for (const char* text : {"select 1", "insert into t select 1", "explain select 1 into t",
+                           "create table t as select 1", "select ' into t'"}) {
+    CHECK(makes(text).empty());
+  }
+}
+
 TEST_CASE("a setting for the transaction that decides what literals mean is seen") {
   const auto sets = [](const char* text) { return one(text, Dialect::postgres)->sets_local; };
   CHECK(sets("select set_config('timezone', 'Asia/Tokyo', true)"));

@@ -36,14 +36,16 @@ TEST_CASE("what leaves state on the connection is not ordinary, wherever it stan
         "select s.currval('q')", "select \"lastval\"()", "select setseed(0.5)",
         "select dblink_connect_u('x')", "with a as (select 1) select * into temp b from a",
         "select pg_create_logical_replication_slot('a', 'b')", "select 1 into local temporary b",
-        "select set_config('a', 'b', false)", "with a as (copy t to stdout) select 1"}) {
+        "select set_config('a', 'b', false)", "with a as (copy t to stdout) select 1",
+        "select * INTO b from a", "with a as (insert into t values (1)) select 1 into b"}) {
     CAPTURE(text);
     CHECK_FALSE(is_ordinary(text));
   }
   for (const char* text :
        {"select 1", "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;",
         "select pg_advisory_xact_lock(1)", "select curvval('q')", "select lastval from t",
-        "select set_config('a', 'b', true)", "insert into t values (1)"}) {
+        "select set_config('a', 'b', true)", "insert into t values (1)",
+        "with a as (insert into t values (1) returning *) select * from a"}) {
     CAPTURE(text);
     CHECK(is_ordinary(text));
   }
@@ -74,10 +76,10 @@ TEST_CASE("whatever is ordinary is one statement that leaves nothing behind") {
     REQUIRE(script.ok());
     REQUIRE((*script)->statements.size() == 1);
     const Statement& statement = *(*script)->statements.front();
-    const bool reads_or_writes = statement.kind == StatementKind::read ||
-                                 statement.kind == StatementKind::write ||
-                                 statement.kind == StatementKind::definition;  // select into
+    const bool reads_or_writes =
+        statement.kind == StatementKind::read || statement.kind == StatementKind::write;
     CHECK(reads_or_writes);
+    CHECK(statement.makes.empty());
     CHECK_FALSE(statement.sets_local);
     CHECK_FALSE(statement.may_copy);
   }
