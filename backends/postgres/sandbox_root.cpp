@@ -78,6 +78,10 @@ bool SandboxRoot::serve(LeaseWaiter& waiter) {
   return true;
 }
 
+bool SandboxRoot::waits(const LeaseWaiter& waiter) const {
+  return std::ranges::any_of(waiters_, [&](const Waiter& w) { return w.waiter == &waiter; });
+}
+
 void SandboxRoot::withdraw(LeaseWaiter& waiter) {
   std::erase_if(waiters_, [&](const Waiter& w) { return w.waiter == &waiter; });
 }
@@ -181,7 +185,9 @@ void SandboxRoot::arm_waiters() {
 TimePoint SandboxRoot::rest_due() const {
   const bool idle = link_ && link_->state() == LinkState::idle && !parked_.empty();
   if (idle && parked_.back().waiter != nullptr) {
-    return parked_.back().since + settings_.idle_while_waited;
+    const Parked& parked = parked_.back();
+    const TimePoint since = waits(*parked.waiter) ? reactor_.now() : parked.since;
+    return since + settings_.idle_while_waited;
   }
   const auto since = holder() != nullptr ? holder()->rests_since() : std::nullopt;
   return std::max(held_since_, since.value_or(reactor_.now())) + settings_.idle_while_waited;

@@ -235,6 +235,7 @@ class SandboxRoot final : public LeaseSource, public LinkHost {
 
   // sandbox_root_joins.cpp
   bool is_parked(const LeaseWaiter& waiter) const;
+  bool waits(const LeaseWaiter& waiter) const;
   bool may_go_on(const LeaseWaiter& waiter) const;
   bool may_join(const LeaseWaiter& waiter, const LeaseWaiter& other) const;
   LeaseWaiter* begun_before(const LeaseWaiter& waiter) const;

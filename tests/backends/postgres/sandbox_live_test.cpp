@@ -1,6 +1,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/backends/postgres/live_fixture.h"
@@ -252,6 +253,32 @@ TEST_CASE("an abandoned transaction is rolled back, and nobody else's work with 
   sandbox.guard(other, "SELECT count(*) FROM sand");
   CHECK(other.rows == "1,;");
   CHECK(sandbox.status().epoch == 1);
+}
+
+TEST_CASE("whose unit comes at the moment when it would have been idle for too long is not idle") {
+  SandboxFixture sandbox(
+      {.idle_while_waited = 300ms, .turns = TurnMode::join, .turn_timeout = 10s});
+  SessionProbe outer(*sandbox.database), inner(*sandbox.database), other(*sandbox.database);
+  const auto insert = [&](SessionProbe& probe, const char* text) {
+    Unit unit = guarded(probe.unit(text));
+    unit.keep_lease = true;
+    probe.submit(std::move(unit));
+  };
+  sandbox.begin(outer, "INSERT INTO sand VALUES (1)");
+  sandbox.begin(inner, "INSERT INTO sand VALUES (2)");
+  CHECK(sandbox.count(other) == "2,;");  // the inner one's link is lent
+  insert(outer, "INSERT INTO sand VALUES (3)");
+  sandbox.run_until([turns = 0]() mutable { return ++turns > 3; });  // it waits
+  CHECK(sandbox.status().waiting == 1);
+  std::this_thread::sleep_for(350ms);  // the loop is busy, and both are there when it is not
+  uv_update_time(sandbox.reactor.loop());
+  insert(inner, "INSERT INTO sand VALUES (4)");
+  sandbox.run_until([&] { return inner.done(); });
+  CHECK(inner.sqlstate() == "");
+  CHECK(inner.outcome->transaction == TransactionStatus::open);
+  sandbox.run_until([&] { return outer.done(); });  // the inner one is idle then
+  CHECK(outer.sqlstate() == "");
+  CHECK(sandbox.count(other) == "2,;");
 }
 
 TEST_CASE("a lost backend is an error for all who were there, and leaves nothing") {
