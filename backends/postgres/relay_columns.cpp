@@ -71,7 +71,7 @@ bool Relay::awaits_columns(const WireMessage& message) {
   }
   if (!told && message.whole()) {  // it may ask again
     WireMessage next;
-    if (!held_.peek_next(next) && taking_) return true;
+    if (!held_.peek_next(next) && taking_) return columns_.next_awaited = true;
     NamedRequest named;
     const bool asks = next.type == request::describe && decode_named(next.body, named) &&
                       named.what == 'P' && named.name == names.portal;

@@ -58,14 +58,15 @@ struct Control {
 };
 // What its client counts on of the columns of its statements.
 struct ColumnsTold {
-  PreparedRef bound;       // in the newest portal; null: not by a name
-  std::string portal;      // that
-  std::string on_link;     // what is bound, by its name there
-  bool described = false;  // the portal, since it was bound
-  bool unknown = false;    // the link has not described what is bound
-  bool asked = false;      // a statement's columns, and what follows waits for the answer
-  bool fresh = false;      // what comes next is a Bind of what was just asked about
-  bool any = false;        // it counts on some
+  PreparedRef bound;          // in the newest portal; null: not by a name
+  std::string portal;         // that
+  std::string on_link;        // what is bound, by its name there
+  bool described = false;     // the portal, since it was bound
+  bool unknown = false;       // the link has not described what is bound
+  bool asked = false;         // a statement's columns, and what follows waits for the answer
+  bool fresh = false;         // what comes next is a Bind of what was just asked about
+  bool next_awaited = false;  // a Bind is held until its client says what comes behind it
+  bool any = false;           // it counts on some
   // What the client of the Bind that comes next counts on, and what the link has said. 0: nothing.
   std::uint64_t counted = 0, heard = 0;
 };

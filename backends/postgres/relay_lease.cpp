@@ -97,8 +97,11 @@ void Relay::end_rest() {
 
 // Without a Flush the server's answers stay with it: then it is the client's turn in any case.
 std::optional<TimePoint> Relay::rests_since() const {
-  if (state_ != State::flowing || in_part_ || !held_.empty()) return std::nullopt;
-  if (link_->quiet()) return link_->ready_at();
+  if (state_ != State::flowing || in_part_) return std::nullopt;
+  if (!held_.empty() && !columns_.next_awaited) return std::nullopt;
+  if (link_->quiet()) {
+    return held_.empty() ? link_->ready_at() : std::max(said_at_, link_->ready_at());
+  }
   const bool asked = copy_awaited_ != 0 || flushed_;
   const bool works =
       !link_->queue().is_open() || (asked && link_->queue().awaits_reply() && part_left_ == 0);
@@ -117,7 +120,8 @@ Duration Relay::silence_most() const {
 }
 
 void Relay::watch_silence() {
-  const bool begun = state_ == State::flowing && link_->queue().is_open();
+  const bool begun =
+      state_ == State::flowing && (link_->queue().is_open() || columns_.next_awaited);
   if (!begun || silence_most() <= Duration::zero()) {
     if (silence_) silence_->disarm();
     return;
@@ -127,7 +131,8 @@ void Relay::watch_silence() {
 }
 
 void Relay::on_silence() {
-  if (state_ != State::flowing || !link_->queue().is_open()) return;
+  if (state_ != State::flowing) return;
+  if (!link_->queue().is_open() && !columns_.next_awaited) return;
   if (copying_in_ || !rests_since()) return watch_silence();
   let_go();
   end(Error::make(sqlstate::idle_in_transaction_session_timeout,

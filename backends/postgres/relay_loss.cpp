@@ -217,6 +217,9 @@ void Relay::answer_lost(const Error& error) {
     told.message += "; whether the transaction was committed is not known";
   }
   const bool open = extended_;
+  // What is held then would only be silent again in its next turn.
+  const bool silent = std::exchange(columns_.next_awaited, false) &&
+                      told.sqlstate == sqlstate::idle_in_transaction_session_timeout;
   const std::size_t requests = stacked() ? std::min<std::size_t>(sent_.size(), 1) : sent_.size();
   drop_items();
   sent_.clear();
@@ -252,6 +255,7 @@ void Relay::answer_lost(const Error& error) {
     transition(State::skipping);
     finish_skipping();
   } else if (!held_.empty()) {
+    if (silent && !lost_) return refuse_unit(told);
     pump_commands();
   }
 }

@@ -6,7 +6,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, copy_data, copy_done, execute, extended, flush, message, parse, query, sync
+from pg_client import bind, copy_data, copy_done, describe, execute, extended, flush, message, parse, query, sync
 from servers import wait_until
 from wire_servers import Conversation, Servers
 
@@ -27,10 +27,12 @@ def setUpModule():
 class Silence(Conversation):
     pool = "box"
 
-    def silent(self, *said, then, answers):
+    def silent(self, *said, then, answers, before=()):
         """It has said this, and others come first; then it goes on as if nothing were, and is answered."""
         silent, other = self.connect(), self.connect()
         other.query("sandbox reset")
+        if before:
+            silent.ask(*before)
         silent.send(*said)
         wait_until(lambda: other.rows("sandbox status")[0][HOLDER], "its turn")
         began = time.monotonic()
@@ -44,6 +46,18 @@ class Silence(Conversation):
 
     def test_before_it_has_asked_for_anything(self):
         self.silent(parse("", INSERT), then=[bind(), execute(), sync()], answers=f"{LOST} Z:I {self.ROLLED_BACK}")
+
+    # Prepared anew for other settings: whether it asks for its columns again is seen of what comes behind the Bind.
+    DESCRIBED = [parse("s", INSERT + " returning id"), bind("", "s"), describe("P"), sync(),
+                 query("set search_path = public, pg_catalog")]
+
+    def test_behind_a_bind_of_what_has_columns(self):
+        self.silent(bind("", "s"), before=self.DESCRIBED, then=[execute(), sync()],
+                    answers=f"{LOST} Z:I {self.ROLLED_BACK}")
+
+    def test_behind_a_bind_of_what_has_columns_in_a_transaction(self):
+        self.silent(query("begin"), bind("", "s"), before=self.DESCRIBED, then=[execute(), sync()],
+                    answers=f"C:BEGIN Z:T {LOST} Z:E C:ROLLBACK Z:I")
 
     def test_when_all_is_answered(self):
         self.silent(extended(INSERT), flush(), then=[sync()],

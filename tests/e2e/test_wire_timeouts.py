@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, execute, extended, fields, flush, parse, query, sync
+from pg_client import bind, describe, execute, extended, fields, flush, parse, query, sync
 from wire_servers import Conversation, Servers
 
 POOLS = {
@@ -116,6 +116,14 @@ class Idle(Timeouts):
     def test_in_the_middle_of_a_unit_too(self):
         self.client.send(parse("", "select 1"), bind(), execute(), flush())
         self.assertEqual(self.client.take(4), "1 2 D:1 C:SELECT 1")
+        self.assertEqual(self.last_words(self.client), "25P03")
+        self.all_is_well(self.other)
+
+    def test_behind_a_bind_alone(self):
+        """Prepared anew for other settings: whether it asks for its columns again is seen of what comes next."""
+        self.client.ask(parse("s", "select 1"), bind("", "s"), describe("P"), sync(),
+                        query("set search_path = public, pg_catalog"))
+        self.client.send(bind("", "s"))
         self.assertEqual(self.last_words(self.client), "25P03")
         self.all_is_well(self.other)
 
