@@ -194,7 +194,7 @@ void WireStack::begin(const Statement& statement, Plan& plan) {
   const bool was_only = level.modes.read_only;
   const bool was_deferrable = level.modes.deferrable;
   const ModesPlace place{.queried = level.queried};
-  plan.error = change_modes(level.modes, sql::modes_in_order(statement), place);
+  plan.error = change_modes(level.modes, modes_asked(statement), place);
   if (outer_) level.modes.deferrable = was_deferrable;
   const bool only = level.modes.read_only;
   if ((inner || outer_) && was_only && !only) plan.error = read_only_around();

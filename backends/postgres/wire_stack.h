@@ -155,6 +155,7 @@ class WireStack {
     bool queried = false;
   };
   Plan planned(const StatementRef& statement, bool in_script, std::vector<StatementRef> ending);
+  std::vector<BeginOptions> modes_asked(const Statement& begin) const;
   void begin(const Statement& statement, Plan& plan);
   void begin_again(const Statement& statement, Plan& plan);
   void commit(const Statement& statement, Plan& plan);

@@ -85,6 +85,18 @@ Error read_only_around() {
                      "cannot set transaction read-write mode inside a read-only transaction");
 }
 
+// Of a BEGIN. Where the transaction around it is another session's and read only, so is it: what it
+// writes is refused, and not that it wants to.
+std::vector<BeginOptions> WireStack::modes_asked(const Statement& begin) const {
+  std::vector<BeginOptions> asked = sql::modes_in_order(begin);
+  if (outer_ && outer_->modes.read_only) {
+    std::erase_if(asked, [](const BeginOptions& mode) {
+      return mode.access == BeginOptions::Access::read_write;
+    });
+  }
+  return asked;
+}
+
 // Of the transaction that is open. A savepoint cannot be made read write again: what may have to be
 // has read only in another one.
 void WireStack::take_modes(const Statement& statement, Plan& plan) {

@@ -184,6 +184,11 @@ class Parts:
             self.tx(member, "begin")
             self.assertEqual(self.failure(member, "insert into things values (2)")[0], "25006")
             self.tx(member, "rollback")
+            for begin in ("begin read write", "start transaction read write"):
+                self.run_in(member, begin)
+                self.assertEqual(self.rows(member, "show transaction_read_only"), [["on"]])
+                self.assertEqual(self.failure(member, "insert into things values (2)")[0], "25006")
+                self.tx(member, "rollback")
             self.tx(owner, "rollback")
 
     def test_a_session_for_reading_writes_nothing_there(self):
