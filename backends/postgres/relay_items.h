@@ -137,6 +137,7 @@ struct Item {
   bool unnamed = false;        // it replaces the unnamed statement, unless it is skipped:
   bool was_there = false;      // then there is `before` again, and the link had that; or a portal
   bool in_failed = false;      // refusal: told in a failed transaction, too
+  bool ends = false;           // refusal: it is the end of the transaction all the same
   bool of_ours = false;        // described: the client does not hear of it
   bool begins = false;         // a BEGIN of ours is in front of it, and not answered
   std::int32_t before_it = 0;  // query: characters of its text that were not sent with it
@@ -166,6 +167,7 @@ struct Item {
     return kind == ItemKind::control && control->plan.restoring && asked == Expect::bind &&
            sqlstate == "26000";
   }
+  bool ends_transaction() const { return ends || (control && control->plan.ends_transaction); }
   const std::vector<CallMade>& calls() const {
     static const std::vector<CallMade> none;
     return detail ? detail->calls : none;

@@ -172,8 +172,7 @@ void Relay::on_error(const Reply& reply) {
     }
   }
   if (stacked()) {
-    const bool ends =
-        number != 0 && item(number).control && item(number).control->plan.ends_transaction;
+    const bool ends = number != 0 && item(number).ends_transaction();
     if (number != 0 && item(number).kind == ItemKind::bind) {
       item(number).done = fails_with_portal(fields);
     }

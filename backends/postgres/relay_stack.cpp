@@ -94,9 +94,14 @@ void Relay::take_control(const StatementRef& statement, Showing showing, bool in
   }
   const bool ran = plan.error && plan.shows && showing == Showing::with_columns;
   if (ran) reply_here(columns_of(*statement));
+  const bool ends_failed = plan.error && plan.ends_transaction;
   if (const auto unknown = refuse_unknown(*statement)) plan.error = unknown;
   if (const auto full = journal_.refuse_more(std::span(&statement, 1))) plan.error = full;
-  if (plan.error) return refuse_here(*plan.error, true, statement->text);
+  if (plan.error) {
+    refuse_here(*plan.error, true, statement->text);
+    items_.back().ends = ends_failed;
+    return;
+  }
   if (plan.committed) close_portals();
   const bool ends = plan.ends_transaction || plan.committed;
   if (ends && (!rules_.nested || !stack_.in_transaction())) {

@@ -276,20 +276,22 @@ void WireStack::chain(const Statement& statement, const Level& ended) {
   if (ended.modes.read_only) set_read_only_here(behind_);
 }
 
-// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED.
+// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED. The first is the transaction's end even
+// where it cannot be: a driver sends no ROLLBACK behind it.
 void WireStack::prepare_transaction(const StatementRef& statement, bool in_script, Plan& plan) {
   plan.tag = "PREPARE TRANSACTION";
+  const bool prepares = word_at(statement->text, 0) == "prepare";
   if (!rules_.rooted) {
     plan.steps = {statement};
     levels_.clear();
-  } else if (word_at(statement->text, 0) == "prepare" &&
-             (failed_ || (levels_.empty() && !in_script))) {
+  } else if (prepares && (failed_ || (levels_.empty() && !in_script))) {
     commit(*statement, plan);
     plan.tag = "ROLLBACK";  // as the server says where there is nothing to prepare
   } else if (failed_) {
     plan.error = aborted();
   } else {
     plan.error = two_phase_error();
+    plan.ends_transaction = prepares;
   }
 }
 

@@ -50,7 +50,7 @@ class WireStack {
     std::string tag;                  // then the client is told so
     std::vector<Error> warnings;      // and these before
     std::optional<Error> error;       // or only this: the statement fails
-    bool ends_transaction = false;    // an error in a step ends it all the same
+    bool ends_transaction = false;    // an error, also in a step, ends it all the same
     bool committed = false;           // what fails behind it does not take it back
     std::optional<OwnRow> shows;      // and with this row, if it can be shown
     TransactionModes modes;           // where that is one of them

@@ -372,12 +372,33 @@ class Rewritten(Turns):
             client.query("begin")
             client.query("begin")
             wrong = client.error(query(text))
-            self.assertEqual((wrong["C"], client.query("rollback")), ("0A000", "C:ROLLBACK Z:I"))
+            over = "N:25P01 C:ROLLBACK Z:I" if text.startswith("prepare") else "C:ROLLBACK Z:I"
+            self.assertEqual((wrong["C"], client.query("rollback")), ("0A000", over))
             self.assertIn("two-phase", wrong["M"])
             self.assertIn("COMMIT", wrong["H"])
             client.query("rollback")
             self.assertEqual(client.query("insert into things values (1, 'x'); " + text), "C:INSERT 0 1 E:0A000 Z:I")
             self.assertEqual(self.refusal(native, text).code, "0A000")
+
+    def test_a_refused_prepare_is_the_end_of_its_transaction(self):
+        """As where the server refuses it: a driver sends no ROLLBACK behind it."""
+        self.daemon()
+        client, other = self.wire(), self.wire()
+        client.query("begin; insert into things values (1, 'x')")
+        client.query("savepoint s")
+        self.assertEqual(client.query("prepare transaction 'x'"), "E:0A000 Z:I")
+        self.assertEqual(other.rows("select count(*) from things"), [["0"]])
+        client.query("begin; insert into things values (1, 'x'); set local search_path = other")
+        client.send(parse("", "prepare transaction 'x'") + bind() + execute() + sync())
+        self.assertEqual(client.answers(), "1 2 E:0A000 Z:I")
+        self.assertEqual(client.rows("select count(*) from things"), [["0"]])
+        client.query("begin")
+        client.error(query("select nothing"))
+        self.assertEqual(client.query("prepare transaction 'x'"), "C:ROLLBACK Z:I")
+        self.assertEqual(client.query("prepare transaction 'x'"), "N:25P01 C:ROLLBACK Z:I")
+        client.query("begin")
+        self.assertEqual(client.query("commit prepared 'x'"), "E:0A000 Z:E")
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
 
     def test_the_hint_of_what_only_a_commit_would_give(self):
         self.daemon()
