@@ -103,6 +103,10 @@ void Relay::let_go() {
   link.release(clean ? Leaving::finished : Leaving::abandoned);
 }
 
+bool ends_orderly(std::string_view sqlstate) {
+  return sqlstate.starts_with("57P") && sqlstate != "57P02";
+}
+
 // --- losing it
 
 Error Relay::lost_error(const Error& reason) const {

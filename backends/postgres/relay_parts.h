@@ -48,5 +48,8 @@ enum class RelayState : std::uint8_t {
 };
 
 bool executes(const Statement& statement);  // an EXECUTE
+// Has the server ended a connection between two things that it does? Behind a crash, or as fast as
+// it can (57P02), it may have committed what it has not answered.
+bool ends_orderly(std::string_view sqlstate);
 
 }  // namespace based::postgres

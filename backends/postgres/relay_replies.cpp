@@ -186,10 +186,10 @@ void Relay::on_error(const Reply& reply) {
     run_again_ = stale_and_unheard(reply, fields);
   }
   if (run_again_) return;
-  // The link was about to end when the unit was sent: the server has not looked at it.
+  // The link was about to end when the unit was sent: the server has done nothing of it.
   const bool soon = context_.reactor.now() - sent_at_ < dying_link_max;
-  if (fields.fatal() && fields.sqlstate.starts_with("57P") && repeatable_ && !answered_ && soon &&
-      sent_.size() == 1 && !pinned_ && !session_mode_ && !stacked()) {
+  if (fields.fatal() && ends_orderly(fields.sqlstate) && repeatable_ && !answered_ && soon &&
+      status_ == 'I' && sent_.size() == 1 && !pinned_ && !session_mode_ && !stacked()) {
     run_elsewhere_ = true;
     return;
   }

@@ -83,11 +83,12 @@ bool Relay::stale_and_unheard(const Reply& reply, const ErrorFields& fields) {
          !link_->queue().is_open();
 }
 
-// What comes is the first of a unit that may run once more.
+// What comes is of a unit that may run once more. What was sent ahead of it is none of it, and may
+// have run.
 void Relay::begin_repeatable() {
-  if (extended_ || !sent_.empty() || !has_nothing_open() || retried_) return;
+  if (extended_) return;  // it has begun
   unit_.clear();
-  repeatable_ = true;
+  repeatable_ = has_nothing_open() && !retried_;
 }
 
 // The same messages once more, on the same link: the plans that were of no use are forgotten.

@@ -7,14 +7,14 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from based_client import connect
 from pg_client import (bind, close, describe, execute, extended, flush, function_call, message, parse, query, sync)
-from wire_servers import Conversation, Servers, both
+from wire_servers import POOLS, Conversation, Servers, both
 
 
 FAILS = "select 1/(n-1) from generate_series(1, 1) n"  # as it is run, not as it is planned
 
 
 def setUpModule():
-    Conversation.servers = Servers()
+    Conversation.servers = Servers(pools={**POOLS, "nested": "max_size = 1\nnested_transactions = true"})
 
 
 @both
@@ -221,6 +221,50 @@ class QueriesInPipelines:
     def test_several_statements_in_one_parse_are_refused(self):
         client = self.connect()
         self.assertEqual(client.ask(parse("", "select 1; select 2"), sync()), "E:42601 Z:I")
+
+
+class SentAhead:
+    """What was sent ahead of a unit that is run once more has run, and does not again."""
+
+    INSERT = "insert into ahead values (1)"
+
+    def setUp(self):
+        self.client = self.connect()
+        self.client.query("create table if not exists ahead(n int)")
+        self.client.query("truncate ahead")
+
+    def ways(self):
+        return ("1 2 C:INSERT 0 1 Z:I", extended(self.INSERT) + sync()), ("C:INSERT 0 1 Z:I", query(self.INSERT))
+
+    def test_of_a_statement_whose_values_are_not_taken(self):
+        client = self.client
+        self.assertEqual(client.ask(parse("a", "select $1::int + 1"), sync()), "1 Z:I")
+        for number, (answer, ahead) in enumerate(self.ways(), 1):
+            self.assertEqual(client.ask(bind("", "a", ["2"]), describe("P"), execute(), sync()),
+                             "2 T:?column? D:3 C:SELECT 1 Z:I")
+            client.send(ahead, bind("", "a", ["x"]), execute(), sync())
+            self.assertEqual(client.answers(2), f"{answer} E:22P02 Z:I")
+            self.assertEqual(client.value("select count(*) from ahead"), str(number))
+        client.send(function_call(1397, [b"-7"]), bind("", "a", ["x"]), execute(), sync())
+        self.assertEqual(client.answers(2), "V:7 Z:I E:22P02 Z:I")
+
+    def test_of_one_whose_link_ends(self):
+        ends = "do $$ begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(5); end $$"
+        for number, (answer, ahead) in enumerate(self.ways(), 1):
+            self.assertEqual(self.client.query("select 1"), "T:?column? D:1 C:SELECT 1 Z:I")
+            self.client.send(ahead, query(ends))
+            self.assertEqual(self.client.answers(2), f"{answer} E:57P01 Z:I")
+            self.assertEqual(self.client.value("select count(*) from ahead"), str(number))
+        self.client.send(query("begin; " + self.INSERT), query(ends))
+        self.assertEqual(self.client.answers(2), "C:BEGIN C:INSERT 0 1 Z:T E:57P01 Z:E")
+
+
+class SentAheadThroughBased(SentAhead, Conversation):
+    pool = "one"
+
+
+class SentAheadInNested(SentAhead, Conversation):
+    pool = "nested"
 
 
 @both
