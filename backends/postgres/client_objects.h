@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/postgres/savepoints.h"
 #include "backends/statement.h"
 
 namespace based::postgres {
@@ -32,6 +33,17 @@ struct ClientObject {
 
 // What the statement makes; nullopt: nothing of the kind.
 std::optional<ClientObject> object_made_by(const Statement& statement);
+// DROP TABLE: of which temporary ones, as far as the text shows it.
+std::vector<std::string> tables_dropped_by(const Statement& statement);
+// ALTER TABLE ... RENAME TO, and that of a view or sequence, which may be temporary.
+struct Renaming {
+  std::string from, to;
+
+  bool operator==(const Renaming&) const = default;
+};
+std::optional<Renaming> renaming_by(const Statement& statement);
+// CLOSE; empty: ALL.
+std::string cursor_closed_by(const Statement& close);
 struct SaidNotify {
   std::string channel, payload;
 };
@@ -99,6 +111,8 @@ class ClientObjects {
   // The transaction was a part of another's, with which ends what it has made for itself.
   OfTransaction leave();
   void take_over(OfTransaction left);
+  // A savepoint was made, released or gone back to, in the client's transaction or around it.
+  void note_savepoint(const Statement& step);
   // DISCARD TEMP in a transaction has dropped them, as far as it could.
   void dropped(std::vector<ClientObject> objects) { dropped_ = std::move(objects); }
 
@@ -115,14 +129,27 @@ class ClientObjects {
   void forget() { *this = {}; }
 
  private:
+  // What was known of a name.
+  struct Known {
+    std::string name;
+    std::optional<ClientObject> made;
+    bool gone = false;
+  };
   void note_made(const ClientObject& table, const SandboxObjects& shared);
+  void note_renamed(const Renaming& renaming, SandboxObjects& shared);
+  Known known(std::string_view name) const;
+  void learn(Known now);
+  void set(Known now);
   bool has(std::string_view name) const;
   void end_transaction();
 
   // Temporary tables, the newest of each name: of statements that are sent, and that are done.
   std::vector<ClientObject> making_, made_;
+  std::vector<Renaming> renaming_;  // of what is sent
+  std::vector<Known> before_;       // of each name that was learnt of since the oldest savepoint
+  Savepoints<std::size_t> savepoints_;  // and the size of that at the time
   std::vector<ClientObject> dropped_;
-  std::vector<std::string> gone_;  // tables, by DROP TABLE
+  std::vector<std::string> gone_;  // tables, by DROP TABLE; and what has another name now
   bool declares_ = false;
   std::vector<ClientObject> owned_;
   std::size_t committed_ = 0;  // of owned_

@@ -177,11 +177,13 @@ void Relay::note_control(Item& made) {
   if (control.showing == Showing::later) return tell_control(made);
   for (const StatementRef& savepoint : control.plan.made) {
     context_.leases.note_savepoint(*savepoint);
+    if (rules_.rooted) objects_.note_savepoint(*savepoint);
     journal_.done(*savepoint, "SAVEPOINT");
     if (listening_) listening_->journal.done(*savepoint, "SAVEPOINT");
   }
   for (const StatementRef& step : control.plan.steps) {
     context_.leases.note_savepoint(*step);
+    if (rules_.rooted) objects_.note_savepoint(*step);
     if (step->kind == StatementKind::rollback_to || control.plan.tag == "ROLLBACK") {
       link_->settings().rolled_back();
     }

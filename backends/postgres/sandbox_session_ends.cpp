@@ -20,6 +20,7 @@ void SandboxSession::follow(const Statement& step) {
     }
   }
   if (step.kind == StatementKind::rollback) objects_.rolled_back();
+  objects_.note_savepoint(step);
   notifications_.done(step, step.kind == StatementKind::rollback ? "ROLLBACK" : "");
   if (step.kind == StatementKind::savepoint) {
     savepoints_.push_back({step.name, local_, modes_});

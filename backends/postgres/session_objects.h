@@ -23,6 +23,7 @@ class SessionObjects {
   void done(const Statement& statement);
   void committed();
   void rolled_back();
+  void note_savepoint(const Statement& step) { objects_.note_savepoint(step); }
   // Of a transaction that was a part of another's.
   ClientObjects::OfTransaction leave_to_outer();
   void take_over(ClientObjects::OfTransaction left) { objects_.take_over(std::move(left)); }

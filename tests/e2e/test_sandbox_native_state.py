@@ -478,6 +478,29 @@ class Cases:
         self.assertEqual(self.value(self.one, "select count(*) from short"), 0)
         self.one.exec("drop table short")
 
+    def test_tables_of_another_name_end_as_what_they_were(self):
+        count = "select count(*) from short"
+        for undo in (None, "rollback", "rollback to s"):
+            with self.subTest(undo):
+                self.one.exec("create temp table long (n int) on commit delete rows")
+                self.one.exec("begin")
+                self.one.exec("create temp table gone (n int) on commit drop; alter table gone rename to went")
+                self.one.exec("savepoint s")
+                self.one.exec("alter table long rename to short; insert into short values (1)")
+                if undo:
+                    self.one.exec(undo)
+                    self.assertEqual(self.code(self.one, count), "42P01")
+                if undo != "rollback":
+                    self.one.exec("rollback to s; alter table long rename to short; insert into short values (1)")
+                    self.one.exec("commit")
+                else:
+                    self.one.exec("alter table long rename to short")
+                self.assertEqual(self.code(self.one, "select n from went"), "42P01")
+                self.one.exec("insert into short values (1)")
+                self.assertEqual(self.value(self.one, count), 0)
+                self.one.exec("discard temp")
+                self.assertEqual(self.code(self.one, count), "42P01")
+
     def test_cursors_end_with_their_transaction(self):
         for end in ("commit", "rollback"):
             self.one.exec("begin; declare c cursor for select 1 as a")

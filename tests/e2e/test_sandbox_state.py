@@ -238,6 +238,51 @@ class Temporary:
                     self.assertEqual(self.client.rows("select n from mine"), [["1"]])
                     self.client.query("discard temp")
 
+    def test_one_that_is_renamed_is_what_it_was(self):
+        empties, drops, keeps = (f"create temp table mine (n int) on commit {ends}"
+                                 for ends in ("delete rows", "drop", "preserve rows"))
+        renames, back = "alter table mine rename to other", "alter table if exists only other rename to mine"
+        fill = "insert into {0} values (1)"
+        for texts, left in (((empties, renames, fill.format("other")), [["0", None]]),
+                            ((empties, "begin", renames, "rollback", fill.format("mine")), [[None, "0"]]),
+                            ((empties, "begin", "savepoint s", renames, "rollback to s", fill.format("mine"), "commit"),
+                             [[None, "0"]]),
+                            ((empties, "begin", renames, "savepoint s", back, "rollback to s", fill.format("other"), "commit"),
+                             [["0", None]]),
+                            ((empties, renames, back, fill.format("mine")), [[None, "0"]]),
+                            ((empties, renames, keeps, fill.format("mine"), fill.format("other")), [["0", "1"]]),
+                            ((empties, "create temp table new (n int)", "begin", renames, "alter table new rename to mine",
+                              fill.format("mine"), fill.format("other"), "commit"), [["0", "1"]]),
+                            (("begin", empties, renames, fill.format("other"), "commit"), [["0", None]]),
+                            (("begin", drops, renames, "commit"), [[None, None]]),
+                            (("begin", drops, "savepoint s", renames, "rollback to s", "commit"), [[None, None]]),
+                            (("begin", drops, "savepoint s", "drop table mine", "rollback to s", "commit"), [[None, None]]),
+                            ((empties, "begin", "savepoint s", "drop table mine", "rollback to s", "commit",
+                              fill.format("mine")), [[None, "0"]]),
+                            ((keeps, renames, fill.format("other")), [["1", None]])):
+            for how in ("one by one", "extended", "ahead"):
+                with self.subTest(texts, how=how):
+                    if how == "ahead":
+                        self.client.ask(*(extended(text) + sync() for text in texts))
+                    for text in () if how == "ahead" else texts:
+                        self.client.query(text) if how == "one by one" else self.client.ask(extended(text), sync())
+                    there = self.client.rows("select to_regclass('pg_temp.other'), to_regclass('pg_temp.mine')")[0]
+                    found = [self.client.value(f"select count(*) from pg_temp.{name}") if is_there else None
+                             for name, is_there in zip(("other", "mine"), there)]
+                    self.assertEqual([found], left)
+                    self.client.query("discard temp")
+
+    def test_one_that_is_renamed_ends_with_its_client(self):
+        for makes, renames in (("create temp table mine (n int)", "alter table mine rename to other"),
+                               ("create temp view mine as select 1", "alter view mine rename to other"),
+                               ("create temp sequence mine", "alter sequence pg_temp.mine rename to other")):
+            with self.subTest(makes):
+                client = self.connect()
+                for text in (makes, "begin", renames, "commit", "begin", "alter table other rename to third", "rollback"):
+                    self.assertNotIn("E:", client.query(text))
+                self.assertEqual(client.query("discard temp"), "C:DISCARD TEMP Z:I")
+                self.assertEqual(client.rows("select to_regclass('pg_temp.mine'), to_regclass('pg_temp.other')"), [[None, None]])
+
     def test_on_commit_delete_rows_where_nothing_may_be_written(self):
         self.client.query("create temp table short(n int) on commit delete rows")
         self.client.query("begin read only; insert into short values (1)")

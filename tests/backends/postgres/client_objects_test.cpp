@@ -115,6 +115,61 @@ TEST_CASE("whose rows end with a transaction is said by the newest table of the 
   CHECK(objects.ending().empty());
 }
 
+TEST_CASE("a table that is renamed ends as what it was, and so does what has its name then") {
+  SandboxObjects shared;
+  ClientObjects objects;
+  const auto run = [&](const char* text) {
+    objects.sent(*parsed(text));
+    objects.done(*parsed(text), "", shared);
+  };
+  const auto emptied = [&] {
+    std::string names;
+    for (const std::string& name : objects.emptied(shared)) names += name + ' ';
+    return names;
+  };
+  const auto savepoint = [&](const char* text) { objects.note_savepoint(*parsed(text)); };
+  run("create temp table a(n int) on commit delete rows");
+  run("create temp table c(n int)");
+  objects.committed(shared);
+  objects.sent(*parsed("alter table a rename to b"));
+  CHECK(emptied() == "b ");
+  objects.failed();
+  CHECK(emptied() == "a ");
+  savepoint("savepoint s");
+  run("alter table if exists only a rename to b");
+  run("alter table pg_temp.c rename to a");
+  savepoint("savepoint t");
+  run("create temp table d(n int) on commit drop");
+  run("alter table d rename to e");
+  CHECK(objects.ending().size() == 1);
+  CHECK(objects.ending()[0].name == "e");
+  savepoint("rollback to s");
+  CHECK(objects.ending().empty());
+  CHECK(emptied() == "a ");
+  run("alter table a rename to b");
+  run("alter table c rename to a");
+  objects.committed(shared);
+  CHECK(emptied() == "b ");
+  const auto owned = [&] {
+    std::string names;
+    for (const ClientObject& object : objects.owned()) names += object.name + ' ';
+    return names;
+  };
+  CHECK(owned() == "a b ");
+  run("alter table b rename to f");
+  objects.rolled_back();
+  CHECK(owned() == "a b ");
+  run("alter table b rename to f");
+  objects.committed(shared);
+  CHECK(owned() == "a f ");
+  for (const char* text :
+       {"alter table b rename n to m", "alter table b rename column n to m",
+        "alter table b rename constraint n to m", "alter table other.b rename to c",
+        "alter index b rename to c", "alter table b rename", "alter table", "select 1"}) {
+    CHECK_FALSE(renaming_by(*parsed(text)));
+  }
+}
+
 TEST_CASE("what was cleared away is left once more when that is undone, or a reset goes back") {
   SandboxObjects shared;
   shared.leave({.name = "a"});
