@@ -221,6 +221,7 @@ void Relay::try_settings(Settings wanted) {
     texts.push_back("RELEASE SAVEPOINT _based_settings");
   }
   link_->settings().may_become(wanted);
+  own_portal_ = true;
   link_->run_chore({.texts = std::move(texts),
                     .then = [this, wanted = std::move(wanted)](
                                 const auto& error) { on_settings_tried(wanted, error); },

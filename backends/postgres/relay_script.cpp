@@ -85,6 +85,7 @@ void Relay::take_function_call(const WireMessage& message) {
     begin_parts();
     guard_unit(std::exchange(local_over_, false));
     unit_wrote_ = true;
+    stack_.note_snapshot();
   }
   begin_request();
   sent_.back().extended = !stacked() && (sent_.back().extended || extended_);

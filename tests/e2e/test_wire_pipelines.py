@@ -14,7 +14,8 @@ FAILS = "select 1/(n-1) from generate_series(1, 1) n"  # as it is run, not as it
 
 
 def setUpModule():
-    Conversation.servers = Servers(pools={**POOLS, "nested": "max_size = 1\nnested_transactions = true"})
+    Conversation.servers = Servers(pools={**POOLS, "nested": "max_size = 1\nnested_transactions = true",
+                                          "sandbox": "force_rollback = true"})
 
 
 @both
@@ -175,6 +176,14 @@ class QueriesInPipelines:
         self.assertEqual(client.ask(query(FAILS), query("select 2"), extended("select 3"), sync()),
                          "T:?column? E:22012 Z:I T:?column? D:2 C:SELECT 1 Z:I 1 2 D:3 C:SELECT 1 Z:I")
 
+    def test_no_portal_is_there_behind_one_that_resets_settings(self):
+        client = self.connect(application_name="mine")  # which is made again behind it
+        client.query("begin")
+        self.assertEqual(client.ask(extended("select 1"), sync()), "1 2 D:1 C:SELECT 1 Z:T")
+        self.assertEqual(client.query("select 1; reset all"), "T:?column? D:1 C:SELECT 1 C:RESET Z:T")
+        self.assertEqual(client.ask(describe("P"), sync()), "E:34000 Z:E")
+        client.query("rollback")
+
     def test_many_queries_at_once(self):
         client, other = self.connect(), self.connect()
         other.send(query("select 'other'"))
@@ -319,6 +328,17 @@ class FunctionCalls:
         client = self.connect()
         length = 1257  # of a text, in characters
         self.assertEqual(client.ask(function_call(length, [b"x" * 3_000_000])), "V:3000000 Z:I")
+
+    def test_a_transactions_modes_behind_one(self):
+        client = self.connect()
+        client.query("begin read only")
+        self.assertEqual(client.ask(function_call(self.INT4ABS, [b"-7"])), "V:7 Z:T")
+        self.assertEqual(client.query("set transaction read write"), "E:25001 Z:E")
+        client.query("rollback")
+
+
+class FunctionCallsInASandbox(FunctionCallsThroughBased):
+    pool = "sandbox"
 
 
 @both
