@@ -179,14 +179,15 @@ void Relay::own_name(std::string_view name) {
   auto& there = link_->own_statements().named;
   const auto found = there.find(name);
   const PreparedRef* prepared = find_prepared(name);
-  if (prepared != nullptr && is_in_failed()) return;  // whatever uses it is refused
   if (found != there.end()) {
     if (prepared != nullptr && found->second.text == *prepared) return;
     FrontendWriter(link_->out()).close_statement(name);
     expect_swallowed(Expect::close);
     found->second = {.text = nullptr, .closed = true};
   }
-  if (prepared == nullptr) return;
+  // Nothing can be made in a failed transaction. What uses the name behind its end, in one text,
+  // finds none.
+  if (prepared == nullptr || is_in_failed()) return;
   if ((*prepared)->from_sql) {
     run_swallowed((*prepared)->text);
   } else {

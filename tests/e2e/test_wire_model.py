@@ -37,6 +37,9 @@ SETTINGS = (("work_mem", ("'5MB'", "'6MB'")), ("search_path", ("other", "public"
             ("statement_timeout", ("'1h'", "0")), ("bytea_output", ("escape", "hex")))
 
 
+ENDS = {"commit", "end", "rollback", "abort", "rollback to s1", "rollback to savepoint s2", "commit and chain", "rollback and chain"}
+
+
 class Speaker:
     """What a random client says next. The same sequence for the same generator."""
 
@@ -74,7 +77,11 @@ class Speaker:
                    "start transaction read only", "commit and chain", "rollback and chain", "abort"]
         text = rnd.choice(control if rnd.random() < 0.25 else choices)
         if not one and rnd.random() < 0.3:
-            return "; ".join([text] + [self.sql() for _ in range(rnd.randrange(1, 3))])
+            # Behind the end of a failed transaction Based has none of its client's names on the link.
+            texts = [text] + [self.sql() for _ in range(rnd.randrange(1, 3))]
+            while any(each.startswith(("prepare", "execute", "deallocate")) for each in texts[1:]) and set(texts) & ENDS:
+                texts = [text] + [self.sql() for _ in texts[1:]]
+            return "; ".join(texts)
         return text
 
     def parametrised(self):

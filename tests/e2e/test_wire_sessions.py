@@ -398,6 +398,22 @@ class PreparedBySql:
                         client.query("drop table made_by_it")
         self.assertEqual(client.query("select 1 as execute"), "T:execute D:1 C:SELECT 1 Z:I")
 
+    def test_a_text_that_ends_a_failed_transaction_finds_nobody_elses(self):
+        client, other = self.connect(), self.connect()
+        for way in ("begin; select 1/0", "begin; savepoint s; select 1/0"):
+            for end in ("rollback; execute same", "rollback to s; execute same")[:way.count(";")]:
+                client.query("prepare same as select 'own'")
+                other.query("deallocate all")
+                other.query("prepare same as select 'other'")
+                self.assertIn("E:22012", client.query(way))
+                said = client.query(end)
+                self.assertIn("C:ROLLBACK", said)
+                self.assertNotIn("other", said)
+                client.query("rollback")
+                self.assertEqual(client.value("execute same"), "own")
+                self.assertEqual(other.value("execute same"), "other")
+                client.query("deallocate same")
+
     def test_both_kinds_are_one_set_of_names(self):
         client, other = self.connect(), self.connect()
         self.assertEqual(client.query("prepare a as select 'by sql' as x"), "C:PREPARE Z:I")
