@@ -395,8 +395,8 @@ class Relay : public WireSession,
   PreparedRef unnamed_;
   std::set<std::string, std::less<>> open_portals_;  // in a sandbox: those with names
   bool own_portal_ = false;  // what is in the portal without a name was Based's own
-  std::vector<Item> items_;
-  std::uint32_t first_item_ = 1;  // the number of items_.front()
+  std::vector<Item> items_;  // passed_items_: so many of the first decide over no setting
+  std::uint32_t passed_items_ = 0, first_item_ = 1;  // the number of items_.front()
   std::vector<Sent> sent_;
   std::size_t skipped_ = 0;            // requests that the next ReadyForQuery answers too
   char status_ = 'I', misplaced_ = 0;  // as the client knows it; the held message that ended a COPY

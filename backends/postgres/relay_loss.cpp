@@ -186,6 +186,7 @@ void Relay::lose(const Error& error, bool state_lost) {
 void Relay::run_elsewhere() {
   drop_items();
   items_.clear();
+  passed_items_ = 0;
   kept_back_.clear();
   extended_ = failed_ = repeatable_ = false;
   if (begin_due_ == BeginDue::sent) begin_due_ = BeginDue::due;
@@ -228,6 +229,7 @@ void Relay::answer_lost(const Error& error) {
   drop_items();
   sent_.clear();
   items_.clear();
+  passed_items_ = 0;
   kept_back_.clear();
   portals_.clear();
   portal_calls_.clear();

@@ -316,8 +316,7 @@ void Relay::note_statement(const StatementRef& statement, std::string_view tag) 
   note_object(*statement, tag);
 }
 
-// The first request is answered, and those that were skipped behind its error: what they should
-// have done and did not is undone, the newest first.
+// The first request is answered, and those skipped behind its error: what was not done is undone.
 void Relay::drop_items() {
   const std::uint32_t next = first_item_ + static_cast<std::uint32_t>(items_.size());
   const std::size_t over = std::min(sent_.size(), skipped_ + 1);
@@ -346,6 +345,7 @@ void Relay::drop_items_before(std::uint32_t number) {
     }
   }
   items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(count));
+  passed_items_ -= std::min<std::size_t>(passed_items_, count);
   first_item_ = number;
 }
 

@@ -23,6 +23,37 @@ Error too_many_prepared() {
       .with_hint("Close some, or raise prepared_statements.");
 }
 
+bool decides_settings(const Statement& statement) {
+  if (statement.sets_local) return true;
+  switch (statement.kind) {
+    case StatementKind::setting:
+    case StatementKind::set_transaction:
+    case StatementKind::discard:
+    case StatementKind::rollback:
+    case StatementKind::rollback_to:
+    case StatementKind::commit:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Of Based's own.
+bool step_decides_settings(const Statement& step) {
+  return step.kind == StatementKind::rollback_to || step.kind == StatementKind::setting ||
+         (step.kind == StatementKind::set_transaction && !step.name.empty());
+}
+
+// What does not, never will.
+bool decides_settings(const Item& item) {
+  if (item.done || item.kind == ItemKind::parse) return false;
+  const auto steps = [](const StatementRef& step) { return step_decides_settings(*step); };
+  if (item.control && std::ranges::any_of(item.control->plan.steps, steps)) return true;
+  const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
+  const auto decides = [](const StatementRef& statement) { return decides_settings(*statement); };
+  return script && std::ranges::any_of(script->statements, decides);
+}
+
 }  // namespace
 
 void Relay::take_parse(const WireMessage& message) {
@@ -113,31 +144,10 @@ std::string_view Relay::name_for(const PreparedRef& text, std::string_view setti
 // The settings that a statement is parsed under; where requests that are not answered decide over
 // them, a key that nothing else has.
 std::string Relay::settings_key() {
-  const auto decides = [](const StatementRef& statement) {
-    if (statement->sets_local) return true;
-    switch (statement->kind) {
-      case StatementKind::setting:
-      case StatementKind::set_transaction:
-      case StatementKind::discard:
-      case StatementKind::rollback:
-      case StatementKind::rollback_to:
-      case StatementKind::commit:
-        return true;
-      default:
-        return false;
-    }
-  };
   bool sure = link_->queue().size() == (link_->queue().is_open() ? 1U : 0U) || !journal_.in_doubt();
-  const auto sets = [](const StatementRef& step) {  // of Based's own
-    return step->kind == StatementKind::rollback_to || step->kind == StatementKind::setting ||
-           (step->kind == StatementKind::set_transaction && !step->name.empty());
-  };
-  for (const Item& item : items_) {
-    const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
-    if (item.done || item.kind == ItemKind::parse) continue;
-    if (item.control) sure = sure && std::ranges::none_of(item.control->plan.steps, sets);
-    if (script) sure = sure && std::ranges::none_of(script->statements, decides);
-  }
+  // What has passed once stays so: a unit of many statements asks for each of them.
+  while (passed_items_ < items_.size() && !decides_settings(items_[passed_items_])) ++passed_items_;
+  sure = sure && passed_items_ == items_.size();
   sure = sure || is_in_failed();  // in a failed transaction nothing is parsed
   const std::optional<std::string> local = link_->settings().literals_key();
   if (!sure || !local) return "?" + std::to_string(++context_.unsure_keys);

@@ -1,12 +1,13 @@
 """50,000 writes and as many errors in one sandbox, pipelined, by either protocol: its root keeps few locks."""
 
+import os
 import pathlib
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import based_client
-from pg_client import bind, execute, fields, parse, sync
+from pg_client import bind, execute, fields, flush, parse, sync
 from wire_servers import Conversation, Servers
 
 MANY = 50000
@@ -34,6 +35,24 @@ class Many(Conversation):
             self.assertEqual(found, ["C", "23505"] * each)
         [[locks, rows]] = client.rows(LOCKS)
         self.assertEqual((int(locks) < 30, rows), (True, str(MANY)), locks)
+
+    def test_in_one_unit_each_costs_as_much_as_the_one_before(self):
+        client, each, spent = self.connect(), 500, []
+        client.ask(parse("i", "insert into keyed values ($1, 'x')", [23]), sync())
+        for count in (MANY // 5, MANY):
+            before = self.work()
+            for first in range(0, count, each):
+                client.send(b"".join(bind("", "i", [str(n)]) + execute() for n in range(first, first + each)), flush())
+                self.assertEqual(client.take(2 * each), " ".join(["2 C:INSERT 0 1"] * each))
+            self.assertEqual(client.ask(sync()), "Z:I")
+            spent.append(self.work() - before)
+            client.query("truncate keyed")
+        self.assertLess(spent[1], 12 * max(spent[0], 0.05), spent)
+
+    def work(self):
+        """Seconds that the daemon has worked."""
+        of_process = pathlib.Path(f"/proc/{self.servers.daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(of_process[11]) + int(of_process[12])) / os.sysconf("SC_CLK_TCK")
 
     def test_natively(self):
         connection, each = self.enterContext(based_client.connect(self.servers.through_based)), 100
