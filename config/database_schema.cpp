@@ -270,8 +270,10 @@ constexpr std::array rows{
         {.key = "idle_while_waited",
          .min = 100,
          .max = 30 * day,
-         .help = "As idle_in_transaction, while somebody else waits for the one lane of a file, or "
-                 "for the turn in a sandbox."}),
+         .help =
+             "As idle_in_transaction, while somebody else waits for the one lane of a file, or "
+             "for the turn in a sandbox of PostgreSQL, where a result that is not read is a rest, "
+             "too."}),
     bind<&D::slow_reader>(
         {.key = "slow_reader",
          .min = 100,

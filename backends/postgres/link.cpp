@@ -402,6 +402,7 @@ void Link::refuse_copy() {
 void Link::set_paused(bool paused) {
   if (paused_ == paused) return;
   paused_ = paused;
+  if (paused) paused_at_ = reactor_.now();
   if (!paused) soon();
   update_interest();
 }

@@ -241,6 +241,11 @@ class Link final {
   }
   // The holder left something behind, or broke off. For cleaning_chores.
   bool abandoned() const { return abandoned_; }
+  // Since when its holder has wanted nothing more of what the server says, as its client does not
+  // read; none: it wants it.
+  std::optional<TimePoint> paused_since() const {
+    return paused_ ? std::optional(paused_at_) : std::nullopt;
+  }
   TimePoint ready_at() const { return ready_at_; }  // of the last ReadyForQuery
   TimePoint heard_at() const { return heard_at_; }  // of the last bytes
   TimePoint opened_at() const { return opened_at_; }
@@ -335,6 +340,7 @@ class Link final {
   TimePoint used_at_;
   TimePoint ready_at_;
   TimePoint heard_at_;
+  TimePoint paused_at_;
 };
 
 }  // namespace based::postgres

@@ -243,14 +243,16 @@ void PostgresSession::lose(const Error& reason) {
 }
 
 std::optional<TimePoint> PostgresSession::rests_since() const {
+  if (state_ == State::running) return link_->paused_since();  // its client does not read
   if (state_ != State::resting || !link_->quiet()) return std::nullopt;
   return link_->ready_at();
 }
 
 Error PostgresSession::lost_error(const Error& reason) const {
   Error error = reason;
-  if (error.sqlstate == sqlstate::serialization_failure)
-    return error;  // a reset: nothing is in doubt
+  // A reset, or its turn was taken away: nothing is in doubt.
+  if (error.sqlstate == sqlstate::serialization_failure) return error;
+  if (error.scope == ErrorScope::transaction) return error;
   if (error.sqlstate.klass() != "08") {
     error.detail =
         "The server said: " + reason.message + " (" + std::string(reason.sqlstate.text()) + ")";

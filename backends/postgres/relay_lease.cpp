@@ -95,9 +95,12 @@ void Relay::end_rest() {
 // --- a client that is silent in its transaction, or in the middle of a unit: others wait for its
 // link
 
+// Who does not read what it has asked for rests, too: nothing goes on before it does.
 // Without a Flush the server's answers stay with it: then it is the client's turn in any case.
 std::optional<TimePoint> Relay::rests_since() const {
-  if (state_ != State::flowing || in_part_) return std::nullopt;
+  if (state_ != State::flowing) return std::nullopt;
+  if (const auto unread = link_->paused_since()) return unread;
+  if (in_part_) return std::nullopt;
   if (!held_.empty() && !columns_.next_awaited) return std::nullopt;
   if (link_->quiet()) {
     return held_.empty() ? link_->ready_at() : std::max(said_at_, link_->ready_at());
@@ -133,7 +136,7 @@ void Relay::watch_silence() {
 void Relay::on_silence() {
   if (state_ != State::flowing) return;
   if (!link_->queue().is_open() && !columns_.next_awaited) return;
-  if (copying_in_ || !rests_since()) return watch_silence();
+  if (copying_in_ || link_->paused_since() || !rests_since()) return watch_silence();
   let_go();
   end(Error::make(sqlstate::idle_in_transaction_session_timeout,
                   "terminating connection due to idle-in-transaction timeout")

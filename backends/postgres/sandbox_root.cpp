@@ -205,8 +205,10 @@ void SandboxRoot::on_rest_due() {
     log_.write(LogLevel::warning, name_in_log() + ": " + holder.describe() +
                                       " loses its transaction: it was idle for too long");
     const bool one = waiters_.size() == 1;
+    const bool unread = holder_ != nullptr && link_->paused_since();
     holder.on_lease_revoked(Error::make(sqlstate::idle_in_transaction_session_timeout,
-                                        "the transaction was idle for too long")
+                                        unread ? "its result was not read for too long"
+                                               : "the transaction was idle for too long")
                                 .with_detail(std::to_string(waiters_.size()) +
                                              (one ? " other unit waits" : " other units wait") +
                                              " for the database")

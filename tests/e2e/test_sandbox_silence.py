@@ -6,7 +6,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, copy_data, copy_done, describe, execute, extended, flush, message, parse, query, sync
+import based_client
+from pg_client import bind, copy_data, copy_done, describe, execute, extended, fields, flush, message, parse, query, sync
+from raw_client import RawClient
 from servers import wait_until
 from wire_servers import Conversation, Servers
 
@@ -90,6 +92,65 @@ class Silence(Conversation):
     def test_in_a_portals_copy(self):
         self.silent(extended(COPY), then=[copy_data("1\n"), copy_done(), sync()],
                     answers=f"1 2 G:1 {LOST} Z:I {self.ROLLED_BACK}")
+
+    FLOOD = "select repeat('x', 1000) from generate_series(1, 1000000)"
+
+    def unread(self, *said, then, answers):
+        """It has asked for more than it reads, and others come first; what is there of it ends with the error."""
+        deaf, other = self.connect(receive_buffer=4096), self.connect()
+        other.query("sandbox reset")
+        deaf.send(*said)
+        wait_until(lambda: other.rows("sandbox status")[0][HOLDER], "its turn")
+        began = time.monotonic()
+        self.assertEqual(other.query("insert into things values (2)"), "C:INSERT 0 1 Z:I")
+        self.assertLess(time.monotonic() - began, 20 * STRUCK_S)
+        rows = deaf.messages(answers.count("Z:"))
+        self.assertGreater(sum(kind == "D" for kind, _ in rows), 1000)
+        shown = [f"E:{fields(body)['C']}" if kind == "E" else f"Z:{body.decode()}" for kind, body in rows if kind in "EZ"]
+        self.assertEqual(" ".join(shown), answers)
+        self.assertEqual(deaf.ask(*then), self.ROLLED_BACK if answers.endswith("I") else "C:ROLLBACK Z:I")
+        self.assertEqual(deaf.query("select * from things"), "T:id D:2 C:SELECT 1 Z:I")
+
+    def test_who_does_not_read(self):
+        for said in (query(self.FLOOD), extended(self.FLOOD) + sync()):
+            self.unread(said, then=[query("rollback")], answers=f"{LOST} Z:I")
+
+    def test_who_does_not_read_in_a_transaction(self):
+        self.unread(query(f"begin; insert into things values (1); {self.FLOOD}"), then=[query("rollback")],
+                    answers=f"{LOST} Z:E")
+
+    def test_who_does_not_read_one_row(self):
+        """Half of it is there: the rest cannot come, and nothing else can instead."""
+        deaf, other = self.connect(receive_buffer=4096), self.connect()
+        other.query("sandbox reset")
+        deaf.send(query("select repeat('x', 50000000)"))
+        wait_until(lambda: other.rows("sandbox status")[0][HOLDER], "its turn")
+        self.assertEqual(other.query("insert into things values (2)"), "C:INSERT 0 1 Z:I")
+        with self.assertRaises(ConnectionError):
+            deaf.messages(1)
+        self.assertEqual(other.query("select * from things"), "T:id D:2 C:SELECT 1 Z:I")
+
+    def test_who_does_not_read_natively(self):
+        address = self.servers.through_based
+        deaf, other = RawClient(address, receive_buffer=4096), self.connect()
+        self.addCleanup(deaf.close)
+        other.query("sandbox reset")
+        self.assertEqual(deaf.ask(based_client.OPEN, [{"database": self.pool}], 1)[0], based_client.END)
+        request = deaf.frame(based_client.EXEC, [self.FLOOD], 1)
+        wait_until(lambda: other.rows("sandbox status")[0][HOLDER], "its turn")
+        began = time.monotonic()
+        self.assertEqual(other.query("insert into things values (2)"), "C:INSERT 0 1 Z:I")
+        self.assertLess(time.monotonic() - began, 20 * STRUCK_S)
+        kind, error = deaf.final(request)
+        self.assertEqual((kind, error["code"]), (based_client.ERROR, "25P03"), error)
+        self.assertIn("was not read", error["message"])
+        self.assertEqual(deaf.ask(based_client.EXEC, ["select 1"], 1)[0], based_client.END)
+
+    def test_who_waits_hears_of_who_does_not_read(self):
+        deaf, other = self.connect("patient", receive_buffer=4096), self.connect("patient")
+        deaf.send(query(self.FLOOD))
+        wait_until(lambda: other.rows("sandbox status")[0][HOLDER], "its turn")
+        self.assertRegex(other.error(query("select 1"))["D"], r"^It is held by .* idle for \d+ ms; it last ran: select repeat")
 
     def test_not_while_it_works(self):
         """Nor while it says something from time to time, however long."""
