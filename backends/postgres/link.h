@@ -271,6 +271,7 @@ class Link final {
   void settle_synthesised();
   bool read_once();
   void read();
+  void read_last();
   void deliver();
   void take(const Piece& piece);
   void take_reply(const Piece& piece);

@@ -27,7 +27,7 @@ std::string shown(char type) {
 
 void Link::on_descriptor(Reactor::Ready ready) {
   if (state_ == LinkState::closed) return;
-  if (ready.failed) return break_off("its socket is broken");
+  if (ready.failed) return read_last();
   if (ready.writable || write_wants_read_) write_out();
   if (ready.writable && holder_ != nullptr && !is_congested()) holder_->on_delivered();
   if (ready.readable || read_wants_write_) {
@@ -68,6 +68,17 @@ void Link::read() {
   }
   if (more && !ended_) soon();
   update_interest();
+}
+
+// A server that ends with something of ours unread breaks the socket, but what it has said before
+// is there: its last words, or the answer to a COMMIT.
+void Link::read_last() {
+  bool more = true;
+  while (more && !paused_ && !ended_ && !close_reason_) {
+    more = read_once();
+    deliver();
+  }
+  break_off("its socket is broken");
 }
 
 void Link::deliver() {

@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from based_client import connect
-from pg_client import PgClient, Refused, bind, execute, extended, parse, query, startup, sync
+from pg_client import PgClient, Refused, bind, execute, extended, flush, parse, query, startup, sync
 from servers import Daemon, wait_until
 from wire_servers import Conversation, Servers
 
@@ -206,6 +206,19 @@ class Backends(Faults):
         self.assertEqual(other.query("rollback"), "C:ROLLBACK Z:I")
         self.assertEqual(idle.value("show work_mem"), "5MB")
         self.assertEqual(inside.query("rollback"), "C:ROLLBACK Z:I")
+
+    def test_one_that_ends_with_a_message_unread_is_heard_to_the_end(self):
+        """Its socket is broken then, but its last words are in it."""
+        client = self.connect()
+        text = "select pg_sleep(100), 7"
+        client.send(parse("", text), bind(), execute(), flush())
+        running = f"select pid from pg_stat_activity where state = 'active' and query = '{text}'"
+        pid = wait_until(lambda: self.server(running), text)[0][0]
+        client.send(sync())
+        self.assertTrue(client.quiet())
+        with stopped(self.servers.daemon.process.pid):
+            self.server(f"select pg_terminate_backend({pid}, 5000)")
+        self.assertEqual(client.answers(), "1 2 E:57P01 Z:I")
 
     def test_one_that_ends_as_its_settings_are_brought_back(self):
         """What is sent behind that is not done outside of the transaction."""
