@@ -88,6 +88,7 @@ bool Relay::at_rest() const {
 
 void Relay::on_message(const WireMessage& message) {
   if (state_ == State::ended) return;
+  if (held_.empty()) go_on_behind_end(message);
   if (state_ == State::idle) {
     if (held_.empty() && is_too_late(message)) return;
     if (loss_ && is_rollback(message)) loss_.reset();

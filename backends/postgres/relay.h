@@ -326,6 +326,7 @@ class Relay : public WireSession,
   // relay_failed.cpp: a failed transaction that has no link
   bool answers_failed(const WireMessage& message);
   bool is_end(const WireMessage& message) const;
+  void go_on_behind_end(const WireMessage& message);
   void take_end(const WireMessage& message);
   void end_parse(const WireMessage& message);
   void end_bind(const WireMessage& message);
@@ -427,8 +428,7 @@ class Relay : public WireSession,
   WireStack stack_, reached_;  // as it will be when everything sent is done; as it is
   bool nesting_ = false;       // in a nested transaction, or in a unit that begins or ends one
   std::vector<QueryPart> parts_;
-  // A CommandComplete that may be a Query's last one; it was: told when it is committed.
-  std::string held_tag_, last_tag_;
+  std::string held_tag_, last_tag_;  // what may be a Query's last one; it was: told when committed
   Check check_ = Check::none;
   std::string split_text_, one_body_;  // of parts_, where there are several; what is parsed for it
   bool unnamed_dropped_ = false, unnamed_stays_ = false;  // on the link, where something has failed

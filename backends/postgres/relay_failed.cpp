@@ -4,7 +4,8 @@
 // else's for long. So its end is answered here, and everything else is refused here, until then; by
 // the server only where nobody has or wants the turn.
 // What needs the server all the same (ROLLBACK with more behind it, AND CHAIN) waits for a turn,
-// and finds itself in a failed transaction there.
+// and finds itself in a failed transaction there. What its unit has behind an end that was answered
+// here waits for one, too.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -170,6 +171,25 @@ bool Relay::is_end(const WireMessage& message) const {
   const PreparedRef* prepared =
       names.statement.empty() ? &unnamed_ : find_prepared(names.statement);
   return prepared != nullptr && *prepared && is_end_of_transaction((*prepared)->script);
+}
+
+// What is in the unit behind the end needs a turn as any other does, and gets it as a unit that
+// begins with it; the ReadyForQuery of that is the whole one's.
+void Relay::go_on_behind_end(const WireMessage& message) {
+  if (state_ != State::commanding || !command_->ends || command_->failed || lost_) return;
+  const std::optional<std::string> portal = portal_asked(message);
+  const auto found = portal ? portals_.find(*portal) : portals_.end();
+  const bool of_end = found != portals_.end() && is_end_of_transaction(found->second->script);
+  const bool needs_turn = is_statement_message(message.type) || portal ||
+                          message.type == request::describe ||
+                          message.type == request::function_call;
+  const bool stays = message.type == request::sync || message.type == request::close || of_end;
+  if (!message.first || !needs_turn || stays || is_end(message) || brings_empty(message)) return;
+  *command_->anchor = nullptr;
+  command_.reset();
+  extended_ = false;
+  portals_.clear();
+  transition(State::idle);
 }
 
 void Relay::take_end(const WireMessage& message) {

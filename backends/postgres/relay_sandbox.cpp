@@ -132,6 +132,7 @@ void Relay::pump_commands() {
   while (!held_.empty()) {
     if (state_ != State::idle && (state_ != State::commanding || command_->running)) return;
     held_.peek(message);
+    go_on_behind_end(message);
     if (state_ == State::idle && is_too_late(message)) {
       held_.pop();
     } else if (state_ == State::idle) {

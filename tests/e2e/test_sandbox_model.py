@@ -4,8 +4,7 @@ As in test_wire_model.py, several clients take their transactions one after the 
 another seed, WIRE_MODEL_SECONDS=n goes on for longer. What a sandbox cannot do is left out, and what does not have one
 right answer: a VACUUM by itself, set_config, values of transaction control's declared parameters, and rows in no order,
 as those of the sandbox lie elsewhere. Who is in a failed transaction has given its turn back and is refused by Based, which
-does not know all that the server would say: there a conversation may end. What it refuses behind such a transaction's end,
-without a Sync between, the server has done: there the run ends.
+does not know all that the server would say: there a conversation may end.
 """
 
 import pathlib
@@ -23,7 +22,7 @@ IN_ORDER = {"table t": "table t order by 1", "copy t to stdout": "copy (table t 
 UNUSED = "'M': 'skipping cleanup for portal"
 DATABASES = ("for database direct'", "for database one'")
 TYPED = b"\0\1\0\0\0"  # a Parse's end, but for the type's last byte
-REFUSED = re.compile("'C': '(25P02|0A000|3B001)'")
+REFUSED = re.compile("'C': '(25P02|3B001)'")
 # Definitions, and what depends on them. What two sessions of a sandbox would share is not among them: temporary tables and
 # holdable cursors that outlive a transaction, currval().
 MORE = ("create table made (n int primary key, s text)", "create table made (n int primary key, s text)", "drop table made",
@@ -71,10 +70,6 @@ class Speaker(test_wire_model.Speaker):
         return kinds, data
 
 
-class RunOver(Exception):
-    """The two places are not alike any more."""
-
-
 class SandboxModel(test_wire_model.Model):
     speaker = Speaker
     pools = {"direct": "max_size = 1", "one": "force_rollback = true"}
@@ -92,17 +87,9 @@ class SandboxModel(test_wire_model.Model):
         except AssertionError:
             if not self.refused_in_failed(failed):
                 raise
-            if any("'C': '0A000'" in line for _, lines in self.said[1] for line in lines):
-                raise RunOver from None
             pair.close()
             self.until_rolled_back()
             pair.__init__(self)
-
-    def one_run(self, seed):
-        try:
-            super().one_run(seed)
-        except RunOver:
-            pass
 
     def refused_in_failed(self, failed):
         """Whether what is told otherwise first is told in a failed transaction."""

@@ -188,9 +188,45 @@ class Failed(Turns):
             self.assertEqual(failed.ask(messages, sync()), answer)
             other.query("rollback")
             self.assertEqual(failed.value(self.COUNT), "0")
-        self.go_wrong(failed)
-        self.assertEqual(failed.ask(extended("rollback"), extended("select 1"), sync()), "1 2 C:ROLLBACK E:0A000 Z:I")
         self.assertEqual(failed.ask(bind("", "n"), execute(), sync()), "2 N:25P01 C:COMMIT Z:I")
+
+    def test_what_comes_behind_its_end_in_the_same_unit(self):
+        self.daemon('timeout = "400ms"')
+        failed, other = self.wire(), self.wire()
+        failed.ask(parse("r", "rollback"), parse("i", "insert into things values (7, '')"), sync())
+        end, keeps = bind("", "r") + execute(), "2 C:ROLLBACK"
+        insert = bind("", "i") + execute()
+        for messages, answer, left in (
+                (end + extended("select 1") + sync(), f"{keeps} 1 2 D:1 C:SELECT 1 Z:I", "0"),
+                (extended("rollback") + insert + sync(), f"1 {keeps} 2 C:INSERT 0 1 Z:I", "1"),
+                (end + describe("S", "i") + insert + sync(), f"{keeps} t: n 2 C:INSERT 0 1 Z:I", "1"),
+                (end + insert + extended("select 1/0") + insert + sync(), f"{keeps} 2 C:INSERT 0 1 1 E:22012 Z:I", "0"),
+                (end + extended("begin") + insert + sync() + query("rollback"),
+                 f"{keeps} 1 2 C:BEGIN 2 C:INSERT 0 1 Z:T C:ROLLBACK Z:I", "0"),
+                (end + extended("begin") + sync() + query("rollback"), f"{keeps} 1 2 C:BEGIN Z:T C:ROLLBACK Z:I", "0"),
+                (end + execute() + insert + sync(), f"{keeps} N:25P01 C:ROLLBACK 2 C:INSERT 0 1 Z:I", "1"),
+                (end + execute("nosuch") + insert + sync(), f"{keeps} E:34000 Z:I", "0"),
+                (end + query("select 2") + insert + sync(), f"{keeps} T:?column? D:2 C:SELECT 1 Z:I 2 C:INSERT 0 1 Z:I", "1"),
+                (end + close("S", "nosuch") + insert + sync(), f"{keeps} 3 2 C:INSERT 0 1 Z:I", "1")):
+            for of_two in (False, True):
+                with self.subTest(answer=answer, of_two=of_two):
+                    self.go_wrong(failed)
+                    if of_two:  # its messages come one by one
+                        failed.send(messages[:len(end)])
+                    self.assertEqual(failed.ask(messages[len(end) * of_two:], ready=answer.count("Z:")), answer)
+                    self.assertEqual(other.value("select count(*) from things where id = 7"), left)
+                    other.query("delete from things where id = 7")
+
+    def test_what_comes_behind_its_end_waits_for_its_turn(self):
+        self.daemon('timeout = "400ms"')
+        failed, other = self.wire(), self.wire()
+        self.go_wrong(failed)
+        other.query("begin; insert into things values (2, '')")
+        self.assertEqual(failed.ask(extended("rollback"), extended("select 1"), extended("select 2"), sync()),
+                         "1 2 C:ROLLBACK E:55P03 Z:I")
+        failed.send(extended("begin"), extended("select 1/0"), sync(), extended("rollback"), extended("select 1"), sync())
+        other.query("rollback")
+        self.assertEqual(failed.answers(2), "1 2 C:BEGIN 1 E:22012 Z:E 1 2 C:ROLLBACK 1 2 D:1 C:SELECT 1 Z:I")
 
     def test_an_empty_text_is_no_statement_to_refuse(self):
         self.daemon('timeout = "400ms"')
