@@ -167,7 +167,8 @@ bool Relay::is_end(const WireMessage& message) const {
   if (message.type == request::parse) {
     return decode_parse(message.body, parse) && is_end_of_transaction(look_at(parse.text));
   }
-  if (!decode_bind_names(message.body, names)) return false;
+  const bool binds = message.type == request::bind && decode_bind_names(message.body, names);
+  if (!binds) return false;
   const PreparedRef* prepared =
       names.statement.empty() ? &unnamed_ : find_prepared(names.statement);
   return prepared != nullptr && *prepared && is_end_of_transaction((*prepared)->script);

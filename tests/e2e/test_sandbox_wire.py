@@ -447,7 +447,7 @@ class BehindTheEnd(Conversation):
         self.assertEqual(client.query("delete from t where n = 600"), "C:DELETE 1 Z:I")
         client.query("begin; select 1/0")
         self.assertEqual(client.ask(extended("rollback") + function_call(1397, [b"-7"]) + sync()),
-                         "1 2 C:ROLLBACK E:0A000 Z:I Z:I")
+                         "1 2 C:ROLLBACK V:7 Z:I Z:I")
 
 
 if __name__ == "__main__":
