@@ -92,8 +92,7 @@ TEST_CASE_FIXTURE(SandboxFixture, "in a sandbox a client sees PostgreSQL's own t
   CHECK(run(*one, "set local work_mem to '3MB'") == "N:25P01 C:SET Z:I");
   CHECK(run(*one, "lock table box") == "E:25P01 Z:I");
   CHECK(run(*one, "vacuum box") == "N:01000 C:VACUUM Z:I");
-  CHECK(run(*one, "begin; prepare transaction 'x'") == "C:BEGIN E:0A000 Z:E");
-  CHECK(run(*one, "abort") == "C:ROLLBACK Z:I");
+  CHECK(run(*one, "begin; prepare transaction 'x'") == "C:BEGIN E:0A000 Z:I");
 }
 
 TEST_CASE_FIXTURE(SandboxFixture, "the extended protocol gets the same answers in one Sync group") {
