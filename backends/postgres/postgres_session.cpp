@@ -344,6 +344,11 @@ void PostgresSession::continue_after_group() {
     arm(context_.settings_timeout);
     return run_->send_recovery(*link_, fingerprint_);
   }
+  if (group_ == State::running && run_->lacks_question() && status == 'E') {
+    transition(State::running);
+    if (const Duration left = time_left(step_limit(SIZE_MAX)); left > Duration::zero()) arm(left);
+    return run_->send_without_question(*link_, fingerprint_);
+  }
   if (group_ == State::running && run_->restores()) {
     transition(State::recovering);
     arm(context_.settings_timeout);

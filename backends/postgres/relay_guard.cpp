@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "backends/postgres/check_savepoint.h"
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_settings.h"
@@ -161,7 +162,7 @@ void Relay::close_portals() {
 void Relay::inject_question(const StatementRef& question, std::uint32_t number) {
   static const PreparedRef text = std::make_shared<const PreparedText>(
       PreparedText{.text = question->text, .types = {}, .script = nullptr});
-  inject(WireStack::enter_check(), add_item({.kind = ItemKind::placed, .done = true}));
+  inject(enter_check(), add_item({.kind = ItemKind::placed, .done = true}));
   const std::string_view name = name_on_link(text, "");
   FrontendWriter writer(link_->out());
   writer.begin_bind("", name, {});
@@ -169,7 +170,7 @@ void Relay::inject_question(const StatementRef& question, std::uint32_t number) 
   writer.execute("", 0);
   expect(Expect::bind, Fate::swallow, number);
   expect(Expect::execute, Fate::forward, number);
-  inject(WireStack::leave_check(), number);
+  inject(leave_check(), number);
 }
 
 // What the client does not hear of.

@@ -7,6 +7,7 @@
 #include <array>
 #include <utility>
 
+#include "backends/postgres/check_savepoint.h"
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_replies.h"
 #include "backends/postgres/wire_stack_text.h"
@@ -168,7 +169,7 @@ void Relay::note_control(Item& made) {
                                                        .showing = control.showing});
     restoring_->plan.steps.clear();
     if (control.lost) {
-      restoring_->plan.steps = {WireStack::back_to_check(), WireStack::leave_check()};
+      restoring_->plan.steps = {back_to_check(), leave_check()};
     }
     restoring_->plan.steps.push_back(std::exchange(restoring_->plan.restoring, nullptr));
     return;

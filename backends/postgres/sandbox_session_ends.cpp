@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/postgres/check_savepoint.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/sandbox_session.h"
 #include "backends/postgres/sandbox_settings.h"
@@ -94,7 +95,9 @@ void SandboxSession::restore_constraints(Envelope& envelope) const {
   }
 }
 
-// Fires deferred constraints while what was set for the transaction is still there.
+// Fires deferred constraints while what was set for the transaction is still there. The question
+// has a name, which a function of the client's may have dropped: UnitRun then goes back to the
+// check's savepoint, and on without the question.
 void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
   const auto commit = std::ranges::find_if(
       envelope.epilogue, [](const StatementRef& s) { return s->kind == StatementKind::commit; });
@@ -102,7 +105,9 @@ void SandboxSession::add_ending(Envelope& envelope, bool writes) const {
   std::vector<StatementRef> before;
   if (writes) {
     before = before_commit_statements();
-    before.back() = restore_question();
+    before.back() = enter_check();
+    before.push_back(restore_question());
+    before.push_back(leave_check());
     std::ranges::move(objects_.ending(), std::back_inserter(before));
   }
   if (tainted_) before.push_back(reset_all_in_root());

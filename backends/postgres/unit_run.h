@@ -48,6 +48,9 @@ class UnitRun final : public Requester {
   // What a commit in a sandbox has found to be due behind it (sandbox_rules.h).
   bool restores() const { return restores_ && !error_; }
   void send_restoring(Link& link, std::string_view settings);
+  // Its question has lost its name, and nothing else has failed: what is behind it is yet to run.
+  bool lacks_question() const { return lacks_question_; }
+  void send_without_question(Link& link, std::string_view settings);
   // Is there anything to be run after the error?
   bool needs_recovery() const {
     return error_ && !unit_.envelope.after_error(phase_, step_).empty();
@@ -109,6 +112,7 @@ class UnitRun final : public Requester {
   void complete(Item& item, StepResult result);
   void warn();
   bool on_error(const Reply& reply);
+  bool finds_no_question(const Reply& reply, const ErrorFields& fields);
   void on_commit_undone(const Item& item);
   bool on_notice(const Reply& reply);
   void on_tag(std::string_view command);
@@ -138,6 +142,7 @@ class UnitRun final : public Requester {
   bool discarded_all_ = false;
   bool group_failed_ = false;
   bool restores_ = false;
+  bool lacks_question_ = false;
 };
 
 }  // namespace based::postgres

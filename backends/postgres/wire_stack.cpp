@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "backends/postgres/check_savepoint.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/wire_stack_text.h"
 #include "backends/sql/control.h"
@@ -408,18 +409,6 @@ std::vector<StatementRef> WireStack::recover(bool ending) {
 std::vector<StatementRef> WireStack::take_behind() {
   renews_turn_ = false;
   return std::exchange(behind_, {});
-}
-
-StatementRef WireStack::enter_check() {
-  return step(StatementKind::savepoint, "SAVEPOINT _based_check", "_based_check");
-}
-
-StatementRef WireStack::leave_check() {
-  return step(StatementKind::release, "RELEASE SAVEPOINT _based_check", "_based_check");
-}
-
-StatementRef WireStack::back_to_check() {
-  return step(StatementKind::rollback_to, "ROLLBACK TO SAVEPOINT _based_check", "_based_check");
 }
 
 std::vector<StatementRef> WireStack::undo_check(bool over) const {

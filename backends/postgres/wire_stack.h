@@ -122,11 +122,8 @@ class WireStack {
   // all of it back, and it is_freed(). None: it has failed, and its savepoints may be gone back to.
   std::vector<StatementRef> recover(bool ending);
 
-  // Around what may fail of Based's own, where there is no guard; and what brings back the state
-  // before a text in parts: none where nothing has to be. `over`: it will not be tried again.
-  static StatementRef enter_check();
-  static StatementRef back_to_check();
-  static StatementRef leave_check();
+  // What brings back the state before a text in parts, around which there is the check's savepoint
+  // if no guard: none where nothing has to be. `over`: it will not be tried again.
   std::vector<StatementRef> undo_check(bool over) const;
 
   // What the server has yet to be told of: it will fail what is open.

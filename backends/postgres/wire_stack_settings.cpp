@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "backends/postgres/check_savepoint.h"
 #include "backends/postgres/sandbox_rules.h"
 #include "backends/postgres/wire_stack.h"
 #include "backends/postgres/wire_stack_text.h"
