@@ -189,7 +189,7 @@ class Relay : public WireSession,
   void take_bind(const WireMessage& message);
   // relay_columns.cpp: what clients count on
   bool awaits_columns(const WireMessage& message);
-  bool refuse_columns();
+  void refuse_columns();
   void describe_named(const PreparedRef& text, std::string_view on_server, bool of_ours);
   void note_bound(std::string_view portal, const PreparedRef* named);
   std::uint32_t note_described(std::string_view portal);

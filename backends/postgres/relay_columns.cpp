@@ -65,7 +65,7 @@ bool Relay::awaits_columns(const WireMessage& message) {
   if (counted == 0) return false;
   const std::string settings = settings_key();
   const auto* there = link_->statements().peek(text->text, text->types, settings);
-  if (columns_.fresh || (there != nullptr && there->columns == counted)) {
+  if (columns_.heard_of == text || (there != nullptr && there->columns == counted)) {
     columns_.counted = counted;
     return false;
   }
@@ -93,17 +93,11 @@ bool Relay::awaits_columns(const WireMessage& message) {
   return columns_.asked = true;
 }
 
-// True: the client counts on other columns than the link's statement has.
-bool Relay::refuse_columns() {
-  const std::uint64_t counted = std::exchange(columns_.counted, 0);
-  const std::uint64_t heard = std::exchange(columns_.heard, 0);
-  const bool asked = std::exchange(columns_.fresh, false);
-  if (!asked || counted == 0 || heard == 0 || heard == counted) return false;
+void Relay::refuse_columns() {
   const Error error =
       Error::make(sqlstate::feature_not_supported, "cached plan must not change result type");
   refuse_here(error);
   items_.back().details().bytes = columns_error(error);
-  return true;
 }
 
 void Relay::describe_named(const PreparedRef& text, std::string_view on_server, bool of_ours) {
@@ -155,15 +149,18 @@ bool Relay::note_columns(const Reply& reply, const Item& made) {
     return false;
   }
   if (!std::exchange(columns_.asked, false)) return true;
-  columns_.fresh = true;
+  columns_.heard_of = made.prepared;
   columns_.heard = columns;
   pump();
   return true;
 }
 
-// The link does not say: what waits gets the error that came instead.
+// The link does not say: what waits gets the error that came instead. What fails of a unit in front
+// says nothing of it.
 void Relay::go_on_without_columns() {
-  if (std::exchange(columns_.asked, false)) pump();
+  if (!columns_.asked || link_->queue().size() != 1) return;
+  columns_.asked = false;
+  pump();
 }
 
 }  // namespace based::postgres

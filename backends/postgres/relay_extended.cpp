@@ -10,6 +10,7 @@ namespace based::postgres {
 
 void Relay::take_bind(const WireMessage& message) {
   extended_ = true;
+  const bool other_columns = columns_.take_difference();
   BindNames names;
   const bool readable = decode_bind_names(message.body, names);
   const PreparedRef* prepared = nullptr;
@@ -31,7 +32,7 @@ void Relay::take_bind(const WireMessage& message) {
   const bool named = !names.statement.empty() || (prepared != nullptr && (*prepared)->unasked);
   const bool renamed = prepared != nullptr && named && !(*prepared)->from_sql && !controls;
   const std::string settings = renamed ? settings_key() : std::string();
-  if (renamed && refuse_columns()) return;
+  if (renamed && other_columns) return refuse_columns();
   note_bound(names.portal, !names.statement.empty() && !controls ? prepared : nullptr);
   const std::string_view name = renamed ? name_on_link(*prepared, settings) : std::string_view();
   if (renamed) columns_.on_link = name;

@@ -61,14 +61,21 @@ struct ColumnsTold {
   PreparedRef bound;          // in the newest portal; null: not by a name
   std::string portal;         // that
   std::string on_link;        // what is bound, by its name there
+  PreparedRef heard_of;       // what was just asked about: a Bind of it comes next
   bool described = false;     // the portal, since it was bound
   bool unknown = false;       // the link has not described what is bound
   bool asked = false;         // a statement's columns, and what follows waits for the answer
-  bool fresh = false;         // what comes next is a Bind of what was just asked about
   bool next_awaited = false;  // a Bind is held until its client says what comes behind it
   bool any = false;           // it counts on some
   // What the client of the Bind that comes next counts on, and what the link has said. 0: nothing.
   std::uint64_t counted = 0, heard = 0;
+
+  // Of the Bind that comes, once: does its client count on other columns than the link's have?
+  bool take_difference() {
+    const std::uint64_t wanted = std::exchange(counted, 0), said = std::exchange(heard, 0);
+    const bool asked_of_it = std::exchange(heard_of, nullptr) != nullptr;
+    return asked_of_it && wanted != 0 && said != 0 && wanted != said;
+  }
 };
 // What a question has found to be due.
 struct Restoring {
@@ -203,8 +210,7 @@ struct Sent {
   bool extended = false;  // the client has begun it in the extended protocol
 };
 
-// Will the link have other settings than the session behind what was sent? Where it is Queries
-// alone: none of them is skipped behind another's error.
-bool is_reset_ahead(const std::vector<Item>& items, const std::vector<Sent>& sent);
+// Will the link have other settings than the session behind what was sent?
+bool is_reset_ahead(const std::vector<Item>& items);
 
 }  // namespace based::postgres

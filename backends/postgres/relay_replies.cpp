@@ -164,7 +164,8 @@ void Relay::on_error(const Reply& reply) {
   // It has skipped a Query, and waits for a Sync: the client's, where it had begun in the extended
   // protocol; ours, where only what was put in front of the Query has failed.
   if (link_->queue().is_open() && !extended_) {
-    extended_ = sent_.front().extended;
+    const bool in_front = reply.expectation && reply.expectation->phase == UnitPhase::prologue;
+    extended_ = sent_.front().extended && !in_front;
     if (!extended_) {
       FrontendWriter(link_->out()).sync();
       link_->queue().close(true);

@@ -100,8 +100,9 @@ bool Relay::must_wait(const WireMessage& message) {
   if (begin_due_ == BeginDue::sent) return true;
   if (!sent_.empty()) {
     const bool full = sent_.size() >= units_ahead_max;
-    return stacked() || unsettled_ || full || is_reset_ahead(items_, sent_) ||
-           awaits_columns(message);
+    // What the server skips has to reach it: there is the Sync among it that it waits for.
+    const bool resets = is_reset_ahead(items_) && !is_skipped();
+    return stacked() || unsettled_ || full || resets || awaits_columns(message);
   }
   if (!needs_preparing()) {
     has_reset_ = has_reset_ && link_->status() == 'E';
@@ -222,7 +223,8 @@ void Relay::close_request(bool by_sync) { link_->queue().close(by_sync); }
 
 void Relay::expect(Expect what, Fate fate, std::uint32_t number) {
   if (between_statements_) watch_statement();
-  link_->queue().append({.what = what, .fate = fate, .index = number});
+  const UnitPhase phase = in_query_ ? UnitPhase::prologue : UnitPhase::step;
+  link_->queue().append({.what = what, .fate = fate, .phase = phase, .index = number});
 }
 
 std::uint32_t Relay::add_item(Item&& added) {
@@ -273,7 +275,6 @@ void Relay::take_query(const WireMessage& message) {
   if (seen) {
     in_query_ = true;
     refused = !may_run(*seen);
-    in_query_ = false;
     if (refused) number = first_item_ + static_cast<std::uint32_t>(items_.size()) - 1;
   }
   if (seen && !refused) {
@@ -285,6 +286,7 @@ void Relay::take_query(const WireMessage& message) {
         options_.group != 0 ? sql::find_session_calls(text) : sql::SessionCalls();
     if (!calls.empty()) item(number).details().calls = calls_made(calls, nullptr);
   }
+  in_query_ = false;
   // Also if there is none now: a request that is not answered may be skipped and have dropped it.
   if (unnamed_ || awaits_unnamed(items_.size())) {
     if (number == 0) number = add_item({.kind = ItemKind::query});

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/postgres/check_savepoint.h"
 #include "backends/postgres/relay.h"
 #include "backends/postgres/sandbox_replies.h"
 #include "backends/postgres/split_text.h"
@@ -246,10 +247,11 @@ void Relay::send_part(QueryPart part) {
   link_->own_statements().unnamed.reset();
   close_request(false);
   // The guard's end travels with the last part, unless that may be a COPY, which would read it, or
-  // drop what it is prepared as.
+  // drop what it is prepared as, or is a ROLLBACK, which an error in front of it would not stop.
   // What is set for good behind a SET LOCAL is what the guard's end has to leave.
   const bool sets = stack_.has_local_names() && !sql::find_session_calls(part.text).empty();
-  const bool waits = sets || (seen && std::ranges::any_of(seen->statements, holds_back));
+  const bool waits = sets || stack_.executed_end() != nullptr ||
+                     (seen && std::ranges::any_of(seen->statements, holds_back));
   const bool last = parts_.empty() && !waits && !stack_.in_transaction();
   if (last && rules_.rooted && !guard_goes_freely()) {
     querying_ = false;
@@ -280,9 +282,9 @@ void Relay::expect_check(std::string_view text) {
 // With a savepoint around it, as an error is not yet the client's.
 void Relay::check_in_front() {
   const bool inside = stack_.in_transaction();
-  if (inside) inject_steps({.steps = {WireStack::enter_check()}});
+  if (inside) inject_steps({.steps = {enter_check()}});
   expect_check(one_body_);
-  if (inside) inject_steps({.steps = {WireStack::leave_check()}});
+  if (inside) inject_steps({.steps = {leave_check()}});
 }
 
 void Relay::check_whole() {

@@ -60,12 +60,12 @@ bool reads_otherwise(const Reported& reported) {
 
 }  // namespace
 
-bool is_reset_ahead(const std::vector<Item>& items, const std::vector<Sent>& sent) {
+bool is_reset_ahead(const std::vector<Item>& items) {
   const auto resets = [](const Item& item) {
     const ScriptRef& script = item.prepared ? item.prepared->script : item.script;
     return !item.done && script && std::ranges::any_of(script->statements, is_reset);
   };
-  return std::ranges::any_of(items, resets) && std::ranges::none_of(sent, &Sent::extended);
+  return std::ranges::any_of(items, resets);
 }
 
 // Settings that this server has taken before need no waiting for, except those that change what the

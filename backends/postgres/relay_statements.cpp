@@ -1,5 +1,6 @@
 // The Relay's prepared statements: the client's names, and where the link has them.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "backends/postgres/relay.h"
@@ -219,7 +220,8 @@ bool Relay::is_in_failed() const {
   });
 }
 
-// Before a PREPARE, which the server is to refuse where the session has a statement of that name.
+// Before a PREPARE, which the server is to refuse where the session has a statement of that name,
+// and before a DEALLOCATE of it: whether it can still be parsed is nothing to either.
 void Relay::take_name(std::string_view name) {
   const PreparedRef* prepared = find_prepared(name);
   if (prepared == nullptr || is_in_failed()) return own_name(name);
@@ -276,12 +278,18 @@ void Relay::run_swallowed(std::string_view text) {
   link_->own_statements().unnamed.reset();
 }
 
+// What an EXECUTE finds behind a PREPARE or DEALLOCATE of its name is that one's matter.
 bool Relay::own_names(const Script& script) {
   const std::size_t before = link_->out().size();
+  std::set<std::string_view> changed;
   for (const StatementRef& statement : script.statements) {
-    if (!statement->executes.empty()) own_name(statement->executes);
-    if (statement->kind != StatementKind::prepare || statement->name.empty()) continue;
-    statement->setting == "prepare" ? take_name(statement->name) : own_name(statement->name);
+    const bool names = statement->kind == StatementKind::prepare && !statement->name.empty();
+    const bool runs = names && executes(*statement);
+    const std::string& run = runs ? statement->name : statement->executes;
+    if (!run.empty() && !changed.contains(run)) own_name(run);
+    if (!names || runs) continue;
+    take_name(statement->name);
+    changed.insert(statement->name);
   }
   return link_->out().size() != before;
 }

@@ -35,6 +35,7 @@ BUILT_IN_OIDS = 16384  # from there on each database numbers its own
 # What the two may tell otherwise, in the words of both; there a program ends.
 BY_DESIGN = (
     r"'code': '(55P03|40P01)'.*'code': '(55P03|40P01)'",  # who holds it, and which wait of a client's is told from a cycle
+    "'57014'.*it was waiting for.*'57014'.*it was waiting for",  # and for how long
     "portal parameter.*42P01|42P01.*portal parameter",  # a link that has it prepared looks at its values first
 )
 

@@ -4,7 +4,7 @@ As in test_wire_model.py, several clients take their transactions one after the 
 another seed, WIRE_MODEL_SECONDS=n goes on for longer. What a sandbox cannot do is left out, and what does not have one
 right answer: a VACUUM by itself, set_config, values of transaction control's declared parameters, and rows in no order,
 as those of the sandbox lie elsewhere. Who is in a failed transaction has given its turn back and is refused by Based, which
-does not know all that the server would say: there a conversation may end.
+does not know all that the server would say: there the conversations may end.
 """
 
 import pathlib
@@ -44,7 +44,7 @@ MORE = ("create table made (n int primary key, s text)", "create table made (n i
         "notify news, 'x'", "unlisten news", "copy (select n, s from made order by 1) to stdout")
 CLEAN = ("drop table if exists made, other_name, child cascade; drop sequence if exists counted; drop function if exists twice; "
          "drop schema if exists apart cascade; drop type if exists color")
-CONTROL = re.compile(rb"\0(begin|start|commit|end|rollback|abort|savepoint|release|set local|set transaction|reset all|discard)")
+CONTROL = re.compile(rb"\0(begin|start|commit|end|rollback|abort|savepoint|release|set local|set transaction|set constraints|reset all|discard)")
 
 
 class Speaker(test_wire_model.Speaker):
@@ -87,9 +87,7 @@ class SandboxModel(test_wire_model.Model):
         except AssertionError:
             if not self.refused_in_failed(failed):
                 raise
-            pair.close()
-            self.until_rolled_back()
-            pair.__init__(self)
+            raise test_wire_model.Over from None
 
     def refused_in_failed(self, failed):
         """Whether what is told otherwise first is told in a failed transaction."""

@@ -437,6 +437,17 @@ class Executed(Conversation):
                         self.assertEqual(*told)
 
 
+    def test_a_rollback_where_the_guard_is_not_the_turns(self):
+        """It is not sent before what is in front of it has not failed."""
+        client = self.connect()
+        client.ask(parse("r", "rollback"), sync())
+        self.addCleanup(client.query, "deallocate r")
+        client.query("set default_transaction_read_only = on")
+        for _ in range(2):
+            self.assertEqual(client.query("execute r; select nothing from t"), "N:25P01 C:ROLLBACK E:42703 Z:I")
+            self.assertEqual(client.query("execute r; select 1"), "N:25P01 C:ROLLBACK T:?column? D:1 C:SELECT 1 Z:I")
+
+
 class BehindTheEnd(Conversation):
     """What is answered without a turn."""
 

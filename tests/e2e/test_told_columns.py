@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from pg_client import bind, close, describe, execute, fields, flush, parse, sync
+from pg_client import bind, close, describe, execute, fields, flush, parse, query, sync
 from wire_servers import Conversation, Servers
 
 CHANGED = "E:0A000 Z:I"
@@ -90,6 +90,18 @@ class Told(Conversation):
         self.widens()
         self.client.send(bind("", "s"))
         self.assertEqual(self.on_another(execute(), sync()), CHANGED)
+
+    def test_what_fails_in_front_of_it_says_nothing_of_them(self):
+        self.prepares()
+        self.assertEqual(self.client.ask(parse("t", "values (1, 2)"), describe("S", "t"), sync()), "1 t: T:column1,column2 Z:I")
+        for path in ("public, pg_catalog", "pg_catalog, public"):  # both are prepared anew
+            self.client.query(f"set search_path = {path}")
+            self.assertEqual(self.client.ask(execute("none"), sync(), bind("", "s"), sync(), bind("", "t"), execute(), sync()),
+                             "E:34000 Z:I 2 Z:I 2 D:1|2 C:SELECT 1 Z:I")
+            self.client.query(f"set search_path = {path}, public")
+            self.assertEqual(self.client.ask(execute("none"), query("select 3"), bind("", "s"), execute(), sync(), ready=1),
+                             "E:34000 Z:I")
+            self.assertEqual(self.client.ask(bind("", "t"), execute(), sync()), "2 D:1|2 C:SELECT 1 Z:I")
 
     def test_one_of_many_bytes(self):
         self.other.query("drop table c; create table c (n text); insert into c values ('1')")

@@ -51,6 +51,17 @@ class Settings:
                              f"C:BEGIN C:SET Z:T C:RESET Z:T {mine.replace('9MB', '8MB')} Z:T C:COMMIT Z:I {mine} Z:I")
             self.assertEqual(other.value("show application_name"), "other")
 
+    def test_a_reset_behind_an_open_batch(self):
+        """What was sent behind it waits for it; but not where the server skips all, and waits for a Sync."""
+        client = self.connect(application_name="mine")
+        show, mine = query("show application_name"), "T:application_name D:mine C:SHOW Z:I"
+        for batch, said in ((parse("", "select 1"), "1"), (extended("select 1"), "1 2 D:1 C:SELECT 1")):
+            self.assertEqual(client.ask(batch, query("reset all"), sync(), show), f"{said} C:RESET Z:I Z:I {mine}")
+            self.assertEqual(client.ask(batch, query("reset all"), show, show, sync()), f"{said} C:RESET Z:I {mine} {mine} Z:I")
+        for shows in range(3):
+            self.assertEqual(client.ask(parse("", "selec"), query("reset all"), *[show] * shows, sync(), ready=1), "E:42601 Z:I")
+            self.assertEqual(client.ask(show), mine)
+
     def test_what_they_act_on(self):
         first, second = self.connect(), self.connect()
         first.query("set search_path = elsewhere, public")

@@ -46,6 +46,38 @@ class InAFailedTransaction:
 
 
 @both
+class WhatCannotBeParsedAgain:
+    """What a statement was prepared for is not there under this search_path."""
+
+    def setUp(self):
+        self.client = self.connect()
+        self.addCleanup(self.client.query, "drop schema if exists apart cascade")
+        self.client.query("create schema apart; create table apart.parted (a int); insert into apart.parted values (7); "
+                          "set search_path = apart")
+        self.client.ask(parse("b", "select a from parted"), sync())
+
+    def test_it_is_deallocated_with_other_statements(self):
+        self.client.query("set search_path = public")
+        self.assertEqual(self.client.query("select 1 as a; deallocate b"), "T:a D:1 C:SELECT 1 C:DEALLOCATE Z:I")
+        self.assertEqual(self.client.query("execute b"), "E:26000 Z:I")
+
+    def test_a_prepare_of_its_name_is_what_is_refused(self):
+        self.client.query("set search_path = public")
+        self.assertEqual(self.client.query("prepare b as select 1; execute b"), "E:42P05 Z:I")
+        self.assertEqual(self.client.query("deallocate b; prepare b as select 1 as a; execute b"),
+                         "C:DEALLOCATE C:PREPARE T:a D:1 C:SELECT 1 Z:I")
+        self.assertEqual(self.client.query("execute b; deallocate b; execute b"), "T:a D:1 C:SELECT 1 C:DEALLOCATE E:26000 Z:I")
+
+    def test_its_error_behind_an_open_batch_is_the_querys(self):
+        for behind in ((), (extended("select 2"),)):
+            said = self.client.ask(parse("", "set local search_path = public"), bind(), execute(), query("execute b"),
+                                   *behind, sync())
+            self.assertEqual(said, "1 2 N:25P01 C:SET E:42P01 Z:I " + ("1 2 D:2 C:SELECT 1 Z:I" if behind else "Z:I"))
+            self.assertEqual(self.client.query("execute b"), "T:a D:7 C:SELECT 1 Z:I")
+            self.assertEqual(self.client.ask(execute("none"), query("execute b"), sync(), ready=1), "E:34000 Z:I")
+
+
+@both
 class UnnamedStatements:
     def test_an_unnamed_statement_outlives_its_sync_and_another_client_on_the_same_link(self):
         first, second = self.connect(), self.connect()
