@@ -105,25 +105,25 @@ class Storm:
 
     def check(self):
         for name in (*self.served, *FILES):
-            client = wait_until(lambda: self.reached(name), f"{name} to be served")
-            with client:
-                self.check_books(name, client)
+            # The last strike may be felt a little later.
+            ledger, found = wait_until(lambda: self.books(name), f"{name} to be served")
+            self.check_books(name, ledger, found)
         idle = ("select count(*) from pg_stat_activity where datname in ('app', 'nested', 'each') "
                 "and (state <> 'idle' or wait_event = 'advisory')")
         wait_until(lambda: self.cluster.query(idle) == [["0"]], "idle links")
         if "box" in self.served and "LOST" in self.daemon.log():
             raise AssertionError(self.daemon.log())
 
-    def reached(self, name):
+    def books(self, name):
         try:
-            client = PgClient(self.address, database=name)
-            client.rows("select 1")
-            return client
+            with PgClient(self.address, database=name) as client:
+                ledger = client.rows("select id, giver, taker, amount from ledger")
+                return [tuple(map(int, row)) for row in ledger], dict(
+                    map(int, row) for row in client.rows("select id, balance from accounts"))
         except (OSError, EOFError, Refused):
             return None
 
-    def check_books(self, name, client):
-        ledger = [tuple(map(int, row)) for row in client.rows("select id, giver, taker, amount from ledger")]
+    def check_books(self, name, ledger, found):
         there = {row[0] for row in ledger}
         known = {number: kept for one in self.clients if one.database == name and name not in ANEW
                  for number, kept in one.known.items()}
@@ -133,7 +133,6 @@ class Storm:
         for _, giver, taker, amount in ledger:
             balances[giver] -= amount
             balances[taker] += amount
-        found = {int(number): int(balance) for number, balance in client.rows("select id, balance from accounts")}
         if missing or too_many or balances != found:
             wrong = {*missing, *too_many}
             heard = [answer for one in self.clients for number, answer in one.heard.items() if number in wrong]
