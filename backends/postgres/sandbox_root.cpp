@@ -202,10 +202,12 @@ void SandboxRoot::on_rest_due() {
   if (!waiters_.empty() && rest_due() <= reactor_.now()) {
     LeaseWaiter& holder = holder_ != nullptr ? *holder_ : *parked_.back().waiter;
     if (holder_ == nullptr) abandon(holder);
-    log_.write(LogLevel::warning, name_in_log() + ": " + holder.describe() +
-                                      " loses its transaction: it was idle for too long");
     const bool one = waiters_.size() == 1;
     const bool unread = holder_ != nullptr && link_->paused_since();
+    const std::string_view why =
+        unread ? "its result was not read for too long" : "it was idle for too long";
+    log_.write(LogLevel::warning, name_in_log() + ": " + holder.describe() +
+                                      " loses its transaction: " + std::string(why));
     holder.on_lease_revoked(Error::make(sqlstate::idle_in_transaction_session_timeout,
                                         unread ? "its result was not read for too long"
                                                : "the transaction was idle for too long")

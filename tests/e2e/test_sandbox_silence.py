@@ -144,6 +144,7 @@ class Silence(Conversation):
         kind, error = deaf.final(request)
         self.assertEqual((kind, error["code"]), (based_client.ERROR, "25P03"), error)
         self.assertIn("was not read", error["message"])
+        self.servers.daemon.wait_log(r"loses its transaction: its result was not read for too long")
         self.assertEqual(deaf.ask(based_client.EXEC, ["select 1"], 1)[0], based_client.END)
 
     def test_who_waits_hears_of_who_does_not_read(self):
