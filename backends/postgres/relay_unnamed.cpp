@@ -5,6 +5,23 @@
 #include "protocol/postgres/frontend.h"
 
 namespace based::postgres {
+namespace {
+
+// A text's last statement is done before its transaction is committed, and is not told of where
+// that fails: a DEALLOCATE ALL has dropped what it drops all the same. Null: it is none.
+StatementRef dropping_before_commit(const Item& made, const ErrorFields& fields) {
+  if (made.kind != ItemKind::query || !made.script) return nullptr;
+  const auto& statements = made.script->statements;
+  if (made.at == 0 || made.at + 1 != statements.size()) return nullptr;
+  if (fields.fatal() || fields.sqlstate == "57014") return nullptr;
+  const StatementRef& last = statements.back();
+  const bool drops_all =
+      last->kind == StatementKind::prepare && last->setting == "deallocate" && last->name.empty();
+  return drops_all ? last : nullptr;
+}
+
+}  // namespace
+
 // The text that is the unnamed statement already, as drivers send it again and again; not one whose
 // own Parse may be skipped.
 bool Relay::is_unnamed(const ParseRequest& parse) const {
@@ -104,7 +121,10 @@ void Relay::note_statements_lost(const Reply& reply, const ErrorFields& fields) 
   const Expectation& failed = *reply.expectation;
   if (failed.what == Expect::parse && failed.fate == Fate::swallow) unnamed_dropped_ = true;
   if (failed.index != 0) {
-    item(failed.index).before.reset();
+    Item& made = item(failed.index);
+    made.before.reset();
+    if (const auto ran = dropping_before_commit(made, fields))
+      note_statement(ran, "DEALLOCATE ALL");
   } else if (failed.what == Expect::parse && failed.fate == Fate::forward) {
     restore_unnamed(0, nullptr);
   }

@@ -78,6 +78,19 @@ class WhatCannotBeParsedAgain:
 
 
 @both
+class DroppedInATextThatFails:
+    def test_it_is_dropped_where_the_text_is_not_committed(self):
+        client, other = self.connect(), self.connect()
+        self.addCleanup(client.query, "drop table if exists once")
+        client.query("create table once (n int unique deferrable initially deferred)")
+        client.ask(parse("mine", "select 1 as a"), sync())
+        other.ask(parse("same", "select 1 as a"), sync())
+        self.assertEqual(client.query("insert into once values (1), (1); deallocate all"), "C:INSERT 0 2 E:23505 Z:I")
+        self.assertEqual(other.ask(bind("", "same"), execute(), sync()), "2 D:1 C:SELECT 1 Z:I")
+        self.assertEqual(client.ask(bind("", "mine"), execute(), sync()), "E:26000 Z:I")
+
+
+@both
 class UnnamedStatements:
     def test_an_unnamed_statement_outlives_its_sync_and_another_client_on_the_same_link(self):
         first, second = self.connect(), self.connect()
