@@ -192,7 +192,7 @@ void Relay::on_error(const Reply& reply) {
   if (fields.fatal() && ends_orderly(fields.sqlstate) && repeatable_ && !answered_ && soon &&
       status_ == 'I' && sent_.size() == 1 && !pinned_ && !session_mode_ && !stacked()) {
     run_elsewhere_ = true;
-    return;
+    return link_->close(server_error(fields, {}));
   }
   // A session that cannot go on without its link hears of its end once.
   if (fields.fatal() && (pinned_ || session_mode_)) return link_->close(server_error(fields, {}));

@@ -85,7 +85,7 @@ void Relay::pump() {
 // REQUIRES flowing.
 bool Relay::must_wait(const WireMessage& message) {
   columns_.next_awaited = false;
-  if (run_again_ || misplaced_ != 0 || link_->is_congested()) return true;
+  if (run_again_ || run_elsewhere_ || misplaced_ != 0 || link_->is_congested()) return true;
   if (copying_in_) {
     if (!is_of_copy(message.type)) fail_copy(message.type);
     return misplaced_ != 0;

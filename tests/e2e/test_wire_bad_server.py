@@ -4,6 +4,7 @@ import pathlib
 import struct
 import sys
 import threading
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -191,6 +192,34 @@ class Behind(Case):
         self.check_gone(link)
         link.heard.clear()
         self.assertRegex(client.query("select whoami"), "^T:whoami D:[0-9]+ C:SELECT 1 Z:I$")
+
+
+class LastWords(Case):
+    """A link that was about to end when a unit came: that is run on another."""
+
+    def test_what_comes_behind_it_meanwhile_goes_there_too(self):
+        said, more = threading.Event(), threading.Event()
+
+        def play(connection):
+            if said.is_set():
+                return connection.send(GOOD + ready())
+            connection.send(error("57P01", "FATAL"))
+            said.set()
+            more.wait(5)
+            connection.close()
+
+        self.server.says["select bad"] = play
+        client = self.connect()
+        client.send(query("select bad"))
+        self.assertTrue(said.wait(5))
+        whoami = "T:whoami D:[0-9]+ C:SELECT 1 Z:I"
+        client.send(query("select whoami"), extended("select 1"), sync())
+        time.sleep(0.05)  # they are at the link that has said that it ends, or wait
+        more.set()
+        self.assertRegex(client.answers(3), f"^(T:a D:1 C:SELECT 1|E:57P01) Z:I {whoami} 1 2 .*Z:I$")
+        for _ in range(2):
+            self.assertRegex(client.query("select whoami"), f"^{whoami}$")
+        self.check_others()
 
 
 class Pieces(Case):
