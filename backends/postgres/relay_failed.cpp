@@ -295,11 +295,14 @@ void Relay::end_failed(std::string_view text) {
       !lost_ && script && script->statements.front()->kind == StatementKind::commit;
   const std::string_view tag = commits ? "COMMIT" : "ROLLBACK";
   since_ = context_.reactor.now();
-  lost_ = false;
   open_portals_.clear();
-  status_ = 'I';
-  transaction_due_ = TimePoint();
-  stack_ = reached_ = WireStack(rules_);
+  lost_ = lost_ && stack_.end_lost();
+  if (!lost_) {
+    status_ = 'I';
+    transaction_due_ = TimePoint();
+    stack_ = WireStack(rules_);
+  }
+  reached_ = stack_;
   log_done(text, tag);
   writer.command_complete(tag);
   client_.send(bytes);

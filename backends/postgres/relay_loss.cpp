@@ -43,10 +43,10 @@ void Relay::strike_parked() {
 void Relay::enter_failed_transaction() {
   arm(context_.settings_timeout);
   if (lost_) {
-    nesting_ = false;
     stack_ = reached_;
     stack_.lose();
     reached_ = stack_;
+    nesting_ = !rules_.rooted && stack_.in_nested();
     link_->run_chore(
         {.texts = {rules_.rooted ? "SAVEPOINT _based_t1" : "BEGIN"}, .of_holder = true});
   }

@@ -294,7 +294,7 @@ void Relay::on_stack_ready() {
     recovering_ = false;
     return advance_query();
   }
-  if (unit_failed_ && recover_unit()) return;
+  if ((unit_failed_ || reached_.is_left_failed()) && recover_unit()) return;
   recovering_ = false;
   recovery_ = {};
   if (!rules_.rooted) stack_ = reached_;

@@ -254,6 +254,7 @@ void WireStack::roll_back(const Statement& statement, Plan& plan) {
     }
     return;
   }
+  if (lost_) return roll_back_lost(statement);
   const bool failed = std::exchange(failed_, false);
   const std::size_t level = levels_.size();
   plan.steps = undo(level);
@@ -417,17 +418,6 @@ std::vector<StatementRef> WireStack::undo_check(bool over) const {
   std::vector<StatementRef> steps{back_to_check()};
   if (over) steps.push_back(leave_check());
   return steps;
-}
-
-void WireStack::lose() {
-  take_behind();
-  on_turn_ = guarded_ = false;
-  if (levels_.empty() && !rules_.rooted) return;
-  TransactionModes initial = outer_ ? outer_->modes : TransactionModes();
-  if (!levels_.empty()) initial = levels_.front().initial;
-  levels_.assign(1, {.modes = initial, .initial = initial});
-  guarded_ = rules_.rooted;
-  failed_ = true;
 }
 
 char WireStack::status() const { return levels_.empty() ? 'I' : failed_ ? 'E' : 'T'; }

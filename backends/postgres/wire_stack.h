@@ -128,9 +128,11 @@ class WireStack {
 
   // What the server has yet to be told of: it will fail what is open.
   void fail() { failed_ = in_transaction(); }
-  // Its transaction is gone, of which one failed level is left; elsewhere than it was, if nothing
-  // is known of it.
+  // Its transaction is gone, of which its levels are left, all failed, for its client to end; one,
+  // if nothing is known of it.
   void lose();
+  // Ends the innermost of those. False: it was the outermost.
+  bool end_lost();
 
   // As the client is to see it: 'I', 'T' or 'E'.
   char status() const;
@@ -142,6 +144,8 @@ class WireStack {
   bool is_hopeless() const {
     return failed_ && rules_.rooted && levels_.size() == 1 && levels_.back().savepoints.empty();
   }
+  // Such a one that is yet in the root.
+  bool is_left_failed() const { return is_hopeless() && guarded_; }
 
  private:
   struct Level {
@@ -157,6 +161,7 @@ class WireStack {
   void begin_again(const Statement& statement, Plan& plan);
   void commit(const Statement& statement, Plan& plan);
   void roll_back(const Statement& statement, Plan& plan);
+  void roll_back_lost(const Statement& statement);
   void chain(const Statement& statement, const Level& ended);
   void savepoint(const StatementRef& statement, Plan& plan);
   void named(const StatementRef& statement, Plan& plan);
@@ -197,6 +202,7 @@ class WireStack {
   bool on_turn_ = false;         // the first level's savepoint is the turn's own
   bool turn_read_only_ = false;  // and what was set in it ends with it only
   bool failed_ = false;
+  bool lost_ = false;  // of several levels, and failed
   bool constraints_ = false;
   std::vector<std::string> local_names_;
   StatementRef executed_;    // of transaction control: it takes effect at the unit's end

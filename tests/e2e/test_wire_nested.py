@@ -3,13 +3,17 @@
 import unittest
 
 from pg_client import bind, execute, extended, parse, query, sync
+from servers import wait_until
 from wire_servers import Conversation, Servers
 
 
 def setUpModule():
     Conversation.servers = Servers(pools={"one": "max_size = 1\nnested_transactions = true",
-                                          "box": "force_rollback = true\nnested_transactions = true"})
-    Conversation.servers.cluster.query("create table t (a int)", "one")
+                                          "box": "force_rollback = true\nnested_transactions = true",
+                                          "strict": "force_rollback = true\nnested_transactions = true\n"
+                                                    "idle_while_waited = '100ms'"})
+    for name in ("one", "strict"):
+        Conversation.servers.cluster.query("create table t (a int)", name)
 
 
 class Behind(Conversation):
@@ -114,6 +118,71 @@ class Blocks(Conversation):
         self.assertEqual(client.query("begin; commit; selec"), "E:42601 Z:E")
         self.assertEqual(client.query("commit"), "C:ROLLBACK Z:I")
         self.assertEqual(self.rows(), "")
+
+
+class Lost(Conversation):
+    """What is gone has to be ended as often as it was begun: what its client says meanwhile was meant to be a part of it."""
+
+    INSERT = "insert into t values (1)"
+
+    def setUp(self):
+        self.server("truncate t", "one")
+
+    def lose(self, client):
+        if self.pool == "one":
+            self.server("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'one' and state like 'idle in%'")
+            wait_until(lambda: not self.processes("state like 'idle in%'"), "its link to be gone")
+        else:
+            self.assertEqual(self.connect().query("select count(*) from t"), "T:count D:0 C:SELECT 1 Z:I")
+
+    def begun(self, depth):
+        client = self.connect()
+        for _ in range(depth):
+            self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
+        self.assertEqual(client.query(self.INSERT), "C:INSERT 0 1 Z:T")
+        self.lose(client)
+        return client
+
+    def each(self, check):
+        for self.pool, said in (("one", "57P01"), ("strict", "25P03")):
+            with self.subTest(self.pool):
+                check(said)
+                self.assertEqual(self.connect().query("select count(*) from t"), "T:count D:0 C:SELECT 1 Z:I")
+
+    def test_who_ends_the_inner_one_first(self):
+        def check(said):
+            client = self.begun(2)
+            self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:E")
+            self.assertEqual(client.query(self.INSERT), "E:25P02 Z:E")
+            self.assertEqual(client.query("commit"), "C:ROLLBACK Z:I")
+            self.assertEqual(client.query("rollback"), "N:25P01 C:ROLLBACK Z:I")
+        self.each(check)
+
+    def test_who_is_told_first(self):
+        def check(said):
+            client = self.begun(3)
+            self.assertEqual(client.query(self.INSERT), f"E:{said} Z:E")
+            self.assertEqual(client.ask(extended("rollback"), sync()), "1 2 C:ROLLBACK Z:E")
+            self.assertEqual(client.ask(extended(self.INSERT), sync()), "E:25P02 Z:E")
+            self.assertEqual(client.query("commit"), "C:ROLLBACK Z:E")
+            self.assertEqual(client.ask(query(self.INSERT), query("rollback"), query("select 1 as a")),
+                             "E:25P02 Z:E C:ROLLBACK Z:I T:a D:1 C:SELECT 1 Z:I")
+        self.each(check)
+
+    def test_in_one_text(self):
+        def check(said):
+            for text, answer in (("rollback; " + self.INSERT, "C:ROLLBACK E:25P02 Z:E"), ("rollback and chain", "C:ROLLBACK Z:E")):
+                client = self.begun(2)
+                self.assertRegex(client.query(self.INSERT), f"E:{said} Z:E")
+                self.assertEqual(client.query(text), answer)
+                while (last := client.query("rollback"))[-1] == "E":
+                    self.assertEqual(client.query(self.INSERT), "E:25P02 Z:E")
+                self.assertEqual(last, "C:ROLLBACK Z:I")
+            client = self.begun(3)
+            self.assertRegex(client.query(self.INSERT), f"E:{said} Z:E")
+            self.assertEqual(client.query("rollback; rollback; rollback; select 1 as a"),
+                             "C:ROLLBACK C:ROLLBACK C:ROLLBACK T:a D:1 C:SELECT 1 Z:I")
+        self.each(check)
 
 
 class Modes(Conversation):
