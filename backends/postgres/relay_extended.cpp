@@ -119,6 +119,7 @@ void Relay::take_execute(const WireMessage& message) {
       if (is_control(*text)) return execute_control(execute, text);
       if (stacked() && refuse_what_cannot(text->script, text->text)) return;
       if (rules_.rooted && !text->script) context_.leases.note_text(text->text);
+      if (text->script) own_names(*text->script);  // they may be prepared since it was bound
       if (text->script && !may_run(*text->script)) return;
       const bool hears = rules_.rooted || options_.group != 0;
       const auto* calls = hears ? portal_calls_.find(execute.portal) : nullptr;
@@ -144,6 +145,7 @@ void Relay::take_execute(const WireMessage& message) {
   if (message.body.starts_with('\0')) close_own_portal();
   if (columns_.bound) note_executed(message.body.substr(0, message.body.find('\0')));
   forget_begun(message);
+  if (!message.body.ends_with(std::string_view("\0\0\0\0", 4))) sent_.back().limited = true;
   expect(Expect::execute, Fate::forward, number);
   forward(message);
   waits = waits && !is_skipped();

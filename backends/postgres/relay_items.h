@@ -208,6 +208,7 @@ struct QueryPart {
 struct Sent {
   std::uint32_t first_item = 0;
   bool extended = false;  // the client has begun it in the extended protocol
+  bool limited = false;   // it has executed a portal that may have rows left
 };
 
 // Will the link have other settings than the session behind what was sent?

@@ -18,6 +18,9 @@
 namespace based::postgres {
 namespace {
 
+// Of a Parse in place of the client's, which the link does not need.
+constexpr std::string_view shown_name = "_based_shown";
+
 Error too_many_prepared() {
   return Error::make(sqlstate::configuration_limit_exceeded,
                      "the session has too many prepared statements")
@@ -123,6 +126,12 @@ void Relay::take_named_parse(const ParseRequest& parse, const std::shared_ptr<Pr
   // In a failed transaction the server is to say so.
   const std::string settings = text->parsed_under = settings_key();
   if (cache.find_current(text->text, text->types, settings) != nullptr && link_->status() != 'E') {
+    if (std::exchange(sent_.back().limited, false)) {  // what that has changed, a Parse shows
+      FrontendWriter(link_->out()).parse(shown_name, "", {});
+      expect_swallowed(Expect::parse);
+      FrontendWriter(link_->out()).close_statement(shown_name);
+      expect_swallowed(Expect::close);
+    }
     return expect(Expect::parse, Fate::synthesise, add_item(std::move(made)));
   }
   const std::string& on_server = made.detail->on_server = name_for(text, settings);

@@ -36,6 +36,13 @@ class NestedModel(test_wire_model.Model):
     def tearDownClass(cls):
         print(f"{cls.runs} runs, {cls.steps} steps")
 
+    @staticmethod
+    def go_apart(wanted, found):
+        """Also where a failed transaction is told before a text is found not to be one."""
+        told = [(right[0], said[0]) for (kind, right), (_, said) in zip(wanted, found) if right != said and kind == "Q"]
+        return (bool(told) and "'C': '42601'" in told[0][0] and "'C': '25P02'" in told[0][1]
+                or test_wire_model.Model.go_apart(wanted, found))
+
     def one_run(self, seed):
         type(self).runs += 1
         try:

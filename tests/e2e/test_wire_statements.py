@@ -91,6 +91,27 @@ class DroppedInATextThatFails:
 
 
 @both
+class BehindAPortal:
+    def test_an_execute_in_it_finds_what_was_prepared_since_it_was_bound(self):
+        client = self.connect()
+        client.query("begin")
+        self.assertEqual(client.ask(parse("", "execute later"), bind("p"), sync()), "1 2 Z:T")
+        self.assertEqual(client.ask(parse("later", "select 7 as a"), sync()), "1 Z:T")
+        self.assertEqual(client.ask(execute("p"), sync()), "C:SELECT 1 Z:T")  # no row: it had no columns
+        client.query("rollback")
+
+    def test_what_one_with_rows_left_has_changed_is_seen_behind_a_parse(self):
+        client, other = self.connect(), self.connect()
+        self.addCleanup(client.query, "drop table if exists changed")
+        client.query("create table changed (n int); insert into changed values (1)")
+        self.assertEqual(other.ask(parse("there", "select n from changed"), sync()), "1 Z:I")
+        change = parse("", "update changed set n = n + 1 returning n"), bind(), execute("", 1)
+        for ready in ("D:2", "D:3"):
+            self.assertEqual(client.ask(*change, parse("s", "select n from changed"), bind("", "s"), execute(), close("S", "s"), sync()),
+                             f"1 2 {ready} s 1 2 {ready} C:SELECT 1 3 Z:I")
+
+
+@both
 class UnnamedStatements:
     def test_an_unnamed_statement_outlives_its_sync_and_another_client_on_the_same_link(self):
         first, second = self.connect(), self.connect()
