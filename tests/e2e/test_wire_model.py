@@ -37,6 +37,7 @@ SETTINGS = (("work_mem", ("'5MB'", "'6MB'")), ("search_path", ("other", "public"
             ("statement_timeout", ("'1h'", "0")), ("bytea_output", ("escape", "hex")))
 
 
+SHOWN_MODEL, SHOWN_BASED = ("D 000100000005" + name.hex() for name in (b"model", b"based"))  # as application_name
 ENDS = {"commit", "end", "rollback", "abort", "rollback to s1", "rollback to savepoint s2", "commit and chain", "rollback and chain"}
 
 
@@ -344,8 +345,11 @@ class Model(Conversation):
     def go_apart(wanted, found):
         """Whether the first difference is one behind which the two are not the same: a statement whose plan is of no use is
         described as it would be prepared now, and its client may go on, where directly it would have to prepare it again. Or
-        settings were made again, and a portal without a name or rows is no more, which is then described, or run once more."""
+        settings were made again, and a portal without a name or rows is no more, which is then described, or run once more.
+        Or a text shows what its own RESET has made of the name that a client has begun with."""
         for (kind, right), (_, said) in zip(wanted, found):
+            if right != said and said == [SHOWN_BASED if reply == SHOWN_MODEL else reply for reply in right]:
+                return True
             if right != said:
                 right, said = right[-1], said[-1]
                 gone = "'C': '34000'" in said and 'portal "" does not exist' in said
