@@ -371,7 +371,10 @@ void Link::write_out() {
       continue;
     }
     write_wants_read_ = result.io == Io::wants_read;
-    if (result.io == Io::ended || result.io == Io::failed) break_off(channel_->last_error());
+    if (result.io == Io::ended || result.io == Io::failed) {
+      write_error_ = channel_->last_error();
+      soon();  // not here: who writes does not expect to be told of replies
+    }
     break;
   }
   if (!unsent()) {

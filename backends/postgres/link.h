@@ -271,7 +271,7 @@ class Link final {
   void settle_synthesised();
   bool read_once();
   void read();
-  void read_last();
+  void read_last(std::string_view why);
   void deliver();
   void take(const Piece& piece);
   void take_reply(const Piece& piece);
@@ -331,6 +331,7 @@ class Link final {
   bool abandoned_ = false;
   bool paused_ = false;
   bool write_wants_read_ = false;
+  std::string write_error_;  // nothing more can be sent, but something may be there
   bool read_wants_write_ = false;
   Requester* large_requester_ = nullptr;  // of a message that comes in parts
   Expectation large_expectation_;

@@ -27,7 +27,7 @@ std::string shown(char type) {
 
 void Link::on_descriptor(Reactor::Ready ready) {
   if (state_ == LinkState::closed) return;
-  if (ready.failed) return read_last();
+  if (ready.failed) return read_last("its socket is broken");
   if (ready.writable || write_wants_read_) write_out();
   if (ready.writable && holder_ != nullptr && !is_congested()) holder_->on_delivered();
   if (ready.readable || read_wants_write_) {
@@ -72,13 +72,13 @@ void Link::read() {
 
 // A server that ends with something of ours unread breaks the socket, but what it has said before
 // is there: its last words, or the answer to a COMMIT.
-void Link::read_last() {
+void Link::read_last(std::string_view why) {
   bool more = true;
   while (more && !paused_ && !ended_ && !close_reason_) {
     more = read_once();
     deliver();
   }
-  break_off("its socket is broken");
+  break_off(why);
 }
 
 void Link::deliver() {
@@ -234,7 +234,11 @@ void Link::soon() { soon_->arm(reactor_.now()); }
 void Link::on_soon() {
   if (state_ == LinkState::closed) return;
   deliver();
-  if (!close_reason_ && !paused_) read();
+  if (!write_error_.empty()) {
+    read_last(write_error_);
+  } else if (!close_reason_ && !paused_) {
+    read();
+  }
   if (close_reason_) finish_closing();
 }
 

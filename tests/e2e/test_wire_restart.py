@@ -220,6 +220,20 @@ class Backends(Faults):
             self.server(f"select pg_terminate_backend({pid}, 5000)")
         self.assertEqual(client.answers(), "1 2 E:57P01 Z:I")
 
+    def test_nor_is_it_unheard_where_more_is_said_to_it(self):
+        client = self.connect()
+        text = "select pg_sleep(100), 8"
+        client.send(parse("", text), bind(), execute(), flush())
+        running = f"select pid from pg_stat_activity where state = 'active' and query = '{text}'"
+        pid = wait_until(lambda: self.server(running), text)[0][0]
+        client.send(sync())
+        self.assertTrue(client.quiet())
+        with stopped(self.servers.daemon.process.pid):
+            client.send(query("select 1"))
+            self.server(f"select pg_terminate_backend({pid}, 5000)")
+        self.assertEqual(client.answers(2), "1 2 E:57P01 Z:I E:57P01 Z:I")
+        self.assertEqual(client.query("select 1 as a"), "T:a D:1 C:SELECT 1 Z:I")
+
     def test_one_that_ends_as_its_settings_are_brought_back(self):
         """What is sent behind that is not done outside of the transaction."""
         for text in ("select 1", "insert into t values (7)"):
