@@ -37,6 +37,19 @@ StatementRef setting_again(const std::string& name, const Settings& settings) {
   return made;
 }
 
+// What was sent of the same unit and sets it for good, if it is done; null: nothing.
+StatementRef setting_ahead(const std::string& name, const std::vector<Item>& items) {
+  for (std::size_t i = items.size(); i-- > 0;) {
+    const ScriptRef& script = items[i].running();
+    if (!script || items[i].done) continue;
+    for (std::size_t at = script->statements.size(); at-- > 0;) {
+      const StatementRef& statement = script->statements[at];
+      if (statement->kind == StatementKind::setting && statement->name == name) return statement;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 // In a Sync group of its own, in front of the unit's: where a cancel struck it, there would be
@@ -136,8 +149,9 @@ void Relay::let_guard_go() {
   const bool releases = !steps.empty() && steps.back()->kind == StatementKind::release;
   for (const std::string& name : stack_.take_local_names()) {
     // Not behind the release: there would be no guard to go back to.
+    const StatementRef ahead = setting_ahead(name, items_);
     steps.insert(releases ? std::prev(steps.end()) : steps.end(),
-                 setting_again(name, journal_.settings()));
+                 ahead ? ahead : setting_again(name, journal_.settings()));
   }
   close_portals();
   WireStack::Plan plan{.steps = std::move(steps)};

@@ -224,6 +224,8 @@ void WireStack::note(const Statement& statement) {
   guard_used_ = true;
   guard_ran_ = guard_ran_ || statement.kind != StatementKind::empty;
   if (is_query(statement)) note_snapshot();
+  // What is set for good behind a SET LOCAL stays.
+  if (statement.kind == StatementKind::setting) std::erase(local_names_, statement.name);
   if (statement.kind == StatementKind::other && word_at(statement.text, 0) == "declare") {
     cursors_ = true;
   }

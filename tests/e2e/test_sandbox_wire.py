@@ -342,6 +342,20 @@ class Sandbox:
         self.assertEqual(client.query("show work_mem"), "T:work_mem D:9MB C:SHOW Z:I")
         client.query("reset work_mem")
 
+    def test_what_is_set_for_good_in_the_unit_of_a_set_local_stays(self):
+        local, good, again = "set local work_mem = '8MB'", "set work_mem = '7MB'", "set work_mem = '6MB'"
+        for texts, left in (((local, good), "7MB"), ((good, local), "7MB"), ((good, local, again), "6MB"),
+                            ((local, good, local), "7MB"), ((good, local, "reset work_mem"), "4MB"), ((local,), "4MB")):
+            for unit in ([query("; ".join(texts))], [*map(extended, texts), sync()],
+                         [*map(extended, texts[:-1]), query(texts[-1]), sync()]):
+                with self.subTest(texts, unit=unit):
+                    client = self.connect()
+                    self.assertNotIn("E:", client.ask(*unit))
+                    self.assertEqual(client.value("show work_mem"), left)
+                    self.assertNotIn("E:", client.ask(extended(local), extended(good), extended("select 1"), sync()))
+                    self.assertEqual(client.ask(extended(again), extended(local), extended("select 1/0"), sync())[-12:], " E:22012 Z:I")
+                    self.assertEqual(client.value("show work_mem"), "7MB")
+
     def test_the_end_of_a_transaction_tells_what_it_had_set_for_itself(self):
         client = self.connect()
         before, local = client.parameters["TimeZone"], "set local timezone to 'Asia/Tokyo'"

@@ -344,16 +344,17 @@ class Model(Conversation):
     @staticmethod
     def go_apart(wanted, found):
         """Whether the first difference is one behind which the two are not the same: a statement whose plan is of no use is
-        described as it would be prepared now, and its client may go on, where directly it would have to prepare it again. Or
-        settings were made again, and a portal without a name or rows is no more, which is then described, or run once more.
-        Or a text shows what its own RESET has made of the name that a client has begun with."""
+        described, and bound, as it would be prepared now, and its client may go on, where directly it would have to prepare
+        it again. Or settings were made again, and a portal without a name or rows is no more, which is then described, or
+        run once more. Or a text shows what its own RESET has made of the name that a client has begun with."""
         for (kind, right), (_, said) in zip(wanted, found):
             if right != said and said == [SHOWN_BASED if reply == SHOWN_MODEL else reply for reply in right]:
                 return True
             if right != said:
                 right, said = right[-1], said[-1]
                 gone = "'C': '34000'" in said and 'portal "" does not exist' in said
-                return (kind == "DS" and "cached plan must not change" in right and said.startswith("T ")
+                heals = "cached plan must not change" in right
+                return (kind == "DS" and heals and said.startswith("T ") or kind == "B" and heals and said == "2 "
                         or kind == "DP" and gone and right == "n " or kind == "E" and gone and "'C': '25P02'" in right)
         return False
 
