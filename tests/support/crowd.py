@@ -86,10 +86,11 @@ class Session:
                 self.setting = before
         self.failed = self.lost = self.lost and self.outer != []
 
-    def doubt(self, before, status, lost):
-        """Its newest unit has failed, and whether it was executed is not known."""
+    def doubt(self, before, status, lost, told):
+        """Its newest unit has failed, and whether it was executed is not known; but that of which its client was told."""
         self.setting = self.setting | before.setting
-        self.outer = [kept | self.setting for kept in before.outer] if status != "I" else []
+        outer = self.outer if told else before.outer
+        self.outer = [kept | self.setting for kept in outer or [self.setting]] if status != "I" else []
         self.names = {name: self.names[name] | before.names[name] for name in NAMES}
         self.failed = status == "E"
         self.lost = self.failed and (lost or before.lost)
@@ -160,7 +161,7 @@ class Member:
         """All that has come."""
         while select.select([self.client.socket], [], [], 0)[0] or self.client.pending:
             kind, body = self.client.message()
-            if kind in "DEZ":
+            if kind in "CDEZ":
                 self.heard.append((kind, body))
             if kind == "Z":
                 said, self.heard = self.heard, []
@@ -193,7 +194,7 @@ class Member:
             for kind, value in unit.effects:
                 if kind == "close":
                     self.session.names[value] = self.session.names[value] | {None}
-            self.session.doubt(before, status, errors[0] in STRUCK - {"25P02"})
+            self.session.doubt(before, status, errors[0] in STRUCK - {"25P02"}, any(kind == "C" for kind, _ in said))
 
     def __str__(self):
         return f"client {self.number}, {self.session.status}, behind {list(self.past)}"
