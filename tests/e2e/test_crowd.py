@@ -14,7 +14,7 @@ from crowd import Crowd
 from pg_client import PgClient
 from servers import Daemon, PostgresCluster
 
-SECONDS = float(os.environ.get("CROWD_SECONDS", "2"))
+SECONDS = float(os.environ.get("CROWD_SECONDS", "1"))
 SEED = int(os.environ.get("CROWD_SEED", "1"))
 DATABASES = {"one": "max_size = 1", "two": "max_size = 2", "nested": "max_size = 2\nnested_transactions = true",
              "box": "force_rollback = true"}

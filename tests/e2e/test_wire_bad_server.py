@@ -360,6 +360,7 @@ class Own(Case):
         self.server.says["select 1"] = complete("SELECT 1") + ready("I")
         self.assertEqual(client.query("select 1"), "C:SELECT 1 E:08006 Z:E")  # it was told that it is in one
         self.server.says.clear()
+        self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:E")  # of the inner one
         self.assertEqual(client.query("rollback"), "C:ROLLBACK Z:I")
         self.assertEqual(client.query("begin"), "C:BEGIN Z:T")
         self.assertEqual(client.query("commit"), "C:COMMIT Z:I")
