@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,7 @@ class NativeConnection final : public TransportHandler, private SessionHost {
     preface,  // deadline: handshake
     hello,    // deadline: handshake, the same
     proving,  // HELLO is answered, who it is is not known; deadline: handshake, the same
-    ready,    // deadline: two ping intervals of silence; idle
+    ready,    // deadline: an interval of silence behind our PING; idle
     closing,  // nothing is heard any more; deadline: the transport's
   };
 
@@ -116,14 +117,15 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   std::map<std::uint32_t, std::unique_ptr<NativeSession>> sessions_;
   std::vector<std::uint32_t> closed_;  // to be destroyed at the end of the turn
   TimePoint accepted_;
-  TimePoint last_heard_;  // anything
-  TimePoint last_asked_;  // a request
+  TimePoint last_heard_;             // anything
+  TimePoint last_asked_;             // a request
+  std::optional<TimePoint> pinged_;  // by us, and not heard since
   std::uint32_t last_request_ = 0;
   std::uint32_t client_frame_bytes_max_ = frame_payload_default;
   std::uint32_t requests_ = 0;     // queued ones without a final frame
   std::size_t request_bytes_ = 0;  // payloads of these
   State state_ = State::preface;
-  bool ping_sent_ = false;
+  bool overdue_ = false;  // its answer to that, at the last look at the clock
   bool draining_ = false;
   bool waits_for_drain_ = false;  // of the output
   bool hears_ = true;             // reads what the client sends

@@ -77,6 +77,14 @@ class FakeReactor final : public Reactor {
     run_ready();
   }
 
+  // Moves the clock with nothing run on the way, as a loop that stood still: what was
+  // due is late.
+  void stand_still(Duration by) {
+    now_ += by;
+    fire_due();
+    run_ready();
+  }
+
   // Fires what is due now without moving the clock. Was there anything?
   bool fire_due() {
     bool fired = false;

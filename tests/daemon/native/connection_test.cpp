@@ -202,6 +202,19 @@ TEST_CASE("a silent client is asked, and closed when it stays silent") {
     CHECK(c.closed());
     CHECK(daemon.database->sessions() == 0);
   }
+  SUBCASE("a loop that stood still asks all the same, and hears the answer") {
+    Daemon daemon({}, limits);
+    Client c(daemon);
+    daemon.reactor.stand_still(60s);
+    CHECK(c.run() == Lines{"PING []"});
+    daemon.reactor.stand_still(60s);
+    CHECK(!c.closed());
+    c.transport().receive(frame(MessageType::ping, 0, 0, "\x90", flags::reply));
+    daemon.reactor.advance(9s);
+    CHECK(!c.closed());
+    daemon.reactor.advance(12s);
+    CHECK(c.closed());
+  }
   SUBCASE("answering") {
     Daemon daemon({}, limits);
     Client c(daemon);
