@@ -61,8 +61,7 @@ void NativeConnection::transition(State to) {
 
 void NativeConnection::on_bytes(std::string_view bytes) {
   last_heard_ = front_end_.reactor().now();
-  pinged_.reset();
-  overdue_ = false;
+  asked_.reset();
   take_bytes(bytes);
   // Statements pause long before. Answers to PING and their like cannot, so who asks for more and
   // more of them without reading is not heard until it does.
@@ -343,7 +342,7 @@ void NativeConnection::look_at_clock() {
   if (state_ != State::ready) return;
   // Who was not asked is not closed, and a loop that stood still reads once more what may wait in
   // the socket: the look behind the one that finds a client overdue closes.
-  if (pinged_ && now - *pinged_ >= limits().ping && std::exchange(overdue_, true)) {
+  if (asked_ && now - asked_->at >= limits().ping && std::exchange(asked_->overdue, true)) {
     transition(State::closing);
     sessions_.clear();
     return transport_.close("silent for two ping intervals");
@@ -351,8 +350,8 @@ void NativeConnection::look_at_clock() {
   // The answer to a PING of ours shows that the client lives, not that it needs us.
   const bool rests = limits().idle > Duration::zero() && now - last_asked_ >= limits().idle;
   if (rests && close_when_idle()) return;
-  if (limits().ping > Duration::zero() && now - last_heard_ >= limits().ping && !pinged_) {
-    pinged_ = now;
+  if (limits().ping > Duration::zero() && now - last_heard_ >= limits().ping && !asked_) {
+    asked_ = Asked{.at = now};
     std::string payload;
     encode(Ping{}, payload);
     send(MessageType::ping, 0, 0, payload);

@@ -117,15 +117,19 @@ class NativeConnection final : public TransportHandler, private SessionHost {
   std::map<std::uint32_t, std::unique_ptr<NativeSession>> sessions_;
   std::vector<std::uint32_t> closed_;  // to be destroyed at the end of the turn
   TimePoint accepted_;
-  TimePoint last_heard_;             // anything
-  TimePoint last_asked_;             // a request
-  std::optional<TimePoint> pinged_;  // by us, and not heard since
+  TimePoint last_heard_;  // anything
+  TimePoint last_asked_;  // a request
+  // Our PING, while nothing was heard since, and whether the last look at the clock waited in vain.
+  struct Asked {
+    TimePoint at;
+    bool overdue = false;
+  };
+  std::optional<Asked> asked_;
   std::uint32_t last_request_ = 0;
   std::uint32_t client_frame_bytes_max_ = frame_payload_default;
   std::uint32_t requests_ = 0;     // queued ones without a final frame
   std::size_t request_bytes_ = 0;  // payloads of these
   State state_ = State::preface;
-  bool overdue_ = false;  // its answer to that, at the last look at the clock
   bool draining_ = false;
   bool waits_for_drain_ = false;  // of the output
   bool hears_ = true;             // reads what the client sends
