@@ -109,6 +109,7 @@ class Stream final : public Transport {
   std::size_t in_flight_ = 0;  // bytes libuv has and the socket has not
   std::size_t drained_low_ = 0;
   TimePoint last_progress_;
+  uv_os_fd_t descriptor_ = -1;  // the cell's
   State state_ = State::made;
   bool reading_ = false;
   std::uint8_t looks_unread_ = 0;  // of check_gone(), at most one, since reading was stopped
