@@ -19,7 +19,7 @@ from pg_client import PgClient
 from servers import wait_until
 from wire_servers import Conversation, Servers
 
-SECONDS = float(os.environ.get("WIRE_MODEL_SECONDS", "20"))
+SECONDS = float(os.environ.get("WIRE_MODEL_SECONDS", "12"))
 FIRST_SEED = int(os.environ.get("WIRE_MODEL_SEED", "1"))
 ASKED = {"WIRE_MODEL_SEED", "WIRE_MODEL_SECONDS"}
 STEPS = 60

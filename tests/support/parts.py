@@ -19,7 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = ROOT / "build-logs"  # not in a build folder, which may be made anew
 BUILD_S = 900
-FUZZ_S = 20
+FUZZ_S = 12
 HEAD_LINES, TAIL_LINES = 40, 60  # of a failure: what failed, and what was said last
 # The sanitizers' builds are made to be run once: clang takes half the time without optimization. Precompiled headers spare
 # it a third of the rest.
