@@ -4,25 +4,14 @@
 
 #include <utility>
 
-#include "daemon/listener.h"
-
 namespace based {
 namespace {
 
 constexpr std::chrono::seconds look_interval{1};
 
-std::string peer_of(uv_stream_t* client, bool is_unix, const std::string& place) {
-  if (is_unix) return place;
-  sockaddr_storage address{};
-  int length = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (uv_tcp_getpeername(reinterpret_cast<uv_tcp_t*>(client), generic, &length) != 0) return "gone";
-  return format_address(generic);
-}
-
 }  // namespace
 
-ClientList::ClientList(UvReactor& reactor, Log& log, const ClientLimits& limits,
+ClientList::ClientList(Reactor& reactor, Log& log, const ClientLimits& limits,
                        const ClientGreeters& greeters)
     : reactor_(reactor),
       log_(log),
@@ -36,10 +25,7 @@ ClientList::ClientList(UvReactor& reactor, Log& log, const ClientLimits& limits,
   clock_timer_->arm(reactor_.now() + look_interval);
 }
 
-void ClientList::accept(uv_stream_t* server, bool is_unix, const std::string& place) {
-  auto stream = std::make_unique<Stream>(context_, [this](Stream& s) { gone(s); });
-  uv_stream_t* handle = is_unix ? stream->accept_unix() : stream->accept_tcp();
-  if (uv_accept(server, handle) != 0) return;
+void ClientList::take(Accepted client) {
   std::optional<TimePoint> until;
   if (connected() < limits_.clients_max) {
     ++accepted_;
@@ -50,15 +36,17 @@ void ClientList::accept(uv_stream_t* server, bool is_unix, const std::string& pl
     ++turning_away_;
     until = reactor_.now() + limits_.turning_away_max;
   }
+  auto stream = std::make_unique<Stream>(context_, std::move(client.socket), client.is_unix,
+                                         [this](Stream& s) { gone(s); });
   Stream& taken = *stream;
   auto greeter =
       std::make_unique<Greeter>(taken, until ? greeters_.turn_away : greeters_.welcome, reactor_);
   clients_.emplace(&taken, Client{std::move(stream), greeter.get(), until});
-  std::string peer = peer_of(handle, is_unix, place);
   if (log_.enabled(LogLevel::debug)) {
-    log_.write(LogLevel::debug, fmt::format("client {}: connected to {}", peer, place));
+    log_.write(LogLevel::debug,
+               fmt::format("client {}: connected to {}", client.peer, client.place));
   }
-  taken.begin(std::move(greeter), std::move(peer));
+  taken.begin(std::move(greeter), std::move(client.peer));
 }
 
 void ClientList::gone(Stream& stream) {

@@ -15,6 +15,7 @@
 
 #include "backends/log.h"
 #include "daemon/greeter.h"
+#include "daemon/listener.h"
 #include "daemon/stream.h"
 
 namespace based {
@@ -49,11 +50,11 @@ struct ClientGreeters {
 class ClientList {
  public:
   // The greeters and everything else outlive the list.
-  ClientList(UvReactor& reactor, Log& log, const ClientLimits& limits,
+  ClientList(Reactor& reactor, Log& log, const ClientLimits& limits,
              const ClientGreeters& greeters);
 
-  // Accepts from a listening socket that has somebody waiting.
-  void accept(uv_stream_t* server, bool is_unix, const std::string& place);
+  // A client that a listener has accepted.
+  void take(Accepted client);
   // Closes who has not said yet what it speaks: no front end knows of it, so none would end it.
   void close_strangers(std::string_view reason);
   // Closes everybody without flushing, as at the end of a drain. The list is empty a turn later.
@@ -75,7 +76,7 @@ class ClientList {
   void log_refusals();
   void gone(Stream& stream);
 
-  UvReactor& reactor_;
+  Reactor& reactor_;
   Log& log_;
   const ClientLimits limits_;
   const ClientGreeters& greeters_;

@@ -1,10 +1,14 @@
 #include "daemon/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <uv.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -16,10 +20,26 @@ namespace {
 
 // As many as the kernel lets wait (net.core.somaxconn caps it): a burst of clients is not refused.
 constexpr int backlog = 4096;
+// A crowd that comes at once does not keep the loop from those who are there.
+constexpr int accepts_per_turn = 64;
+// Where the kernel has no room for another client, of any kind.
+constexpr std::chrono::milliseconds rest_time{100};
 
-Error cannot_listen(const std::string& where, int status) {
-  return Error::make(sqlstate::cannot_connect,
-                     "cannot listen on " + where + ": " + uv_strerror(status));
+// By errno.
+Error cannot_listen(const std::string& where) {
+  return Error::make(sqlstate::cannot_connect, "cannot listen on " + where + ": " +
+                                                   uv_strerror(uv_translate_sys_error(errno)));
+}
+
+Descriptor make_reserve() { return Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+Descriptor make_socket(int family) {
+  return Descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+bool set_option(const Descriptor& socket, int level, int option) {
+  const int on = 1;
+  return setsockopt(socket.get(), level, option, &on, sizeof on) == 0;
 }
 
 std::uint16_t port_of(const sockaddr_storage& address) {
@@ -45,8 +65,11 @@ std::string format_address(const sockaddr* address) {
   return "unknown";
 }
 
+Listener::Listener(Reactor& reactor, OnAccept on_accept)
+    : reactor_(reactor), on_accept_(std::move(on_accept)), reserve_(make_reserve()) {}
+
 Result<std::vector<std::unique_ptr<Listener>>> Listener::open(const ListenPlace& place,
-                                                              UvReactor& reactor,
+                                                              Reactor& reactor,
                                                               OnAccept on_accept) {
   std::vector<std::unique_ptr<Listener>> listeners;
   if (!place.path.empty()) {
@@ -68,7 +91,7 @@ Result<std::vector<std::unique_ptr<Listener>>> Listener::open(const ListenPlace&
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
   std::optional<Error> first_error;
   for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
-    auto listener = open_tcp(a->ai_addr, reactor, on_accept);
+    auto listener = open_tcp(a->ai_addr, a->ai_addrlen, reactor, on_accept);
     if (listener) {
       listeners.push_back(std::move(*listener));
     } else if (!first_error) {
@@ -81,54 +104,88 @@ Result<std::vector<std::unique_ptr<Listener>>> Listener::open(const ListenPlace&
   return listeners;
 }
 
-Result<std::unique_ptr<Listener>> Listener::open_tcp(const sockaddr* address, UvReactor& reactor,
-                                                     OnAccept on_accept) {
-  std::unique_ptr<Listener> self(new Listener(std::move(on_accept)));
-  self->cell_ = make_uv<UvClient>(
-      self.get(), [&](UvClient* c) { return uv_tcp_init(reactor.loop(), &c->tcp); });
-  uv_tcp_t* tcp = &self->cell_->handle.tcp;
+Result<std::unique_ptr<Listener>> Listener::open_tcp(const sockaddr* address, socklen_t length,
+                                                     Reactor& reactor, OnAccept on_accept) {
+  std::unique_ptr<Listener> self(new Listener(reactor, std::move(on_accept)));
   self->address_ = format_address(address);
-  const unsigned flags = address->sa_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0;
-  if (const int bound = uv_tcp_bind(tcp, address, flags); bound != 0) {
-    return cannot_listen(self->address_, bound);
+  self->socket_ = make_socket(address->sa_family);
+  const bool made =
+      self->socket_ && set_option(self->socket_, SOL_SOCKET, SO_REUSEADDR) &&
+      (address->sa_family != AF_INET6 || set_option(self->socket_, IPPROTO_IPV6, IPV6_V6ONLY));
+  if (!made || bind(self->socket_.get(), address, length) != 0) {
+    return cannot_listen(self->address_);
   }
   if (auto listening = self->listen(); !listening) return std::move(listening).error();
   sockaddr_storage actual{};
-  int length = sizeof actual;
-  uv_tcp_getsockname(tcp, reinterpret_cast<sockaddr*>(&actual), &length);
+  socklen_t actual_length = sizeof actual;
+  getsockname(self->socket_.get(), reinterpret_cast<sockaddr*>(&actual), &actual_length);
   self->address_ = format_address(reinterpret_cast<const sockaddr*>(&actual));
   self->port_ = port_of(actual);
   return self;
 }
 
-Result<std::unique_ptr<Listener>> Listener::open_unix(const ListenPlace& place, UvReactor& reactor,
+Result<std::unique_ptr<Listener>> Listener::open_unix(const ListenPlace& place, Reactor& reactor,
                                                       OnAccept on_accept) {
-  Result<UnixSocketPath> path = UnixSocketPath::claim(place.path);
+  Result<UnixSocketPath> path =
+      UnixSocketPath::claim(place.path);  // which has looked at its length
   if (!path) return std::move(path).error();
-  std::unique_ptr<Listener> self(new Listener(std::move(on_accept)));
+  std::unique_ptr<Listener> self(new Listener(reactor, std::move(on_accept)));
   self->path_.emplace(std::move(*path));
   self->address_ = "unix:" + place.path;
-  self->cell_ = make_uv<UvClient>(
-      self.get(), [&](UvClient* c) { return uv_pipe_init(reactor.loop(), &c->pipe, 0); });
+  self->socket_ = make_socket(AF_UNIX);
+  if (!self->socket_) return cannot_listen(self->address_);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::ranges::copy(place.path, address.sun_path);
   // Nobody else may connect in the moment between bind and chmod.
   const mode_t before = umask(0777);
-  const int bound = uv_pipe_bind(&self->cell_->handle.pipe, place.path.c_str());
+  const int bound =
+      bind(self->socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   umask(before);
-  if (bound != 0) return cannot_listen(self->address_, bound);
-  if (chmod(place.path.c_str(), place.mode) != 0) return cannot_listen(self->address_, -errno);
+  if (bound != 0 || chmod(place.path.c_str(), place.mode) != 0) {
+    return cannot_listen(self->address_);
+  }
   if (auto listening = self->listen(); !listening) return std::move(listening).error();
   return self;
 }
 
 Result<void> Listener::listen() {
-  const int status =
-      uv_listen(&cell_->handle.stream, backlog, [](uv_stream_t* server, int error) noexcept {
-        auto* self = uv_owner<Listener, UvClient>(server);
-        if (self == nullptr || error != 0) return;
-        self->on_accept_(server, server->type == UV_NAMED_PIPE, self->address_);
-      });
-  if (status != 0) return cannot_listen(address_, status);
+  if (::listen(socket_.get(), backlog) != 0) return cannot_listen(address_);
+  rest_ = reactor_.make_timer([this] { watch_->set_interest(true, false); });
+  watch_ = reactor_.watch(socket_.get(), [this](Reactor::Ready) { accept_waiting(); });
+  watch_->set_interest(true, false);
   return {};
+}
+
+void Listener::accept_waiting() {
+  for (int i = 0; i < accepts_per_turn; ++i) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    auto* peer = reinterpret_cast<sockaddr*>(&address);
+    Descriptor socket(accept4(socket_.get(), peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket) {
+      on_accept_({.socket = std::move(socket),
+                  .is_unix = path_.has_value(),
+                  .peer = path_ ? address_ : format_address(peer),
+                  .place = address_});
+      continue;
+    }
+    if (errno == EAGAIN) return;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if ((errno == EMFILE || errno == ENFILE) && turn_away()) continue;
+    watch_->set_interest(false, false);
+    rest_->arm(reactor_.now() + rest_time);
+    return;
+  }
+}
+
+// The client sees its connection closed, in place of one that nobody answers.
+bool Listener::turn_away() {
+  if (!reserve_) reserve_ = make_reserve();
+  if (!reserve_) return false;
+  { const Descriptor given_up = std::exchange(reserve_, Descriptor()); }
+  const Descriptor turned_away(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  return static_cast<bool>(turned_away);
 }
 
 }  // namespace based

@@ -1,10 +1,10 @@
 // Listener: one listening socket, TCP or unix. It accepts and hands over; it knows no protocol.
 //
-// Out of descriptors it keeps listening: libuv turns the client away with its reserve descriptor,
-// and the next one is accepted as soon as a descriptor is free. Loop thread only.
+// Out of descriptors it keeps listening: it turns the client away with a descriptor that it keeps
+// in reserve, and the next one is accepted as soon as a descriptor is free. Loop thread only.
 #pragma once
 
-#include <uv.h>
+#include <sys/socket.h>
 
 #include <functional>
 #include <memory>
@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "daemon/stream.h"
+#include "backends/reactor.h"
+#include "daemon/descriptor.h"
 #include "daemon/unix_socket_path.h"
-#include "daemon/uv_cell.h"
 #include "protocol/result.h"
 
 namespace based {
@@ -28,16 +28,22 @@ struct ListenPlace {
   unsigned mode = 0700;  // of the unix socket
 };
 
-// A new client, accepted, with its address; the taker calls begin().
-using OnAccept = std::function<void(uv_stream_t* server, bool is_unix, const std::string& place)>;
+// A client that has come.
+struct Accepted {
+  Descriptor socket;  // does not block
+  bool is_unix;
+  std::string peer;          // its address; of a unix socket the listener's
+  const std::string& place;  // the listener's address
+};
+
+using OnAccept = std::function<void(Accepted client)>;
 
 class Listener {
  public:
   // One listener for each address that the host has ("localhost" may have two). 08001 with the
   // reason otherwise.
   static Result<std::vector<std::unique_ptr<Listener>>> open(const ListenPlace& place,
-                                                             UvReactor& reactor,
-                                                             OnAccept on_accept);
+                                                             Reactor& reactor, OnAccept on_accept);
 
   // As a client would write it: "127.0.0.1:6432", "[::1]:6432", "unix:/run/based/based.sock".
   const std::string& address() const { return address_; }
@@ -45,18 +51,24 @@ class Listener {
   std::uint16_t port() const { return port_; }
 
  private:
-  explicit Listener(OnAccept on_accept) : on_accept_(std::move(on_accept)) {}
-  static Result<std::unique_ptr<Listener>> open_tcp(const sockaddr* address, UvReactor& reactor,
-                                                    OnAccept on_accept);
-  static Result<std::unique_ptr<Listener>> open_unix(const ListenPlace& place, UvReactor& reactor,
+  Listener(Reactor& reactor, OnAccept on_accept);
+  static Result<std::unique_ptr<Listener>> open_tcp(const sockaddr* address, socklen_t length,
+                                                    Reactor& reactor, OnAccept on_accept);
+  static Result<std::unique_ptr<Listener>> open_unix(const ListenPlace& place, Reactor& reactor,
                                                      OnAccept on_accept);
   Result<void> listen();
+  void accept_waiting();
+  bool turn_away();
 
+  Reactor& reactor_;
   OnAccept on_accept_;
   std::string address_;
   std::uint16_t port_ = 0;
   std::optional<UnixSocketPath> path_;
-  UvOwned<UvClient> cell_;
+  Descriptor socket_;
+  Descriptor reserve_;
+  std::unique_ptr<Reactor::Watch> watch_;  // destroyed before its socket is closed
+  std::unique_ptr<Reactor::Timer> rest_;   // until it tries again
 };
 
 // "127.0.0.1:40312" of a socket's address; "unknown" for other families.

@@ -72,9 +72,7 @@ Server::~Server() { INVARIANT(clients_->size() == 0); }
 
 Result<void> Server::listen_at(const ListenPlace& place) {
   auto opened = Listener::open(place, reactor_,
-                               [this](uv_stream_t* server, bool is_unix, const std::string& where) {
-                                 clients_->accept(server, is_unix, where);
-                               });
+                               [this](Accepted client) { clients_->take(std::move(client)); });
   if (!opened) return std::move(opened).error();
   for (auto& listener : *opened) listeners_.push_back(std::move(listener));
   return {};

@@ -1,7 +1,10 @@
 #include "daemon/stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <uv.h>
 
 #include <array>
 #include <cerrno>
@@ -14,6 +17,17 @@ namespace {
 
 constexpr std::size_t buffers_kept_max = 32;
 constexpr std::size_t buffer_bytes_kept_max = 16 * 1024;
+// Bounded, so that one busy client does not keep the loop from the others.
+constexpr int reads_per_event = 8;
+// Of what the socket has taken, so much may stay in front of the rest.
+constexpr std::size_t taken_kept_max = 64 * 1024;
+constexpr int keepalive_after_s = 60;
+
+void set_option(int socket, int level, int option, int value) {
+  setsockopt(socket, level, option, &value, sizeof value);
+}
+
+std::string_view reason_of(int error) { return uv_strerror(uv_translate_sys_error(error)); }
 
 }  // namespace
 
@@ -30,37 +44,24 @@ void OutputBuffers::give_back(std::string&& buffer) {
   kept_.back().clear();
 }
 
-// A write under way owns its bytes and points at the cell, never at the stream.
-struct Stream::Write {
-  uv_write_t request{};
-  std::string bytes;
-};
-
-Stream::Stream(StreamContext& context, std::function<void(Stream&)> on_gone)
-    : context_(context), on_gone_(std::move(on_gone)) {}
+Stream::Stream(StreamContext& context, Descriptor socket, bool is_unix,
+               std::function<void(Stream&)> on_gone)
+    : context_(context),
+      socket_(std::move(socket)),
+      on_gone_(std::move(on_gone)),
+      is_unix_(is_unix) {}
 
 Stream::~Stream() = default;
-
-uv_stream_t* Stream::accept_tcp() {
-  cell_ = make_uv<UvClient>(
-      this, [this](UvClient* c) { return uv_tcp_init(context_.reactor.loop(), &c->tcp); });
-  return &cell_->handle.stream;
-}
-
-uv_stream_t* Stream::accept_unix() {
-  cell_ = make_uv<UvClient>(
-      this, [this](UvClient* c) { return uv_pipe_init(context_.reactor.loop(), &c->pipe, 0); });
-  return &cell_->handle.stream;
-}
 
 void Stream::begin(std::unique_ptr<TransportHandler> handler, std::string peer) {
   handler_ = std::move(handler);
   peer_ = std::move(peer);
-  if (cell_->base()->type == UV_TCP) {
-    uv_tcp_nodelay(&cell_->handle.tcp, 1);
-    uv_tcp_keepalive(&cell_->handle.tcp, 1, 60);
+  if (!is_unix_) {
+    set_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(socket_.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(socket_.get(), IPPROTO_TCP, TCP_KEEPIDLE, keepalive_after_s);
   }
-  INVARIANT(uv_fileno(cell_->base(), &descriptor_) == 0);
+  watch_ = context_.reactor.watch(socket_.get(), [this](Reactor::Ready ready) { on_ready(ready); });
   transition(State::open);
   read_on();
 }
@@ -77,35 +78,63 @@ void Stream::transition(State to) {
   state_ = to;
 }
 
+void Stream::on_ready(Reactor::Ready ready) {
+  if (ready.failed) return end_broken();
+  if (ready.readable) read();
+  if (ready.writable && full_) {
+    full_ = false;
+    go_on();
+    update_interest();
+  }
+}
+
+void Stream::update_interest() {
+  if (watch_ != nullptr) watch_->set_interest(reading_, full_);
+}
+
+void Stream::read() {
+  for (int i = 0; i < reads_per_event && reading_; ++i) {
+    if (read_once() < context_.read_buffer_bytes) return;
+  }
+}
+
+// How many bytes came; 0 also where the stream has ended by it.
+std::size_t Stream::read_once() {
+  ssize_t length = 0;
+  do length = ::recv(socket_.get(), context_.read_buffer.get(), context_.read_buffer_bytes, 0);
+  while (length < 0 && errno == EINTR);
+  if (length <= 0) {
+    if (length == 0) finish("closed by the client");
+    if (length < 0 && errno != EAGAIN) finish(reason_of(errno));
+    return 0;
+  }
+  const auto bytes = static_cast<std::size_t>(length);
+  context_.bytes_received += bytes;
+  handler_->on_bytes({context_.read_buffer.get(), bytes});
+  return bytes;
+}
+
+// What came before it broke is there, and then the reason.
+void Stream::end_broken() {
+  while (reading_ && read_once() > 0) continue;
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+  finish(reason_of(error != 0 ? error : ECONNRESET));
+}
+
 void Stream::read_on() {
   if (reading_ || state_ != State::open) return;
   reading_ = true;
   looks_unread_ = 0;
-  const int started = uv_read_start(
-      &cell_->handle.stream,
-      [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) noexcept {
-        auto* self = uv_owner<Stream, UvClient>(handle);
-        if (self == nullptr) return;
-        buffer->base = self->context_.read_buffer.get();
-        buffer->len = self->context_.read_buffer_bytes;
-      },
-      [](uv_stream_t* handle, ssize_t length, const uv_buf_t* buffer) noexcept {
-        auto* self = uv_owner<Stream, UvClient>(handle);
-        if (self == nullptr || length == 0) return;
-        if (length < 0)
-          return self->finish(length == UV_EOF ? "closed by the client"
-                                               : uv_strerror(static_cast<int>(length)));
-        self->context_.bytes_received += static_cast<std::uint64_t>(length);
-        self->handler_->on_bytes({buffer->base, static_cast<std::size_t>(length)});
-      });
-  if (started != 0) finish(uv_strerror(started));
+  update_interest();
 }
 
 void Stream::set_reading(bool on) {
   if (on) return read_on();
-  if (!reading_ || state_ != State::open) return;
+  if (!reading_) return;
   reading_ = false;
-  uv_read_stop(&cell_->handle.stream);
+  update_interest();
 }
 
 void Stream::send(std::string_view bytes) {
@@ -113,77 +142,58 @@ void Stream::send(std::string_view bytes) {
   if (unsent() == 0) progressed();
   if (output_.empty()) output_ = context_.output_buffers.take();
   output_.append(bytes);
-  want_flush();
+  want_turn_end();
 }
 
-std::size_t Stream::unsent() const { return output_.size() + in_flight_; }
-
-void Stream::want_flush() {
-  if (flush_wanted_ || in_flight_ > 0 || cell_ == nullptr) return;
-  flush_wanted_ = true;
-  context_.reactor.at_end_of_turn([cell = cell_.get()] {
-    // The cell outlives this turn: it is freed by its close callback, which runs after the end of
-    // the turn.
-    if (cell->owner != nullptr) static_cast<Stream*>(cell->owner)->end_turn();
-  });
-}
-
-void Stream::flush() {
-  if (state_ == State::open && in_flight_ == 0 && !output_.empty()) write_output();
-}
-
-void Stream::write_output() {
-  // By ourselves: libuv's write() of a socket is slower than send().
-  ssize_t written = 0;
-  do written = ::send(descriptor_, output_.data(), output_.size(), MSG_NOSIGNAL);
-  while (written < 0 && errno == EINTR);
-  if (written < 0 && errno != EAGAIN) return finish(uv_strerror(uv_translate_sys_error(errno)));
-  const auto taken = static_cast<std::size_t>(written > 0 ? written : 0);
-  if (taken > 0) progressed();
-  context_.bytes_sent += taken;
-  if (taken < output_.size()) write_rest(std::string_view(output_).substr(taken));
-  context_.output_buffers.give_back(std::exchange(output_, {}));
+// There is one task at most, and the stream is there until it has run.
+void Stream::want_turn_end() {
+  if (turn_end_wanted_) return;
+  turn_end_wanted_ = true;
+  context_.reactor.at_end_of_turn([this] { end_turn(); });
 }
 
 void Stream::end_turn() {
-  flush_wanted_ = false;
-  if (in_flight_ > 0 || state_ == State::closed) return;
-  if (!output_.empty()) write_output();
+  turn_end_wanted_ = false;
+  if (state_ == State::closed) return tell_gone();
+  go_on();
+}
+
+void Stream::flush() {
+  if (state_ == State::open && !full_ && !output_.empty()) write_output();
+}
+
+void Stream::go_on() {
+  if (!full_ && !output_.empty()) write_output();
   if (state_ == State::closed) return;
-  if (in_flight_ == 0 && state_ == State::closing) return finish(reason_);
+  if (unsent() == 0 && state_ == State::closing) return finish(reason_);
   if (tell_drained_ && unsent() <= drained_low_) {
     tell_drained_ = false;
     handler_->on_drained();
   }
 }
 
-void Stream::write_rest(std::string_view rest) {
-  auto write = std::make_unique<Write>();
-  write->bytes.assign(rest);
-  uv_buf_t buffer = uv_buf_init(write->bytes.data(), static_cast<unsigned>(write->bytes.size()));
-  in_flight_ = rest.size();
-  write->request.data = write.get();
-  const int started =
-      uv_write(&write->request, &cell_->handle.stream, &buffer, 1,
-               [](uv_write_t* request, int status) noexcept {
-                 const std::unique_ptr<Write> done(static_cast<Write*>(request->data));
-                 auto* self = uv_owner<Stream, UvClient>(request->handle);
-                 if (self != nullptr) self->on_written(status);
-               });
-  if (started == 0) {
-    write.release();
-  } else {
-    in_flight_ = 0;
-    finish(uv_strerror(started));
+void Stream::write_output() {
+  const std::string_view rest = std::string_view(output_).substr(taken_);
+  ssize_t written = 0;
+  do written = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+  while (written < 0 && errno == EINTR);
+  if (written < 0 && errno != EAGAIN && errno != ENOBUFS) return finish(reason_of(errno));
+  if (written > 0) {
+    progressed();
+    context_.bytes_sent += static_cast<std::uint64_t>(written);
+    taken_ += static_cast<std::size_t>(written);
   }
-}
-
-void Stream::on_written(int status) {
-  context_.bytes_sent += in_flight_;
-  in_flight_ = 0;
-  if (status < 0) return finish(uv_strerror(status));
-  progressed();
-  end_turn();
+  if (taken_ == output_.size()) {
+    context_.output_buffers.give_back(std::exchange(output_, {}));
+    taken_ = 0;
+    return;
+  }
+  if (taken_ > taken_kept_max && taken_ > output_.size() / 2) {
+    output_.erase(0, taken_);
+    taken_ = 0;
+  }
+  full_ = true;
+  update_interest();
 }
 
 void Stream::progressed() { last_progress_ = context_.reactor.now(); }
@@ -191,25 +201,19 @@ void Stream::progressed() { last_progress_ = context_.reactor.now(); }
 void Stream::notify_when_drained(std::size_t low) {
   tell_drained_ = true;
   drained_low_ = low;
-  want_flush();
+  want_turn_end();
 }
 
 // Not before the second look: who reads on in between sees the end where it is.
 void Stream::check_gone() {
   if (state_ != State::open || reading_ || std::exchange(looks_unread_, 1) == 0) return;
-  pollfd polled{.fd = descriptor_, .events = POLLRDHUP, .revents = 0};
+  pollfd polled{.fd = socket_.get(), .events = POLLRDHUP, .revents = 0};
   if (::poll(&polled, 1, 0) <= 0) return;
   finish("closed by the client");
 }
 
 void Stream::check_stall() {
   if (unsent() == 0 || (state_ != State::open && state_ != State::closing)) return;
-  // libuv tells only of a whole write; what its queue still holds tells of progress within one.
-  const std::size_t queued = uv_stream_get_write_queue_size(&cell_->handle.stream);
-  if (queued < in_flight_) {
-    in_flight_ = queued;
-    progressed();
-  }
   if (context_.reactor.now() - last_progress_ >= context_.write_stall_max) {
     finish("its output was not taken for too long");
   }
@@ -221,14 +225,14 @@ void Stream::close(std::string_view reason) {
   transition(State::closing);
   reason_ = reason;
   progressed();
-  want_flush();
+  want_turn_end();
 }
 
 std::optional<ucred> Stream::peer_credentials() const {
   ucred credentials{};
   socklen_t length = sizeof credentials;
-  if (cell_->base()->type != UV_NAMED_PIPE) return std::nullopt;
-  if (getsockopt(descriptor_, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
+  if (!is_unix_) return std::nullopt;
+  if (getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
     return std::nullopt;
   return credentials;
 }
@@ -248,11 +252,10 @@ void Stream::abort(std::string_view reason) { finish(reason); }
 void Stream::finish(std::string_view reason) {
   if (state_ == State::closed) return;
   reason_ = reason;
-  set_reading(false);  // libuv would go on delivering what it has read
   transition(State::closed);
-  context_.reactor.at_end_of_turn([cell = cell_.get()] {
-    if (cell->owner != nullptr) static_cast<Stream*>(cell->owner)->tell_gone();
-  });
+  reading_ = full_ = false;
+  update_interest();
+  want_turn_end();
 }
 
 void Stream::tell_gone() {

@@ -1,12 +1,12 @@
-// Stream: one accepted client's bytes over libuv, TCP or unix socket. The Transport of every front
-// end.
+// Stream: one accepted client's bytes, TCP or unix socket. The Transport of every front end.
 //
-// Reads land in the reactor-wide shared buffer; output is gathered and flushed once a loop turn. A
-// client with nothing unsent holds no buffer. Loop thread only.
+// Its socket is watched by the reactor, as those of links are; libuv's own streams read() and
+// write(), which costs the kernel more than recv() and send(). Reads land in one buffer that all
+// streams share; output is gathered and flushed once a loop turn. A client with nothing unsent
+// holds no buffer. Loop thread only.
 #pragma once
 
 #include <sys/socket.h>
-#include <uv.h>
 
 #include <cstdint>
 #include <functional>
@@ -15,17 +15,10 @@
 #include <vector>
 
 #include "backends/reactor.h"
+#include "daemon/descriptor.h"
 #include "daemon/transport.h"
-#include "daemon/uv_cell.h"
-#include "daemon/uv_reactor.h"
 
 namespace based {
-
-union UvClient {
-  uv_tcp_t tcp;
-  uv_pipe_t pipe;
-  uv_stream_t stream;
-};
 
 // Buffers for output, so that not every answer makes its own. A few small ones are kept.
 class OutputBuffers {
@@ -39,7 +32,7 @@ class OutputBuffers {
 
 // What all streams share. Outlives them.
 struct StreamContext {
-  UvReactor& reactor;
+  Reactor& reactor;
   std::unique_ptr<char[]> read_buffer;
   std::size_t read_buffer_bytes;
   // A client that takes none of its output for this long is closed.
@@ -51,14 +44,12 @@ struct StreamContext {
 
 class Stream final : public Transport {
  public:
-  // `on_gone(stream)` is called once, at the end of a loop turn, when the peer is closed and the
-  // handler was told; it destroys the stream.
-  Stream(StreamContext& context, std::function<void(Stream&)> on_gone);
+  // A socket that does not block. `on_gone(stream)` is called once, at the end of a loop turn, when
+  // the peer is closed and the handler was told; it destroys the stream.
+  Stream(StreamContext& context, Descriptor socket, bool is_unix,
+         std::function<void(Stream&)> on_gone);
   ~Stream() override;
 
-  // The handle to accept into: uv_accept() it, then begin().
-  uv_stream_t* accept_tcp();
-  uv_stream_t* accept_unix();
   void begin(std::unique_ptr<TransportHandler> handler, std::string peer);
 
   // Closes at once what did not move for too long. Called now and then.
@@ -70,7 +61,7 @@ class Stream final : public Transport {
 
   void send(std::string_view bytes) override;
   void flush() override;
-  std::size_t unsent() const override;
+  std::size_t unsent() const override { return output_.size() - taken_; }
   void notify_when_drained(std::size_t low) override;
   void set_reading(bool on) override;
   void close(std::string_view reason) override;
@@ -83,37 +74,42 @@ class Stream final : public Transport {
     made,     // no peer yet
     open,     // bytes flow
     closing,  // nothing is read; output is being flushed, bounded by write_stall_max
-    closed,   // the socket is gone; the handler hears of it at the end of the turn
+    closed,   // nothing moves; the handler hears of it at the end of the turn
   };
-  struct Write;
 
   void transition(State to);
+  void on_ready(Reactor::Ready ready);
+  void update_interest();
+  void read();
+  std::size_t read_once();
+  void end_broken();
   void read_on();
   std::optional<ucred> peer_credentials() const;
-  void want_flush();
+  void want_turn_end();
   void end_turn();
+  void go_on();
   void write_output();
-  void write_rest(std::string_view rest);
-  void on_written(int status);
   void progressed();
   void finish(std::string_view reason);
   void tell_gone();
 
   StreamContext& context_;
-  UvOwned<UvClient> cell_;
+  Descriptor socket_;
+  std::unique_ptr<Reactor::Watch> watch_;  // destroyed before its socket is closed
   std::unique_ptr<TransportHandler> handler_;
   std::function<void(Stream&)> on_gone_;
   std::string peer_;
   std::string output_;
+  std::size_t taken_ = 0;  // of the output, by the socket
   std::string reason_;
-  std::size_t in_flight_ = 0;  // bytes libuv has and the socket has not
   std::size_t drained_low_ = 0;
   TimePoint last_progress_;
-  uv_os_fd_t descriptor_ = -1;  // the cell's
   State state_ = State::made;
+  bool is_unix_;
   bool reading_ = false;
+  bool full_ = false;              // the socket takes no more; it will be writable
   std::uint8_t looks_unread_ = 0;  // of check_gone(), at most one, since reading was stopped
-  bool flush_wanted_ = false;
+  bool turn_end_wanted_ = false;
   bool tell_drained_ = false;
 };
 

@@ -89,10 +89,13 @@ class UvWatch final : public Reactor::Watch {
     auto* self = uv_owner<UvWatch, uv_poll_t>(poll);
     if (self == nullptr) return;
     if (status < 0) self->events_ = 0;
-    const std::function<void(Reactor::Ready)> on_ready = self->on_ready_;
+    // The callback may destroy the watch; the cell stays until the turn has ended.
+    auto on_ready = std::move(self->on_ready_);
     on_ready({.readable = (events & UV_READABLE) != 0,
               .writable = (events & UV_WRITABLE) != 0,
               .failed = status < 0});
+    self = uv_owner<UvWatch, uv_poll_t>(poll);
+    if (self != nullptr) self->on_ready_ = std::move(on_ready);
   }
 
   UvOwned<uv_poll_t> cell_;

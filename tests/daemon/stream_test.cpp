@@ -72,11 +72,8 @@ class StreamFixture : public LoopFixture {
       return std::make_unique<ScriptedHandler>(t, refusal);
     };
     clients = std::make_unique<ClientList>(reactor, log, limits, greeters_);
-    auto opened =
-        Listener::open({.path = folder_ + "/s"}, reactor,
-                       [this](uv_stream_t* server, bool is_unix, const std::string& place) {
-                         clients->accept(server, is_unix, place);
-                       });
+    auto opened = Listener::open({.path = folder_ + "/s"}, reactor,
+                                 [this](Accepted client) { clients->take(std::move(client)); });
     REQUIRE(opened.ok());
     listeners = std::move(*opened);
   }
