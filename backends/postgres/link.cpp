@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t out_bytes_kept = 64 * 1024;
 constexpr Duration cancel_pause_first = std::chrono::milliseconds(50);
-constexpr Duration looked_at_lately = std::chrono::milliseconds(1);
+constexpr Duration looked_at_lately = std::chrono::milliseconds(2);
 
 constexpr std::string_view name_of(LinkState state) {
   constexpr std::array<std::string_view, 6> names{"starting", "idle",     "leased",

@@ -206,6 +206,7 @@ class Joining:
 
     def test_who_is_cancelled_as_it_waits_has_a_failed_transaction(self):
         """Else what it has sent behind that would be done without it."""
+        self.daemon(self.TABLE.replace("400ms", "20s"))
         for savepoint, left in (("", []), ("; savepoint s", [1])):
             owner, token = self.shared()
             member = self.wire(join=token)

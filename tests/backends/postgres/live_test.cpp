@@ -314,8 +314,8 @@ TEST_CASE("a cancel in the prologue leaves no more than the transaction as it wa
 TEST_CASE("a statement timeout is counted from each step's start") {
   LiveFixture live;
   SessionProbe probe(*live.database);
-  Unit unit = probe.unit("SELECT pg_sleep(0.15); SELECT pg_sleep(0.15); SELECT pg_sleep(0.15)");
-  unit.statement_timeout = 300ms;
+  Unit unit = probe.unit("SELECT pg_sleep(0.4); SELECT pg_sleep(0.4); SELECT pg_sleep(0.4)");
+  unit.statement_timeout = 1s;
   live.run(probe, std::move(unit));
   CHECK(probe.sqlstate() == "");
   unit = probe.unit("SELECT pg_sleep(0.01); SELECT pg_sleep(60)");

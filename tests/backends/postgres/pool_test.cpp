@@ -149,7 +149,7 @@ TEST_CASE("an idle link whose server died is gone at once, and nobody hears of i
   SessionProbe probe(pool);
   pool.run(probe, "SELECT");
   pool.cluster.servers[0]->die("terminating connection");
-  pool.reactor.advance(1ms);
+  pool.reactor.advance(2ms);
   pool.run(probe, "SELECT");
   CHECK(probe.sqlstate() == "");
   CHECK(pool.cluster.attempts == 2);

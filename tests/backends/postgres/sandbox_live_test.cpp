@@ -215,7 +215,7 @@ TEST_CASE("what guards the root stays as it is, though its sessions may set and 
 
 TEST_CASE(
     "sessions take turns, and the one that waits too long hears who holds it and what it ran") {
-  SandboxFixture sandbox({.turn_timeout = 150ms});
+  SandboxFixture sandbox({.turn_timeout = 500ms});
   SessionProbe holder(*sandbox.database,
                       {.session_id = 7, .label = "importer", .client = "1.2.3.4:5"});
   SessionProbe waiter(*sandbox.database), next(*sandbox.database);
