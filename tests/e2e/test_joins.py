@@ -53,8 +53,8 @@ class OnSqlite:
 class Sharing(unittest.TestCase):
     """One daemon with a database, app, in which sessions take turns."""
 
-    TABLE = SANDBOX = 'force_rollback = true\ntimeout = "400ms"'
-    OUTSIDE = 'timeout = "400ms"'
+    TABLE = SANDBOX = 'force_rollback = true\ntimeout = "600ms"'
+    OUTSIDE = 'timeout = "600ms"'
     COUNT = "select count(*) from things"
 
     def setUp(self):
@@ -206,7 +206,7 @@ class Joining:
 
     def test_who_is_cancelled_as_it_waits_has_a_failed_transaction(self):
         """Else what it has sent behind that would be done without it."""
-        self.daemon(self.TABLE.replace("400ms", "20s"))
+        self.daemon(self.TABLE.replace("600ms", "20s"))
         for savepoint, left in (("", []), ("; savepoint s", [1])):
             owner, token = self.shared()
             member = self.wire(join=token)
@@ -592,7 +592,7 @@ class OutsideOnPostgres(OnPostgres, Outside, Sharing):
             self.assertEqual(self.ids(client), [])
 
     def test_each_group_has_a_connection_up_to_a_limit(self):
-        self.daemon('timeout = "400ms"\nmax_pinned = 2')
+        self.daemon('timeout = "600ms"\nmax_pinned = 2')
         before = self.links()
         groups = [self.shared(), self.shared()]
         members = [self.wire(join=token) for _, token in groups]

@@ -67,15 +67,16 @@ class OfAStatement:
                          "C:ROLLBACK T:?column? D:well C:SELECT 1 C:COMMIT Z:I")
 
     def test_each_statement_has_the_whole_of_it(self):
-        one, slept = "select pg_sleep(0.2)", "T:pg_sleep D: C:SELECT 1 "
+        one, slept = "select pg_sleep(0.4)", "T:pg_sleep D: C:SELECT 1 "
+        self.client.query("set statement_timeout = '1s'")
         self.assertEqual(self.client.query(f"{one}; {one}; {one}"), slept * 3 + "Z:I")
-        self.assertEqual(self.client.query(f"begin; {one}; {one}; commit"), "C:BEGIN " + slept * 2 + "C:COMMIT Z:I")
+        self.assertEqual(self.client.query(f"begin; {one}; {one}; {one}; commit"), "C:BEGIN " + slept * 3 + "C:COMMIT Z:I")
         self.assertEqual(self.client.ask(extended(one) * 3 + sync()), "1 2 D: C:SELECT 1 " * 3 + "Z:I")
         self.assertEqual(self.client.query(f"insert into t values (7); {one}; select pg_sleep(60); select 1"),
                          f"C:INSERT 0 1 {slept}T:pg_sleep E:57014 Z:I")
         self.assertEqual(self.client.query("select n from t where n = 7"), "T:n C:SELECT 0 Z:I")
-        self.assertEqual(self.client.query(f"set statement_timeout = '300ms'; {one}; {one}"),
-                         f"C:SET {slept * 2}Z:I")
+        self.assertEqual(self.client.query(f"set statement_timeout = '1100ms'; {one}; {one}; {one}"),
+                         f"C:SET {slept * 3}Z:I")
 
     def test_a_rest_is_no_statement(self):
         self.client.query("begin")
