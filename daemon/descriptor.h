@@ -14,7 +14,7 @@ class Descriptor {
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    if (const int old = std::exchange(fd_, std::exchange(other.fd_, -1)); old >= 0) ::close(old);
     return *this;
   }
   ~Descriptor() {

@@ -31,8 +31,6 @@ Error cannot_listen(const std::string& where) {
                                                    uv_strerror(uv_translate_sys_error(errno)));
 }
 
-Descriptor make_reserve() { return Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
-
 Descriptor make_socket(int family) {
   return Descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
@@ -66,7 +64,9 @@ std::string format_address(const sockaddr* address) {
 }
 
 Listener::Listener(Reactor& reactor, OnAccept on_accept)
-    : reactor_(reactor), on_accept_(std::move(on_accept)), reserve_(make_reserve()) {}
+    : reactor_(reactor), on_accept_(std::move(on_accept)) {
+  take_reserve();
+}
 
 Result<std::vector<std::unique_ptr<Listener>>> Listener::open(const ListenPlace& place,
                                                               Reactor& reactor,
@@ -151,7 +151,10 @@ Result<std::unique_ptr<Listener>> Listener::open_unix(const ListenPlace& place, 
 
 Result<void> Listener::listen() {
   if (::listen(socket_.get(), backlog) != 0) return cannot_listen(address_);
-  rest_ = reactor_.make_timer([this] { watch_->set_interest(true, false); });
+  rest_ = reactor_.make_timer([this] {
+    if (!reserve_) take_reserve();
+    watch_->set_interest(true, false);
+  });
   watch_ = reactor_.watch(socket_.get(), [this](Reactor::Ready) { accept_waiting(); });
   watch_->set_interest(true, false);
   return {};
@@ -179,13 +182,17 @@ void Listener::accept_waiting() {
   }
 }
 
-// The client sees its connection closed, in place of one that nobody answers.
+// The client sees its connection closed, in place of one that nobody answers. False: it waits.
 bool Listener::turn_away() {
-  if (!reserve_) reserve_ = make_reserve();
   if (!reserve_) return false;
-  { const Descriptor given_up = std::exchange(reserve_, Descriptor()); }
-  const Descriptor turned_away(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  return static_cast<bool>(turned_away);
+  reserve_ = Descriptor();
+  const bool came =
+      static_cast<bool>(Descriptor(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+  take_reserve();
+  return came;
 }
+
+// At once where a descriptor is free, before a client gets it.
+void Listener::take_reserve() { reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 }  // namespace based

@@ -59,6 +59,7 @@ class Listener {
   Result<void> listen();
   void accept_waiting();
   bool turn_away();
+  void take_reserve();
 
   Reactor& reactor_;
   OnAccept on_accept_;
